@@ -1,0 +1,123 @@
+"""Coefficient spaces: what each entry of a motion vector means.
+
+A motion track is an array ``(T, D)`` at ``fps`` frames per second. A space names the D entries and says which of them the
+lip branch predicts, which the face branch predicts, and which are rigid pose. Networks and renderers ask the space and
+never count entries themselves, so another face model (BFM, FLAME) is another space and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+#: The 52 facial actions of ARKit, in the order of Apple's documentation.
+ARKIT_ACTIONS: tuple[str, ...] = (
+    "eyeBlinkLeft", "eyeLookDownLeft", "eyeLookInLeft", "eyeLookOutLeft", "eyeLookUpLeft", "eyeSquintLeft", "eyeWideLeft",
+    "eyeBlinkRight", "eyeLookDownRight", "eyeLookInRight", "eyeLookOutRight", "eyeLookUpRight", "eyeSquintRight",
+    "eyeWideRight", "jawForward", "jawLeft", "jawRight", "jawOpen", "mouthClose", "mouthFunnel", "mouthPucker", "mouthLeft",
+    "mouthRight", "mouthSmileLeft", "mouthSmileRight", "mouthFrownLeft", "mouthFrownRight", "mouthDimpleLeft",
+    "mouthDimpleRight", "mouthStretchLeft", "mouthStretchRight", "mouthRollLower", "mouthRollUpper", "mouthShrugLower",
+    "mouthShrugUpper", "mouthPressLeft", "mouthPressRight", "mouthLowerDownLeft", "mouthLowerDownRight", "mouthUpperUpLeft",
+    "mouthUpperUpRight", "browDownLeft", "browDownRight", "browInnerUp", "browOuterUpLeft", "browOuterUpRight", "cheekPuff",
+    "cheekSquintLeft", "cheekSquintRight", "noseSneerLeft", "noseSneerRight", "tongueOut",
+)  # fmt: skip
+
+#: Rigid pose: rotations about x (right), y (up), z (towards the viewer), then a shift along them.
+POSE_NAMES: tuple[str, ...] = ("pitch", "yaw", "roll", "shiftX", "shiftY", "shiftZ")
+
+LIP_PREFIXES = ("jaw", "mouth", "tongue")
+
+
+@dataclass(frozen=True)
+class CoefficientSpace:
+    """The layout of one kind of motion vector.
+
+    Attributes:
+        name: identifier stored with tracks and checkpoints.
+        expression_names: the E facial actions or expression basis vectors, entries ``0:E`` of a vector.
+        lip_names: those of them the lip branch predicts.
+        pose_names: the rigid pose entries, ``E:D``; angles in radians first, then translations in centimetres.
+        fps: frames per second of a track.
+    """
+
+    name: str
+    expression_names: tuple[str, ...]
+    lip_names: tuple[str, ...]
+    pose_names: tuple[str, ...] = POSE_NAMES
+    fps: int = 25
+
+    def __post_init__(self) -> None:
+        unknown = set(self.lip_names) - set(self.expression_names)
+        if unknown:
+            raise ValueError(f"lip entries {sorted(unknown)} are not expression entries of the space {self.name!r}")
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """All D entry names in order."""
+        return self.expression_names + self.pose_names
+
+    @property
+    def dim(self) -> int:
+        """D, the length of a motion vector."""
+        return len(self.names)
+
+    @cached_property
+    def _position(self) -> dict[str, int]:
+        return {name: i for i, name in enumerate(self.names)}
+
+    def index(self, name: str) -> int:
+        """Position of one entry; KeyError if the space has no such entry."""
+        return self._position[name]
+
+    def indices(self, names: Sequence[str]) -> np.ndarray:
+        """Positions of several entries, ``(len(names),)`` int64."""
+        return np.array([self._position[n] for n in names], dtype=np.int64)
+
+    @cached_property
+    def expression(self) -> slice:
+        """All expression entries, lips included."""
+        return slice(0, len(self.expression_names))
+
+    @cached_property
+    def pose(self) -> slice:
+        """The rigid pose entries."""
+        return slice(len(self.expression_names), self.dim)
+
+    @cached_property
+    def lip(self) -> np.ndarray:
+        """Positions of the lip entries, which the lip branch predicts."""
+        return self.indices(self.lip_names)
+
+    @cached_property
+    def face(self) -> np.ndarray:
+        """Positions of everything else (non-lip expression and pose), which the face branch predicts."""
+        return np.setdiff1d(np.arange(self.dim), self.lip)
+
+    def merge(self, face: np.ndarray, lip: np.ndarray) -> np.ndarray:
+        """Join both branches: face ``(T, len(self.face))`` and lip ``(T, len(self.lip))`` -> ``(T, D)`` float32."""
+        if len(face) != len(lip):
+            raise ValueError(f"the branches differ in length: {len(face)} face frames, {len(lip)} lip frames")
+        motion = np.empty((len(face), self.dim), dtype=np.float32)
+        motion[:, self.face] = face
+        motion[:, self.lip] = lip
+        return motion
+
+
+ARKIT = CoefficientSpace(
+    name="arkit",
+    expression_names=ARKIT_ACTIONS,
+    lip_names=tuple(n for n in ARKIT_ACTIONS if n.startswith(LIP_PREFIXES)),
+)
+
+SPACES: dict[str, CoefficientSpace] = {ARKIT.name: ARKIT}
+
+
+def get_space(name: str) -> CoefficientSpace:
+    """The space of this name; ValueError listing the known ones otherwise."""
+    try:
+        return SPACES[name]
+    except KeyError:
+        raise ValueError(f"unknown coefficient space {name!r}; known: {', '.join(SPACES)}") from None
