@@ -1,0 +1,53 @@
+"""Names for the index sets of MediaPipe's 478 face-mesh points.
+
+Left and right are the subject's, as in ARKit's action names. Contours run from the corner on the viewer's left to the one
+on the viewer's right, both corners included, so upper and lower contours of one aperture pair up point by point.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Contours(NamedTuple):
+    """The two edges of an opening in the face.
+
+    Attributes:
+        upper, lower: point indices from corner to corner, equally many.
+    """
+
+    upper: np.ndarray
+    lower: np.ndarray
+
+
+def _contours(upper: list[int], lower: list[int]) -> Contours:
+    return Contours(np.array(upper), np.array(lower))
+
+
+INNER_LIPS = _contours(
+    [78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308],
+    [78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308],
+)
+OUTER_LIPS = _contours(
+    [61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291],
+    [61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291],
+)
+RIGHT_EYE = _contours([33, 246, 161, 160, 159, 158, 157, 173, 133], [33, 7, 163, 144, 145, 153, 154, 155, 133])
+LEFT_EYE = _contours([362, 398, 384, 385, 386, 387, 388, 466, 263], [362, 382, 381, 380, 374, 373, 390, 249, 263])
+
+#: Iris centre first, then four points on its rim.
+RIGHT_IRIS = np.arange(468, 473)
+LEFT_IRIS = np.arange(473, 478)
+
+#: Points of the skin, irises left out.
+SKIN_POINTS = np.arange(468)
+
+FACE_OVAL = np.array(
+    [10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377, 152]
+    + [148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109]
+)
+CHIN = 152
+FOREHEAD = 10
+EYE_CORNERS = np.array([33, 133, 362, 263])

@@ -1,0 +1,143 @@
+"""What shows between parted lips: the head model's teeth and tongue in a dark cavity, lit like the photo, and the photo's own
+teeth where it shows them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+
+from emotalker.face.geometry import vertex_normals
+from emotalker.face.rasterizer import interpolate, rasterize
+from emotalker.face.topology import OUTER_LIPS
+from emotalker.render.portrait import Portrait
+from emotalker.render.warp import Region, sample, smoothstep
+
+#: Colours as shares of the bright skin of the lower face, so that they follow the photo's light and white balance.
+_TOOTH = np.array([0.98, 1.06, 1.08])
+_TONGUE = np.array([0.62, 0.42, 0.42])
+_CAVITY = np.array([0.16, 0.09, 0.085])
+
+
+@dataclass(frozen=True)
+class _Layer:
+    """A cut-out over the region: ``color (H, W, 3)`` and ``cover (H, W, 1)``, float32."""
+
+    color: np.ndarray
+    cover: np.ndarray
+
+    def over(self, below: np.ndarray) -> np.ndarray:
+        return below + self.cover * (self.color - below)
+
+    def shifted(self, shift: np.ndarray) -> _Layer:
+        """Moved by ``(2,)`` pixels."""
+        matrix = np.array([[1, 0, shift[0]], [0, 1, shift[1]]], np.float32)
+        size = self.cover.shape[1::-1]
+        cover = cv2.warpAffine(self.cover, matrix, size, flags=cv2.INTER_LINEAR)
+        color = cv2.warpAffine(self.color, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        return _Layer(color, cover[..., None])
+
+
+class MouthInterior:
+    """Draws the inside of the mouth for one portrait.
+
+    Args:
+        portrait: the picture and its fit.
+        region: the rectangle to draw.
+        upper_edge, lower_edge: ``(P, 2)`` inner lip edges in the photo, pixels; equal where it is closed.
+    """
+
+    def __init__(self, portrait: Portrait, region: Region, upper_edge: np.ndarray, lower_edge: np.ndarray):
+        self._region = region
+        self._light = self._skin_light(portrait)
+        vertices = portrait.vertices()
+        shift = portrait.landmark_residual(np.concatenate([OUTER_LIPS.upper, OUTER_LIPS.lower[1:-1]]))
+        self._upper = self._draw(portrait, vertices, ["upper_teeth"], shift)
+        self._lower = self._draw(portrait, vertices, ["tongue", "lower_teeth"], shift)
+        jaw = np.unique(portrait.model.triangles[portrait.model.parts["lower_teeth"]])
+        self._jaw_values = portrait.displacement(vertices[jaw], portrait.model.action_basis[:, jaw]).mean(0)  # (52, 2)
+        self._upper_edge, self._mouth = upper_edge, np.concatenate([upper_edge, lower_edge[::-1]])
+        self._own = self._photo_interior(portrait, self._mouth)
+        self._rest = portrait.fit.actions[0].astype(np.float32)
+        self._background = self._shading(upper_edge)
+
+    @staticmethod
+    def _skin_light(portrait: Portrait) -> np.ndarray:
+        """Colour of well-lit skin around the mouth, ``(3,)`` 0..255."""
+        mask = np.zeros(portrait.image.shape[:2], np.uint8)
+        around = portrait.landmarks[[205, 425, 200, 192, 416]]
+        cv2.fillConvexPoly(mask, cv2.convexHull(np.round(around).astype(np.int32)), 1)
+        lips = portrait.landmarks[np.concatenate([OUTER_LIPS.upper, OUTER_LIPS.lower[::-1]])]
+        cv2.fillPoly(mask, [np.round(lips).astype(np.int32)], 0)
+        return np.percentile(portrait.image[mask > 0], 65, axis=0)
+
+    def _draw(self, portrait: Portrait, vertices: np.ndarray, parts: list[str], shift: np.ndarray) -> _Layer:
+        """Rasterise parts of the head over the region at twice its resolution."""
+        model, region = portrait.model, self._region
+        index = np.concatenate([model.parts[p] for p in parts])
+        triangles = model.triangles[index]
+        projected = portrait.fit.camera.project_with_depth(vertices)
+        projected[:, :2] = (projected[:, :2] + shift - [region.x, region.y]) * 2
+        faces = torch.from_numpy(triangles.astype(np.int64))
+        hit, weights = rasterize(torch.from_numpy(projected.astype(np.float32)), faces, 2 * region.height, 2 * region.width)
+        normal = interpolate(hit, weights, faces, torch.from_numpy(vertex_normals(vertices, triangles).astype(np.float32)))
+        facing = normal[..., 2].abs().numpy()[..., None]  # towards the viewer: the only light a mouth gets comes from there
+        is_tongue = np.isin(hit.numpy(), np.arange(len(model.parts["tongue"])))[..., None] if "tongue" in parts else False
+        albedo = np.where(is_tongue, _TONGUE, _TOOTH) * self._light
+        color = (albedo * (0.35 + 0.65 * facing**1.5)).astype(np.float32)
+        cover = (hit >= 0).numpy().astype(np.float32)[..., None]
+        size = (region.width, region.height)
+        small_cover = cv2.resize(cover, size, interpolation=cv2.INTER_AREA)[..., None]
+        small_color = cv2.resize(color * cover, size, interpolation=cv2.INTER_AREA) / np.maximum(small_cover, 1e-3)
+        return _Layer(small_color, small_cover)
+
+    def _photo_interior(self, portrait: Portrait, mouth: np.ndarray) -> _Layer | None:
+        """The photo's own mouth interior, or None where its lips are closed."""
+        region = self._region
+        mask = np.zeros((region.height, region.width), np.uint8)
+        outline = np.round((mouth - [region.x, region.y]) * 16).astype(np.int32)
+        cv2.fillPoly(mask, [outline], 255, shift=4)
+        if (mask > 0).sum() < 0.01 * mask.size:
+            return None
+        cover = cv2.GaussianBlur(mask.astype(np.float32) / 255, (0, 0), 1.0)[..., None]
+        return _Layer(portrait.image[region.slices].astype(np.float32), cover)
+
+    def _shading(self, upper_edge: np.ndarray) -> np.ndarray:
+        """Share of light that reaches each pixel: less towards the corners, ``(H, W, 1)``."""
+        region = self._region
+        first, last = upper_edge[0], upper_edge[-1]
+        along = (region.pixel_grid() + 0.5 - (first + last) / 2) @ (last - first) / (np.sum((last - first) ** 2) / 2)
+        return (0.45 + 0.55 * (1 - smoothstep((np.abs(along) - 0.35) / 0.65))).astype(np.float32)[..., None]
+
+    def __call__(self, actions: np.ndarray, upper_lip: np.ndarray) -> np.ndarray:
+        """Draw one frame.
+
+        Args:
+            actions: ``(52,)`` of this frame.
+            upper_lip: ``(rows, columns, 2)`` displacement of the upper lip's sheet, which casts the shadow.
+
+        Returns:
+            ``(height, width, 3)`` uint8.
+        """
+        jaw = (actions - self._rest) @ self._jaw_values
+        picture = np.broadcast_to((_CAVITY * self._light).astype(np.float32), self._upper.color.shape)
+        lower = self._lower.shifted(jaw)
+        # The lower teeth sit deeper in the mouth's shade than the upper ones.
+        picture = _Layer(lower.color * 0.72, lower.cover).over(picture)
+        picture = self._upper.over(picture) * self._background * self._lip_shadow(upper_lip)
+        if self._own is not None:
+            picture = self._own.over(picture)
+        return np.clip(picture, 0, 255).astype(np.uint8)
+
+    def _lip_shadow(self, upper_lip: np.ndarray) -> np.ndarray:
+        """Darkening right under the upper lip, ``(H, W, 1)``."""
+        region = self._region
+        rows, columns = region.field_shape
+        place = (self._upper_edge - [region.x, region.y]) * [columns / region.width, rows / region.height] - 0.5
+        moved = sample(upper_lip, place.astype(np.float32)[None], cv2.INTER_LINEAR)[0] + self._upper_edge
+        xs = region.x + np.arange(region.width) + 0.5
+        lip = np.interp(xs, moved[:, 0], moved[:, 1])
+        below = (region.y + np.arange(region.height)[:, None] + 0.5 - lip) / (0.18 * np.ptp(moved[:, 0]))
+        return (0.55 + 0.45 * smoothstep(below)).astype(np.float32)[..., None]

@@ -1,0 +1,152 @@
+"""The training-free renderer: the fitted head drives a warp of the photo itself.
+
+A frame is made in two steps. In the portrait's own pose the skin is displaced by the actions, linearly, with the lips and lids
+as sheets that part over teeth and eyeballs. Then the picture, as a relief, turns with the head. Both are dense low-resolution
+fields, prepared once a portrait, and a few image samplings a frame.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+
+import numpy as np
+import torch
+
+from emotalker.coefficients import ARKIT, CoefficientSpace
+from emotalker.face.rasterizer import interpolate, rasterize
+from emotalker.face.topology import CHIN, FACE_OVAL, INNER_LIPS, LEFT_EYE, LEFT_IRIS, RIGHT_EYE, RIGHT_IRIS
+from emotalker.render.aperture import Aperture
+from emotalker.render.controls import FaceControls
+from emotalker.render.eyes import Eyeball
+from emotalker.render.mouth import MouthInterior
+from emotalker.render.portrait import Portrait
+from emotalker.render.rigid import RigidWarp
+from emotalker.render.slit_field import SlitField
+from emotalker.render.warp import Inverter, Region, outside_polygon, sample, smoothstep
+
+#: Frames whose fields are computed in one matrix product.
+_BATCH = 8
+
+
+class WarpRenderer:
+    """Renders one portrait; see :class:`emotalker.render.base.Renderer`.
+
+    Args:
+        portrait: the picture and its fit.
+        space: layout of the motion; must hold the 52 actions and six pose entries.
+    """
+
+    def __init__(self, portrait: Portrait, space: CoefficientSpace = ARKIT):
+        if space != ARKIT:
+            raise ValueError(f"the warp renderer draws {ARKIT.name} motion, not {space.name}")
+        self.portrait, self.space = portrait, space
+        vertices = portrait.vertices()
+        extra_points, extra_values = self._surroundings(vertices)
+        controls = FaceControls(
+            portrait.landmarks, portrait.landmark_displacement(), extra_points, extra_values, portrait.fit.actions[0]
+        )
+        face_height = self._face_height()
+        field = SlitField(
+            controls.points, controls.values.reshape(len(controls.points), -1), controls.slits, controls.sides, face_height
+        )
+        self._controls = controls
+        self._prepare_face(field, controls, face_height)
+        self._prepare_openings(field, controls)
+        self._rigid = self._prepare_rigid(vertices, face_height)
+
+    def _face_height(self) -> float:
+        oval = self.portrait.landmarks[FACE_OVAL]
+        return float(np.linalg.norm(oval[0] - oval[18]))
+
+    def _surroundings(self, vertices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Points beyond the 478: the rest of the head, which barely moves, and the picture's border, which does not.
+
+        Returns:
+            ``(M, 2)`` pixels, ``(M, 52, 2)`` pixels a unit of each action.
+        """
+        portrait, model = self.portrait, self.portrait.model
+        skin = np.unique(model.triangles[model.parts["skin"]])
+        pixels = portrait.fit.camera.project(vertices[skin])
+        cell = self._face_height() / 14
+        oval = portrait.landmarks[FACE_OVAL]
+        distance = outside_polygon(pixels, oval)
+        front = vertices[skin, 2] > np.median(vertices[skin, 2])
+        candidates = np.flatnonzero((distance > cell) & front & (np.abs(pixels - portrait.size / 2) < portrait.size).all(1))
+        # One point a cell is plenty; the model's ears alone have hundreds.
+        _, chosen = np.unique(np.floor(pixels[candidates] / cell).astype(int), axis=0, return_index=True)
+        chosen = candidates[chosen]
+        ticks = np.linspace(0, portrait.size, 9)
+        border = np.array([(x, y) for x in ticks for y in ticks if x in (0, portrait.size) or y in (0, portrait.size)])
+        border = border[outside_polygon(border, oval) > 2 * cell]
+        moved = portrait.displacement(vertices[skin[chosen]], model.action_basis[:, skin[chosen]])
+        still = np.zeros((len(border), *moved.shape[1:]))
+        return np.concatenate([pixels[chosen], border]), np.concatenate([moved, still])
+
+    def _prepare_face(self, field: SlitField, controls: FaceControls, face_height: float) -> None:
+        """The field of the whole face, coarse; openings refine it."""
+        margin = 0.45 * face_height
+        size = self.portrait.size
+        oval = self.portrait.landmarks[FACE_OVAL]
+        self._region = Region.around(oval, (margin, margin), size, step=max(1, size // 128))
+        points = self._region.field_points()
+        basis = field(points).reshape(len(points), -1, 2)
+        basis *= self._fade(points, oval, margin)[:, None, None]
+        self._basis = np.ascontiguousarray(basis.transpose(1, 0, 2))
+        self._inverter = Inverter(self._region, iterations=6, damping=0.7)
+        self._grid = self._region.pixel_grid()
+
+    @staticmethod
+    def _fade(points: np.ndarray, oval: np.ndarray, margin: float) -> np.ndarray:
+        """1 on the face, 0 from ``margin`` pixels beside it, ``(N,)``."""
+        return (1 - smoothstep(outside_polygon(points, oval) / (0.9 * margin))).astype(np.float32)
+
+    def _prepare_openings(self, field: SlitField, controls: FaceControls) -> None:
+        portrait, size = self.portrait, self.portrait.size
+        points = portrait.landmarks
+        self._apertures, interiors = [], []
+        for number, contours in enumerate((INNER_LIPS, RIGHT_EYE, LEFT_EYE)):
+            slit, upper, lower = controls.openings[number]
+            half = np.linalg.norm(slit.line[-1] - slit.line[0]) / 2
+            outline = points[np.concatenate([contours.upper, contours.lower])]
+            margin = (0.35 * half, 1.5 * half)
+            region = Region.around(outline, margin, size, step=2 if number == 0 else 1)
+            self._apertures.append(Aperture(region, slit, upper, lower, field, number, softness=max(1.0, size / 360)))
+            interiors.append((region, upper, lower))
+        self._mouth = MouthInterior(portrait, *interiors[0])
+        self._eyes = [Eyeball(portrait, *interiors[1], RIGHT_IRIS), Eyeball(portrait, *interiors[2], LEFT_IRIS)]
+
+    def _prepare_rigid(self, vertices: np.ndarray, face_height: float) -> RigidWarp:
+        portrait = self.portrait
+        region = Region(0, 0, portrait.size, portrait.size, step=max(1, portrait.size // 128))
+        rows, columns = region.field_shape
+        projected = portrait.fit.camera.project_with_depth(vertices)
+        projected[:, :2] *= [columns / portrait.size, rows / portrait.size]
+        triangles = torch.from_numpy(portrait.model.triangles[portrait.model.parts["skin"]].astype(np.int64))
+        hit, weights = rasterize(torch.from_numpy(projected.astype(np.float32)), triangles, rows, columns)
+        depth = interpolate(hit, weights, triangles, torch.from_numpy(projected[:, 2:].astype(np.float32)))[..., 0]
+        depth = np.where((hit >= 0).numpy(), depth.numpy(), np.nan)
+        origin = portrait.fit.translation[0]
+        return RigidWarp(depth, region, portrait.fit.camera, origin, portrait.landmarks[CHIN], face_height)
+
+    def render(self, motion: np.ndarray | Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+        """Frames of a motion ``(T, 58)``; see :meth:`emotalker.render.base.Renderer.render`."""
+        frames = iter(motion)
+        while batch := list(islice(frames, _BATCH)):
+            yield from self._render_batch(np.asarray(batch, np.float32))
+
+    def _render_batch(self, motion: np.ndarray) -> Iterator[np.ndarray]:
+        actions = motion[:, self.space.expression]
+        controls = self._controls(actions)
+        rows, columns = self._region.field_shape
+        face = (controls @ self._basis.reshape(len(self._basis), -1)).reshape(len(motion), rows, columns, 2)
+        openings = [aperture.fields(controls) for aperture in self._apertures]
+        for t, pose in enumerate(motion[:, self.space.pose]):
+            canvas = self.portrait.image.copy()
+            backward = self._region.upsample(self._inverter(face[t]))
+            canvas[self._region.slices] = sample(self.portrait.image, self._grid + backward)
+            change = controls[t, : actions.shape[1]]
+            interiors = [self._mouth(actions[t], openings[0][t, 0]), self._eyes[0](change), self._eyes[1](change)]
+            for aperture, fields, interior in zip(self._apertures, openings, interiors, strict=True):
+                aperture.compose(canvas, self.portrait.image, fields[t], interior)
+            yield self._rigid(canvas, pose)
