@@ -37,6 +37,10 @@ OUTER_LIPS = _contours(
 RIGHT_EYE = _contours([33, 246, 161, 160, 159, 158, 157, 173, 133], [33, 7, 163, 144, 145, 153, 154, 155, 133])
 LEFT_EYE = _contours([362, 398, 384, 385, 386, 387, 388, 466, 263], [362, 382, 381, 380, 374, 373, 390, 249, 263])
 
+#: Lower edges of the brows.
+RIGHT_BROW = np.array([46, 53, 52, 65, 55])
+LEFT_BROW = np.array([276, 283, 282, 295, 285])
+
 #: Iris centre first, then four points on its rim.
 RIGHT_IRIS = np.arange(468, 473)
 LEFT_IRIS = np.arange(473, 478)

@@ -51,7 +51,7 @@ class Aperture:
 
     @staticmethod
     def _edge_feather(region: Region, width: int = 10) -> np.ndarray:
-        """Weight of this region against the picture around it: 0 at the rim, 1 from ``width`` pixels inwards, ``(H, W, 1)``."""
+        """Weight of this region against the picture around it: 0 at the rim, 1 from ``width`` pixels in, ``(H, W, 1)``."""
         ys = np.minimum(np.arange(region.height), np.arange(region.height)[::-1])
         xs = np.minimum(np.arange(region.width), np.arange(region.width)[::-1])
         return smoothstep(np.minimum(ys[:, None], xs[None]) / width).astype(np.float32)[..., None]

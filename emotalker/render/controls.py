@@ -10,17 +10,30 @@ from __future__ import annotations
 import numpy as np
 
 from emotalker.coefficients import ARKIT, ARKIT_ACTIONS
-from emotalker.face.topology import EYE_CORNERS, INNER_LIPS, LEFT_EYE, RIGHT_EYE, SKIN_POINTS, Contours
+from emotalker.face.topology import (
+    EYE_CORNERS,
+    INNER_LIPS,
+    LEFT_BROW,
+    LEFT_EYE,
+    RIGHT_BROW,
+    RIGHT_EYE,
+    SKIN_POINTS,
+    Contours,
+)
 from emotalker.render.slit_field import Slit
+from emotalker.render.warp import smoothstep
 
 #: Lip actions that belong to a person's look as much as to speech: a portrait keeps its own, and speech adds to them.
 _KEPT = ("mouthSmile", "mouthFrown", "mouthDimple", "mouthLeft", "mouthRight")
 
 #: Centres of the functions along the mouth (corners at -1 and 1) by which the lip gap is corrected.
-_GAP_CENTRES = np.array([-0.6, 0.0, 0.6])
+_GAP_CENTRES = np.array([-0.8, -0.4, 0.0, 0.4, 0.8])
 
 #: Lip gaps below this share of the mouth's width count as closed: tracking never reports an exact zero.
 _CLOSED_GAP = 0.02
+
+#: Width of the soft rim of an opening in a photo, as a share of the opening's width.
+_RIM = 0.008
 
 
 def opening_slit(points: np.ndarray, contours: Contours, closed_gap: float = 0.0) -> tuple[Slit, np.ndarray, np.ndarray]:
@@ -40,6 +53,9 @@ def opening_slit(points: np.ndarray, contours: Contours, closed_gap: float = 0.0
     gap = np.linalg.norm(lower - upper, axis=1)
     least = closed_gap * np.linalg.norm(middle[-1] - middle[0])
     open_share = (np.clip(gap - least, 0, None) / np.maximum(gap, 1e-6))[:, None]
+    # The rim of an opening is half skin, half interior: left on the sheets, it would trail along as a bright line.
+    rim = 1 + _RIM * np.linalg.norm(middle[-1] - middle[0]) / np.maximum(gap / 2, 1e-6)[:, None]
+    open_share = open_share * np.minimum(rim, 1.5)
     return slit, middle + (upper - middle) * open_share, middle + (lower - middle) * open_share
 
 
@@ -75,8 +91,8 @@ class FaceControls:
         ]
         self.slits = [slit for slit, _, _ in self.openings]
         self._blinks = [
-            self._calibrate_blink(skin, landmarks, RIGHT_EYE, "Right"),
-            self._calibrate_blink(skin, landmarks, LEFT_EYE, "Left"),
+            self._calibrate_blink(skin, landmarks, RIGHT_EYE, RIGHT_BROW, "Right"),
+            self._calibrate_blink(skin, landmarks, LEFT_EYE, LEFT_BROW, "Left"),
         ]
         eye_distance = np.linalg.norm(landmarks[EYE_CORNERS[:2]].mean(0) - landmarks[EYE_CORNERS[2:]].mean(0))
         skin_gap = self._gap_values(landmarks[SKIN_POINTS], self.slits[0], eye_distance)
@@ -92,7 +108,7 @@ class FaceControls:
         _, upper_edge, lower_edge = self.openings[0]
         self._rest_gap = (lower_edge - upper_edge)[inner] @ normal
         bumps = self._bumps(self.slits[0].local(self.slits[0].line[inner])[0])
-        self._solve_gap = np.linalg.pinv(bumps)  # (3, P)
+        self._solve_gap = np.linalg.pinv(bumps)  # (5, P)
         self._closed = _CLOSED_GAP * np.linalg.norm(self.slits[0].line[-1] - self.slits[0].line[0])
         kept = [n.startswith(_KEPT) or n not in ARKIT.lip_names for n in ARKIT_ACTIONS]
         self._replaced_rest = np.where(kept, 0.0, rest).astype(np.float32)
@@ -110,13 +126,13 @@ class FaceControls:
 
     @staticmethod
     def _bumps(along: np.ndarray) -> np.ndarray:
-        """Overlapping hats along the mouth, ``(P,)`` -> ``(P, 3)``."""
+        """Overlapping raised cosines along the mouth, ``(P,)`` -> ``(P, 5)``; they add up to one."""
         width = _GAP_CENTRES[1] - _GAP_CENTRES[0]
-        return np.clip(1 - np.abs(along[:, None] - _GAP_CENTRES) / width, 0, None)
+        return np.cos(np.pi / 2 * np.clip(np.abs(along[:, None] - _GAP_CENTRES) / width, 0, 1)) ** 2
 
     def _gap_values(self, points: np.ndarray, slit: Slit, reach: float) -> np.ndarray:
         """What the corrections of the lip gap do: each parts the lips by one pixel at its place and fades towards nose and
-        chin. ``(N, 2)`` -> ``(N, 3, 2)``."""
+        chin. ``(N, 2)`` -> ``(N, 5, 2)``."""
         along, across = slit.local(points)
         half = np.linalg.norm(slit.line[-1] - slit.line[0]) / 2
         side = np.where(across < 0, -0.5, 0.5)
@@ -126,7 +142,7 @@ class FaceControls:
         return (self._bumps(along) * (side * fade)[:, None])[..., None] * self._normal(slit)
 
     def _calibrate_blink(
-        self, skin: np.ndarray, landmarks: np.ndarray, eye: Contours, side: str
+        self, skin: np.ndarray, landmarks: np.ndarray, eye: Contours, brow: np.ndarray, side: str
     ) -> tuple[int, np.ndarray, float]:
         """Scale this eye's blink, in place, so that one unit brings the lids together.
 
@@ -141,11 +157,21 @@ class FaceControls:
         closing = (skin[upper, blink] - skin[lower, blink]) @ normal
         scale = np.clip(opening.sum() / max(closing.sum(), 1e-3), 0.3, 3.0)
         half = np.linalg.norm(slit.line[-1] - slit.line[0]) / 2
-        distance = np.linalg.norm(landmarks[SKIN_POINTS][:, None] - slit.line, axis=-1).min(1)
+        points = landmarks[SKIN_POINTS]
+        distance = np.linalg.norm(points[:, None] - slit.line, axis=-1).min(1)
         skin[:, blink] *= (1 + (scale - 1) * np.exp(-((distance / half) ** 2)))[:, None]
         missing = opening - (skin[upper, blink] - skin[lower, blink]) @ normal
         skin[upper, blink] += (0.85 * missing)[:, None] * normal
         skin[lower, blink] -= (0.15 * missing)[:, None] * normal
+
+        # The lid comes down whole, lashes first: what stretches is the skin under the brow. Left to the model, the dark
+        # lash line would be drawn out into a band that looks like an open eye.
+        along, across = Slit(landmarks[eye.upper]).local(points)
+        brow_along, brow_across = (x[np.argsort(along[brow])] for x in (along[brow], across[brow]))
+        reach = -0.9 * np.interp(along, brow_along, brow_across)
+        lid = np.flatnonzero((across < -1e-3) & (across > -reach) & (np.abs(along) < 1) & ~np.isin(SKIN_POINTS, eye.upper))
+        margin = np.interp(along[lid], along[eye.upper], skin[eye.upper, blink] @ normal)
+        skin[lid, blink] = ((1 - smoothstep(-across[lid] / reach[lid])) * margin)[:, None] * normal
         middle = len(upper) // 2
         return blink, (skin[upper[middle]] - skin[lower[middle]]) @ normal, float(opening[middle])
 

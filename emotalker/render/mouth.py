@@ -13,12 +13,15 @@ from emotalker.face.geometry import vertex_normals
 from emotalker.face.rasterizer import interpolate, rasterize
 from emotalker.face.topology import OUTER_LIPS
 from emotalker.render.portrait import Portrait
+from emotalker.render.teeth import tooth_colors
 from emotalker.render.warp import Region, sample, smoothstep
 
 #: Colours as shares of the bright skin of the lower face, so that they follow the photo's light and white balance.
-_TOOTH = np.array([0.98, 1.06, 1.08])
 _TONGUE = np.array([0.62, 0.42, 0.42])
 _CAVITY = np.array([0.16, 0.09, 0.085])
+
+#: The model's bands of teeth meet edge to edge; real upper incisors reach a little below the closed lips' line, cm.
+_OVERBITE = 0.22
 
 
 @dataclass(frozen=True)
@@ -54,8 +57,10 @@ class MouthInterior:
         self._light = self._skin_light(portrait)
         vertices = portrait.vertices()
         shift = portrait.landmark_residual(np.concatenate([OUTER_LIPS.upper, OUTER_LIPS.lower[1:-1]]))
-        self._upper = self._draw(portrait, vertices, ["upper_teeth"], shift)
-        self._lower = self._draw(portrait, vertices, ["tongue", "lower_teeth"], shift)
+        pixels_per_cm = portrait.fit.camera.focal / -portrait.fit.translation[0, 2]
+        self._upper = self._draw(portrait, vertices, "upper_teeth", shift + np.array([0, _OVERBITE * pixels_per_cm]))
+        self._lower = self._draw(portrait, vertices, "lower_teeth", shift)
+        self._tongue = self._draw(portrait, vertices, "tongue", shift)
         jaw = np.unique(portrait.model.triangles[portrait.model.parts["lower_teeth"]])
         self._jaw_values = portrait.displacement(vertices[jaw], portrait.model.action_basis[:, jaw]).mean(0)  # (52, 2)
         self._upper_edge, self._mouth = upper_edge, np.concatenate([upper_edge, lower_edge[::-1]])
@@ -73,25 +78,29 @@ class MouthInterior:
         cv2.fillPoly(mask, [np.round(lips).astype(np.int32)], 0)
         return np.percentile(portrait.image[mask > 0], 65, axis=0)
 
-    def _draw(self, portrait: Portrait, vertices: np.ndarray, parts: list[str], shift: np.ndarray) -> _Layer:
-        """Rasterise parts of the head over the region at twice its resolution."""
+    def _draw(self, portrait: Portrait, vertices: np.ndarray, part: str, shift: np.ndarray) -> _Layer:
+        """Rasterise a part of the head over the region, at twice its resolution, ``shift`` pixels from its place."""
         model, region = portrait.model, self._region
-        index = np.concatenate([model.parts[p] for p in parts])
-        triangles = model.triangles[index]
+        triangles = model.triangles[model.parts[part]]
         projected = portrait.fit.camera.project_with_depth(vertices)
         projected[:, :2] = (projected[:, :2] + shift - [region.x, region.y]) * 2
         faces = torch.from_numpy(triangles.astype(np.int64))
         hit, weights = rasterize(torch.from_numpy(projected.astype(np.float32)), faces, 2 * region.height, 2 * region.width)
-        normal = interpolate(hit, weights, faces, torch.from_numpy(vertex_normals(vertices, triangles).astype(np.float32)))
-        facing = normal[..., 2].abs().numpy()[..., None]  # towards the viewer: the only light a mouth gets comes from there
-        is_tongue = np.isin(hit.numpy(), np.arange(len(model.parts["tongue"])))[..., None] if "tongue" in parts else False
-        albedo = np.where(is_tongue, _TONGUE, _TOOTH) * self._light
-        color = (albedo * (0.35 + 0.65 * facing**1.5)).astype(np.float32)
+
+        def carry(values: np.ndarray) -> np.ndarray:
+            return interpolate(hit, weights, faces, torch.from_numpy(values.astype(np.float32))).numpy()
+
+        if part == "tongue":
+            share = _TONGUE * (0.35 + 0.65 * np.abs(carry(vertex_normals(vertices, triangles))[..., 2:]))
+        else:
+            heights = model.vertices[np.unique(triangles), 1]
+            upper = part == "upper_teeth"
+            share = tooth_colors(carry(model.vertices), upper, heights.min() if upper else heights.max())
         cover = (hit >= 0).numpy().astype(np.float32)[..., None]
         size = (region.width, region.height)
         small_cover = cv2.resize(cover, size, interpolation=cv2.INTER_AREA)[..., None]
-        small_color = cv2.resize(color * cover, size, interpolation=cv2.INTER_AREA) / np.maximum(small_cover, 1e-3)
-        return _Layer(small_color, small_cover)
+        color = cv2.resize((share * self._light).astype(np.float32) * cover, size, interpolation=cv2.INTER_AREA)
+        return _Layer(color / np.maximum(small_cover, 1e-3), small_cover)
 
     def _photo_interior(self, portrait: Portrait, mouth: np.ndarray) -> _Layer | None:
         """The photo's own mouth interior, or None where its lips are closed."""
@@ -101,6 +110,7 @@ class MouthInterior:
         cv2.fillPoly(mask, [outline], 255, shift=4)
         if (mask > 0).sum() < 0.01 * mask.size:
             return None
+        mask = cv2.erode(mask, np.ones((3, 3), np.uint8))  # its rim is half lip
         cover = cv2.GaussianBlur(mask.astype(np.float32) / 255, (0, 0), 1.0)[..., None]
         return _Layer(portrait.image[region.slices].astype(np.float32), cover)
 
@@ -109,7 +119,7 @@ class MouthInterior:
         region = self._region
         first, last = upper_edge[0], upper_edge[-1]
         along = (region.pixel_grid() + 0.5 - (first + last) / 2) @ (last - first) / (np.sum((last - first) ** 2) / 2)
-        return (0.45 + 0.55 * (1 - smoothstep((np.abs(along) - 0.35) / 0.65))).astype(np.float32)[..., None]
+        return (0.55 + 0.45 * (1 - smoothstep((np.abs(along) - 0.35) / 0.65))).astype(np.float32)[..., None]
 
     def __call__(self, actions: np.ndarray, upper_lip: np.ndarray) -> np.ndarray:
         """Draw one frame.
@@ -123,9 +133,10 @@ class MouthInterior:
         """
         jaw = (actions - self._rest) @ self._jaw_values
         picture = np.broadcast_to((_CAVITY * self._light).astype(np.float32), self._upper.color.shape)
+        picture = self._tongue.shifted(jaw).over(picture)
         lower = self._lower.shifted(jaw)
         # The lower teeth sit deeper in the mouth's shade than the upper ones.
-        picture = _Layer(lower.color * 0.72, lower.cover).over(picture)
+        picture = _Layer(lower.color * 0.75, lower.cover).over(picture)
         picture = self._upper.over(picture) * self._background * self._lip_shadow(upper_lip)
         if self._own is not None:
             picture = self._own.over(picture)
@@ -140,4 +151,4 @@ class MouthInterior:
         xs = region.x + np.arange(region.width) + 0.5
         lip = np.interp(xs, moved[:, 0], moved[:, 1])
         below = (region.y + np.arange(region.height)[:, None] + 0.5 - lip) / (0.18 * np.ptp(moved[:, 0]))
-        return (0.55 + 0.45 * smoothstep(below)).astype(np.float32)[..., None]
+        return (0.68 + 0.32 * smoothstep(below)).astype(np.float32)[..., None]

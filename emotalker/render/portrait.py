@@ -69,14 +69,11 @@ class Portrait:
 
     def vertices(self) -> np.ndarray:
         """The fitted head in camera space, ``(V, 3)`` centimetres."""
-        return self._place(self.model.deform(self.fit.identity, self.fit.actions[0]))
+        return self.fit.place(self.model.deform(self.fit.identity, self.fit.actions[0]))
 
     def surface_landmarks(self) -> np.ndarray:
         """The 478 points of the fitted head in camera space, ``(478, 3)`` centimetres."""
-        return self._place(self.model.landmarks(self.fit.identity, self.fit.actions[0]))
-
-    def _place(self, points: np.ndarray) -> np.ndarray:
-        return points @ rotation_matrix(self.fit.angles[0]).T + self.fit.translation[0]
+        return self.fit.place(self.model.landmarks(self.fit.identity, self.fit.actions[0]))
 
     def displacement(self, points: np.ndarray, basis: np.ndarray) -> np.ndarray:
         """How actions move points of the head in the picture, to first order.

@@ -72,7 +72,7 @@ class RigidWarp:
         )
 
     def displacement(self, pose: np.ndarray) -> np.ndarray:
-        """Forward displacement for one pose ``(6,)`` (radians, centimetres; zero = the portrait's) -> ``(rows, columns, 2)``."""
+        """Forward displacement for one pose ``(6,)`` (radians, cm; zero = the portrait's) -> ``(rows, columns, 2)``."""
         rotation = rotation_matrix(pose[:3]).astype(np.float32)
         moved = (self._points3d - self._origin) @ rotation.T + self._origin + pose[3:].astype(np.float32)
         moved = self._points3d + self._share * (moved - self._points3d)

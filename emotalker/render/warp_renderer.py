@@ -1,8 +1,8 @@
 """The training-free renderer: the fitted head drives a warp of the photo itself.
 
-A frame is made in two steps. In the portrait's own pose the skin is displaced by the actions, linearly, with the lips and lids
-as sheets that part over teeth and eyeballs. Then the picture, as a relief, turns with the head. Both are dense low-resolution
-fields, prepared once a portrait, and a few image samplings a frame.
+A frame is made in two steps. In the portrait's own pose the skin is displaced by the actions, linearly, with the lips and
+lids as sheets that part over teeth and eyeballs. Then the picture, as a relief, turns with the head. Both are dense
+low-resolution fields, prepared once a portrait, and a few image samplings a frame.
 """
 
 from __future__ import annotations

@@ -1,0 +1,1 @@
+"""Judging generated videos by tracking them again, as one would track a recording."""

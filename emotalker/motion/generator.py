@@ -1,0 +1,153 @@
+"""From a recording to a motion: audio features, code indices, face motion, lips."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from emotalker.audio.mel import MelSpectrogram
+from emotalker.coefficients import CoefficientSpace, MotionTrack
+from emotalker.errors import CheckpointError
+from emotalker.features.hubert import SAMPLES_PER_VIDEO_FRAME, AudioEncoder
+from emotalker.motion.checkpoint import load_checkpoint
+from emotalker.motion.lip import LipBranch
+from emotalker.motion.transformer import CrossModalTransformer, Mode
+from emotalker.motion.vqvae import VQVAE
+
+#: Video frames whose lips are predicted at a time, and those around them that serve as context only.
+LIP_CHUNK, LIP_CONTEXT = 500, 8
+
+
+def shipped_checkpoints() -> Path:
+    """The folder of the weights that come with the project; CheckpointError if it is not there."""
+    package = Path(__file__).resolve().parent.parent
+    for root in (package, package.parent):  # installed as a wheel, or from a checkout
+        if (root / "checkpoints" / "small").is_dir():
+            return root / "checkpoints" / "small"
+    raise CheckpointError("the shipped checkpoints are missing from this installation; give the folder of trained ones")
+
+
+class MotionGenerator:
+    """Predicts a motion from a voice; all learned stages together (SPEC 1).
+
+    Args:
+        encoder: speech features for the face branch.
+        transformer, vqvae: the face branch: code indices, and what codes mean.
+        lip: the lip branch, which overrides the lip entries.
+    """
+
+    def __init__(self, encoder: AudioEncoder, transformer: CrossModalTransformer, vqvae: VQVAE, lip: LipBranch):
+        self.encoder, self.transformer, self.vqvae, self.lip = encoder, transformer, vqvae, lip
+        self.mel = MelSpectrogram().to(self.device)
+        for network in (encoder, transformer, vqvae, lip):
+            network.eval().requires_grad_(False)
+
+    @classmethod
+    def from_pretrained(cls, folder: str | os.PathLike | None = None, device: str | torch.device = "cpu") -> MotionGenerator:
+        """Load ``audio_encoder``, ``transformer``, ``vqvae`` and ``lip`` ``.safetensors`` from a folder.
+
+        A folder ``audio_encoder/`` in Hugging Face's layout (``superb/hubert-base-superb-er``, say) takes the place of
+        the first file.
+
+        Raises:
+            CheckpointError: one is missing, damaged, or does not fit the others; or there is no such device.
+        """
+        folder = Path(folder) if folder is not None else shipped_checkpoints()
+        if not folder.is_dir():
+            raise CheckpointError(f"there is no folder of checkpoints {folder}; give the one that training wrote")
+        try:
+            torch.empty(0, device=device)
+        except (RuntimeError, AssertionError) as error:
+            reason = str(error).strip().split("\n")[0]
+            raise CheckpointError(f"the device {device!r} cannot be used ({reason}); try --device cpu") from error
+        if (folder / "audio_encoder").is_dir():
+            encoder = AudioEncoder.from_pretrained(folder / "audio_encoder").to(device)
+        else:
+            encoder = load_checkpoint(folder / "audio_encoder.safetensors", "audio_encoder", device)
+        transformer, vqvae, lip = (
+            load_checkpoint(folder / f"{k}.safetensors", k, device) for k in ("transformer", "vqvae", "lip")
+        )
+        if transformer.config.audio_dim != encoder.dim:
+            raise CheckpointError(
+                f"the transformer in {folder} was trained on audio features of {transformer.config.audio_dim} entries, "
+                f"the audio encoder gives {encoder.dim}; put the encoder it was trained with beside it"
+            )
+        return cls(encoder, transformer, vqvae, lip)
+
+    @property
+    def space(self) -> CoefficientSpace:
+        """The layout of the motions it makes."""
+        return self.lip.space
+
+    @property
+    def device(self) -> torch.device:
+        """Where the networks are."""
+        return self.lip.standardizer.mean.device
+
+    @torch.inference_mode()
+    def generate(
+        self,
+        samples: np.ndarray,
+        reference: np.ndarray,
+        *,
+        seed: int = 0,
+        decoding: Mode = "sample",
+        temperature: float = 1.0,
+        top_p: float = 0.9,
+    ) -> MotionTrack:
+        """Predict one frame every 640 samples.
+
+        Args:
+            samples: ``(N,)`` float32 at 16 kHz.
+            reference: ``(D,)`` the portrait's own coefficients.
+            seed: of sampled codes.
+            decoding: "sample" draws codes, so that blinks and head motion vary; "continuous" is the published way,
+                "nearest" snaps to the codebook.
+            temperature, top_p: of "sample".
+        """
+        wav = torch.from_numpy(np.ascontiguousarray(samples, np.float32))[None].to(self.device)
+        frames = -(-wav.shape[1] // SAMPLES_PER_VIDEO_FRAME)
+        reference_row = self._within_training_range(torch.from_numpy(reference).float().to(self.device)[None])
+        face = self._face(wav, reference_row, frames, seed, decoding, temperature, top_p)
+        lips = self._lips(wav, reference_row, face)
+        motion = self.space.merge(face[0].cpu().numpy(), lips[0].cpu().numpy())
+        motion[:, self.space.expression] = motion[:, self.space.expression].clip(0, 1)
+        return MotionTrack(motion, self.space)
+
+    def _within_training_range(self, reference: Tensor) -> Tensor:
+        """Portraits differ more than the speakers of a small corpus: keep each entry where the networks were trained."""
+        standardizer = self.lip.standardizer
+        return standardizer.inverse(standardizer(reference).clamp(-2, 2))
+
+    def _face(
+        self, wav: Tensor, reference: Tensor, frames: int, seed: int, decoding: Mode, temperature: float, top_p: float
+    ) -> Tensor:
+        """Non-lip expression and pose, ``(1, frames, len(space.face))``."""
+        features = self.encoder.encode_long(wav)
+        drawn = self.transformer.generate(
+            features,
+            reference,
+            self.vqvae.quantizer.codebook,
+            decoding,
+            temperature=temperature,
+            top_p=top_p,
+            generator=torch.Generator(self.device).manual_seed(seed),
+        )
+        return self.vqvae.decode(drawn.latents)[:, :frames]
+
+    def _lips(self, wav: Tensor, reference: Tensor, face: Tensor) -> Tensor:
+        """Lip entries ``(1, F, len(space.lip))``, a stretch at a time: memory stays bounded on long recordings."""
+        frames = face.shape[1]
+        mel = self.mel(wav)
+        expression = face[..., : len(self.lip.face_expression)]
+        windows = self.lip.windows(mel, frames)
+        parts = []
+        for start in range(0, frames, LIP_CHUNK):
+            first, last = max(0, start - LIP_CONTEXT), min(frames, start + LIP_CHUNK + LIP_CONTEXT)
+            lips = self.lip(windows[:, first:last], expression[:, first:last], reference)
+            parts.append(lips[:, start - first : start - first + LIP_CHUNK])
+        return torch.cat(parts, 1)

@@ -1,0 +1,72 @@
+"""How fast is it, stage by stage, models loaded?
+
+python scripts/benchmark.py --audio voice.wav --image person.jpg
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from pathlib import Path
+
+from emotalker.cli import run
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--audio", help="recording (default: the demo's), repeated or cut to --seconds")
+    parser.add_argument("--image", help="portrait (default: the demo's, from scikit-image)")
+    parser.add_argument("--seconds", type=float, default=10.0, help="of audio (default: %(default)s)")
+    parser.add_argument("--size", type=int, default=512)
+    parser.add_argument("--threads", type=int, default=2, help="of torch and OpenCV (default: %(default)s)")
+    parser.add_argument("--runs", type=int, default=3, help="the fastest counts (default: %(default)s)")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--checkpoints")
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_arguments()
+
+    import time
+    from importlib.resources import files
+
+    import cv2
+    import numpy as np
+    import torch
+
+    from emotalker import TalkingHead
+    from emotalker.audio.io import SAMPLE_RATE, load_audio
+    from emotalker.video.image import load_image
+
+    torch.set_num_threads(args.threads)
+    cv2.setNumThreads(args.threads)
+    samples = load_audio(args.audio or Path(str(files("emotalker") / "assets" / "demo.flac")))
+    samples = np.resize(samples, round(args.seconds * SAMPLE_RATE))
+    if args.image:
+        image = load_image(args.image)
+    else:
+        from skimage import data
+
+        image = data.astronaut()
+
+    started = time.perf_counter()
+    talking_head = TalkingHead.from_pretrained(args.checkpoints, args.device)
+    print(f"loading the models: {time.perf_counter() - started:.2f} s")
+    best: dict[str, float] = {}
+    for _ in range(args.runs):
+        with tempfile.TemporaryDirectory() as folder:
+            video = talking_head.generate((samples, SAMPLE_RATE), image, size=args.size)
+            video.save(Path(folder) / "out.mp4")
+        if not best or sum(video.seconds.values()) < sum(best.values()):
+            best = video.seconds
+    total = sum(best.values())
+    for stage, seconds in best.items():
+        print(f"{stage:>18}: {seconds:6.2f} s  {1000 * seconds / len(video):6.2f} ms a frame")
+    print(f"{'total':>18}: {total:6.2f} s for {args.seconds:g} s of audio, {len(video)} frames at {args.size} px")
+    print(
+        f"{len(video) / total:.1f} frames/s, {args.seconds / total:.2f} x real time, {args.threads} threads, fastest of {args.runs}"
+    )
+
+
+run(main)

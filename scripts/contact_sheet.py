@@ -1,0 +1,45 @@
+"""Frames of a video as one picture, to judge it by eye.
+
+python scripts/contact_sheet.py --video outputs/demo.mp4 --output outputs/demo.jpg
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from emotalker.cli import run
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--video", required=True)
+    parser.add_argument("--output", required=True, help="PNG or JPEG to write")
+    parser.add_argument("--columns", type=int, default=6)
+    parser.add_argument("--rows", type=int, default=3)
+    parser.add_argument("--first", type=int, default=0, help="first frame (default: %(default)s)")
+    parser.add_argument("--step", type=int, help="frames between two pictures (default: spread over the whole video)")
+    parser.add_argument("--width", type=int, default=256, help="of one frame, pixels (default: %(default)s)")
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_arguments()
+
+    import cv2
+    import numpy as np
+
+    from emotalker.video.image import save_image
+    from emotalker.video.reader import read_frames, video_info
+
+    count = args.columns * args.rows
+    step = args.step or max(1, (video_info(args.video).frames - args.first) // count)
+    wanted = range(args.first, args.first + count * step, step)
+    shown = (frame for t, frame in enumerate(read_frames(args.video)) if t in wanted)
+    frames = [cv2.resize(f, (args.width, args.width * len(f) // f.shape[1]), interpolation=cv2.INTER_AREA) for f in shown]
+    frames += [np.zeros_like(frames[0])] * (count - len(frames))
+    rows = [np.concatenate(frames[i : i + args.columns], 1) for i in range(0, count, args.columns)]
+    save_image(args.output, np.concatenate(rows, 0))
+    print(f"wrote {args.output}")
+
+
+run(main)
