@@ -31,3 +31,7 @@ class DataError(EmoTalkerError):
 
 class MissingExtraError(EmoTalkerError):
     """An optional package is needed; the message names the pip command that brings it."""
+
+
+class VideoError(EmoTalkerError):
+    """A video cannot be read."""

@@ -1,0 +1,123 @@
+"""Reading and writing recordings."""
+
+from __future__ import annotations
+
+import os
+import wave
+from math import gcd
+from pathlib import Path
+
+import av
+import numpy as np
+from scipy.signal import resample_poly
+
+from emotalker.errors import AudioError
+from emotalker.files import replace_on_success
+
+SAMPLE_RATE = 16000
+MIN_SECONDS = 0.2
+
+#: Share of undecodable packets up to which a recording counts as whole; cut MP3s often begin with one.
+MAX_DAMAGE = 0.05
+
+#: Samples up to which a surplus over the stated duration is the encoder's padding of its last block (AAC: 1024 or 2048).
+MAX_PADDING = 2048
+
+
+def load_audio(source: str | os.PathLike | tuple[np.ndarray, int], sample_rate: int = SAMPLE_RATE) -> np.ndarray:
+    """A recording as mono samples; nothing is trimmed or normalised.
+
+    Args:
+        source: any file that FFmpeg reads, videos with sound included, or ``(samples, rate)`` with samples ``(N,)`` or
+            ``(N, channels)``, floating point in -1..1 or integers of full scale.
+        sample_rate: samples a second of the result.
+
+    Returns:
+        ``(N,)`` float32, all channels averaged.
+
+    Raises:
+        AudioError: the file is missing, holds no sound or cannot be decoded, or the recording is empty, shorter than 0.2 s,
+            or not finite. Silence is a recording like any other.
+    """
+    if isinstance(source, tuple):
+        samples, rate = source
+        samples, name = _to_float(np.asarray(samples)), "the given array"
+        if samples.ndim == 2 and samples.shape[1] <= samples.shape[0]:
+            samples = samples.mean(axis=1)
+        if samples.ndim != 1 or rate <= 0:
+            raise AudioError(f"audio is (samples,) or (samples, channels) at a rate in Hz, not {samples.shape} at {rate}")
+    else:
+        samples, rate = _decode(Path(source))
+        name = str(source)
+    if not len(samples):
+        raise AudioError(f"{name} holds no audio samples")
+    if len(samples) < MIN_SECONDS * rate:
+        raise AudioError(f"{name} is too short: {len(samples) / rate:.3f} s of audio; at least {MIN_SECONDS} s are needed")
+    if not np.isfinite(samples).all():
+        raise AudioError(f"{name} holds samples that are not numbers (NaN or infinite); export it again")
+    return resample(samples, int(rate), sample_rate)
+
+
+def resample(samples: np.ndarray, rate: int, new_rate: int) -> np.ndarray:
+    """Samples ``(N,)`` at ``rate`` to ``(ceil(N new_rate / rate),)`` float32 at ``new_rate``, without delay."""
+    if rate != new_rate:
+        common = gcd(rate, new_rate)
+        samples = resample_poly(samples, new_rate // common, rate // common)
+    return samples.astype(np.float32, copy=False)
+
+
+def save_wav(path: str | os.PathLike, samples: np.ndarray, sample_rate: int = SAMPLE_RATE) -> Path:
+    """Write ``(N,)`` floating-point samples, clipped to -1..1, as a 16-bit mono WAV file; OutputError if that fails."""
+    pcm = np.round(np.clip(samples, -1, 1) * 32767).astype("<i2")
+    with replace_on_success(path) as temporary, wave.open(str(temporary), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(sample_rate)
+        file.writeframes(pcm.tobytes())
+    return Path(path)
+
+
+def _decode(path: Path) -> tuple[np.ndarray, int]:
+    """All samples of a file's first audio stream, channels averaged, and its rate."""
+    if not path.is_file():
+        raise AudioError(f"no such audio file: {path}")
+    try:
+        with av.open(str(path), metadata_errors="replace") as container:
+            if not container.streams.audio:
+                raise AudioError(f"{path} holds no audio stream; give a recording or a video with sound")
+            stream = container.streams.audio[0]
+            rate = stream.rate
+            duration = stream.duration and stream.duration * stream.time_base
+            to_float = av.AudioResampler(format="fltp", rate=rate)  # FFmpeg's own mono mix is 3 dB too loud in float
+            chunks: list[np.ndarray] = []
+            packets = damaged = 0
+            for packet in container.demux(stream):
+                packets += 1
+                try:
+                    frames = packet.decode()
+                except av.error.InvalidDataError:
+                    damaged += 1
+                    continue
+                chunks += [part.to_ndarray().mean(axis=0) for frame in frames for part in to_float.resample(frame)]
+    except (av.error.FFmpegError, ValueError) as error:
+        raise AudioError(f"{path} cannot be decoded as audio ({_reason(error)}); convert it to WAV") from error
+    if damaged > MAX_DAMAGE * packets:
+        raise AudioError(f"{path} is damaged: {damaged} of {packets} audio packets cannot be decoded; export it again")
+    samples = np.concatenate(chunks) if chunks else np.zeros(0, np.float32)
+    if duration and 0 < len(samples) - round(duration * rate) <= MAX_PADDING:
+        samples = samples[: round(duration * rate)]
+    return samples, rate
+
+
+def _to_float(samples: np.ndarray) -> np.ndarray:
+    if samples.dtype == np.uint8:  # the one unsigned format of WAV files
+        return (samples.astype(np.float32) - 128) / 128
+    if np.issubdtype(samples.dtype, np.signedinteger):
+        return samples.astype(np.float32) / -float(np.iinfo(samples.dtype).min)
+    if np.issubdtype(samples.dtype, np.floating):
+        return samples.astype(np.float32)
+    raise AudioError(f"audio samples are floating-point numbers or integers, not {samples.dtype}")
+
+
+def _reason(error: Exception) -> str:
+    return (getattr(error, "strerror", None) or str(error)).lower()

@@ -1,0 +1,69 @@
+"""Reading and writing still pictures."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from emotalker.errors import ImageError, OutputError
+from emotalker.files import replace_on_success
+
+#: What shows through transparent pictures: a neutral grey.
+BACKGROUND = 128
+
+
+def load_image(path: str | os.PathLike) -> np.ndarray:
+    """A picture as RGB uint8 ``(H, W, 3)``, upright as its EXIF orientation says.
+
+    Grey, palette, CMYK and 16-bit pictures are converted; transparent ones are laid over grey.
+
+    Raises:
+        ImageError: the file is missing or is no picture that OpenCV reads (JPEG, PNG, WebP, BMP, TIFF and more).
+    """
+    path = Path(path)
+    try:
+        content = np.frombuffer(path.read_bytes(), np.uint8)
+    except FileNotFoundError:
+        raise ImageError(f"no such picture: {path}") from None
+    except OSError as error:
+        raise ImageError(f"cannot read the picture {path}: {error.strerror or error}") from error
+    image = _decode(content, cv2.IMREAD_UNCHANGED)
+    if image is not None and image.ndim == 3 and image.shape[2] == 4:
+        return _flatten(image)
+    image = _decode(content, cv2.IMREAD_COLOR)  # to 8 bits and three channels, turned upright
+    if image is None:
+        raise ImageError(f"{path} is damaged or not a picture; give a PNG or JPEG file")
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+def save_image(path: str | os.PathLike, image: np.ndarray) -> Path:
+    """Write RGB uint8 ``(H, W, 3)`` in the format of the suffix, best as ``.png``.
+
+    Raises:
+        OutputError: the suffix is unknown or the file cannot be written.
+    """
+    suffix = Path(path).suffix
+    try:
+        content = cv2.imencode(suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1]
+    except cv2.error as error:
+        raise OutputError(f"cannot write {path}: no picture format has the suffix {suffix!r}; use .png") from error
+    with replace_on_success(path) as temporary:
+        temporary.write_bytes(content.tobytes())
+    return Path(path)
+
+
+def _decode(content: np.ndarray, flags: int) -> np.ndarray | None:
+    try:
+        return cv2.imdecode(content, flags)
+    except cv2.error:  # empty, or larger than OpenCV allows
+        return None
+
+
+def _flatten(image: np.ndarray) -> np.ndarray:
+    """BGRA of 8 or 16 bits over the background, to RGB uint8."""
+    full = np.iinfo(image.dtype).max
+    rgb, alpha = image[..., 2::-1] * np.float32(255 / full), image[..., 3:] * np.float32(1 / full)
+    return np.round(BACKGROUND + (rgb - BACKGROUND) * alpha).astype(np.uint8)

