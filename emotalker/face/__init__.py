@@ -1,0 +1,1 @@
+"""The head model, finding a face's landmarks, and fitting the one to the other."""

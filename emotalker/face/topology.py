@@ -55,3 +55,14 @@ FACE_OVAL = np.array(
 CHIN = 152
 FOREHEAD = 10
 EYE_CORNERS = np.array([33, 133, 362, 263])
+
+#: The 68 points of the iBUG scheme (300-W), in its order: outline from ear to ear, brows, nose, eyes, outer and inner lips.
+#: Lid and lip points face each other as they do in RIGHT_EYE, LEFT_EYE and INNER_LIPS.
+IBUG_68 = np.array(
+    [127, 234, 93, 58, 172, 136, 149, 148, 152, 377, 378, 365, 397, 288, 323, 454, 356]
+    + [70, 63, 105, 66, 107, 336, 296, 334, 293, 300]
+    + [168, 197, 5, 4, 75, 97, 2, 326, 305]
+    + [33, 160, 158, 133, 153, 144, 362, 385, 387, 263, 373, 380]
+    + [61, 40, 37, 0, 267, 270, 291, 321, 314, 17, 84, 91]
+    + [78, 81, 13, 311, 308, 402, 14, 178]
+)

@@ -1,0 +1,103 @@
+"""Rigid pose and the pinhole camera.
+
+Model space: centimetres, x to the viewer's right, y up, z towards the viewer. The camera sits at the origin and looks along
+-z, so a face in front of it has negative z. Pixels: x right, y down, origin at the picture's top-left corner.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+
+def rotation_matrix(angles: ArrayLike) -> np.ndarray:
+    """Rotation ``Rz(roll) @ Ry(yaw) @ Rx(pitch)``.
+
+    Args:
+        angles: ``(..., 3)`` pitch, yaw, roll in radians, about x, y and z.
+
+    Returns:
+        ``(..., 3, 3)`` in the angles' floating type; columns are turned as ``R @ x``.
+    """
+    angles = np.asarray(angles)
+    if not np.issubdtype(angles.dtype, np.floating):
+        angles = angles.astype(np.float64)
+    (sx, sy, sz), (cx, cy, cz) = np.moveaxis(np.sin(angles), -1, 0), np.moveaxis(np.cos(angles), -1, 0)
+    rows = (
+        (cz * cy, cz * sy * sx - sz * cx, cz * sy * cx + sz * sx),
+        (sz * cy, sz * sy * sx + cz * cx, sz * sy * cx - cz * sx),
+        (-sy, cy * sx, cy * cx),
+    )
+    return np.stack([np.stack(row, -1) for row in rows], -2)
+
+
+def rotation_angles(rotation: ArrayLike) -> np.ndarray:
+    """Inverse of :func:`rotation_matrix`: ``(..., 3, 3)`` to ``(..., 3)`` pitch, yaw, roll; yaw in [-pi/2, pi/2]."""
+    r = np.asarray(rotation)
+    pitch = np.arctan2(r[..., 2, 1], r[..., 2, 2])
+    yaw = np.arcsin(np.clip(-r[..., 2, 0], -1, 1))
+    roll = np.arctan2(r[..., 1, 0], r[..., 0, 0])
+    return np.stack([pitch, yaw, roll], -1)
+
+
+def align_rigid(source: ArrayLike, target: ArrayLike, weights: ArrayLike | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Rotation and translation that bring points onto their partners in the least-squares sense (Kabsch, 1976).
+
+    Args:
+        source, target: ``(N, 3)`` corresponding points.
+        weights: ``(N,)`` non-negative, or None for equal ones.
+
+    Returns:
+        ``rotation (3, 3)``, ``translation (3,)``: ``source @ rotation.T + translation`` is closest to ``target``.
+    """
+    source, target = np.asarray(source, np.float64), np.asarray(target, np.float64)
+    w = np.ones(len(source)) if weights is None else np.asarray(weights, np.float64)
+    w = w / w.sum()
+    source_mean, target_mean = w @ source, w @ target
+    covariance = (target - target_mean).T @ ((source - source_mean) * w[:, None])
+    u, _, vt = np.linalg.svd(covariance)
+    handedness = np.sign(np.linalg.det(u @ vt))
+    rotation = u @ np.diag([1.0, 1.0, handedness]) @ vt
+    return rotation, target_mean - rotation @ source_mean
+
+
+@dataclass(frozen=True)
+class Camera:
+    """A pinhole camera with its principal point at the picture's centre.
+
+    Attributes:
+        focal: focal length in pixels.
+        width, height: picture size in pixels.
+    """
+
+    focal: float
+    width: int
+    height: int
+
+    @classmethod
+    def default(cls, width: int, height: int) -> Camera:
+        """The camera assumed for a picture whose lens is unknown: focal length twice the longer side (28 degrees wide)."""
+        return cls(2.0 * max(width, height), width, height)
+
+    def project(self, points: ArrayLike) -> np.ndarray:
+        """Camera-space points ``(..., 3)`` in cm to pixels ``(..., 2)``: u right, v down."""
+        points = np.asarray(points)
+        scale = self.focal / -points[..., 2]
+        return np.stack([self.width / 2 + scale * points[..., 0], self.height / 2 - scale * points[..., 1]], -1)
+
+    def project_with_depth(self, points: ArrayLike) -> np.ndarray:
+        """Camera-space points ``(..., 3)`` in cm to ``(..., 3)``: u, v in pixels and depth in cm, for the rasteriser."""
+        points = np.asarray(points)
+        return np.concatenate([self.project(points), -points[..., 2:]], -1)
+
+
+def vertex_normals(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
+    """Area-weighted unit normals ``(V, 3)`` of a mesh ``(V, 3)``, ``(F, 3)``; counter-clockwise triangles face outwards."""
+    corners = vertices[triangles]
+    face = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    normals = np.empty_like(vertices)
+    for axis in range(3):
+        normals[:, axis] = np.bincount(triangles.ravel(), np.repeat(face[:, axis], 3), len(vertices))
+    return normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)

@@ -1,0 +1,131 @@
+"""A z-buffer rasteriser in plain tensor operations, and a plain lit picture of a mesh.
+
+Every triangle's bounding box is unrolled into candidate pixels at once; a scatter-minimum resolves depth. It runs on any
+torch device, needs no compiler, and draws the 10k-triangle head at 512 x 512 in tens of milliseconds on one core.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from emotalker.face.geometry import Camera, vertex_normals
+
+#: Candidate pixels handled at a time; bounds memory to about 200 MB whatever the picture size.
+CHUNK = 2_000_000
+
+
+def rasterize(
+    vertices_px: Tensor, triangles: Tensor, height: int, width: int, cull_back: bool = False
+) -> tuple[Tensor, Tensor]:
+    """Find what each pixel centre sees.
+
+    Args:
+        vertices_px: ``(V, 3)`` u, v in pixels (pixel centres at +0.5) and depth > 0; triangles with a corner at depth <= 0
+            are left out.
+        triangles: ``(F, 3)`` integer corners.
+        height, width: picture size.
+        cull_back: leave out triangles that turn their back, i.e. whose corners run clockwise on the screen (v down) seen
+            from the front.
+
+    Returns:
+        ``triangle_id (height, width)`` int64, -1 where nothing is hit, and ``barycentric (height, width, 3)``, perspective
+        correct (zero where nothing is hit), both on the vertices' device.
+    """
+    device = vertices_px.device
+    triangles = triangles.to(device=device, dtype=torch.int64)
+    corners = vertices_px[triangles].float()
+    low = (corners[..., :2].amin(1) - 0.5).ceil().clamp(min=0)
+    high = torch.minimum((corners[..., :2].amax(1) - 0.5).floor(), low.new_tensor([width - 1, height - 1]))
+    extent = (high - low + 1).clamp(min=0).long()
+    first, second = corners[:, 1, :2] - corners[:, 0, :2], corners[:, 2, :2] - corners[:, 0, :2]
+    area = first[:, 0] * second[:, 1] - first[:, 1] * second[:, 0]
+    usable = (area.abs() > 1e-9) & (corners[..., 2] > 0).all(1)
+    if cull_back:
+        usable &= area < 0  # v runs down, so a counter-clockwise triangle has negative area on the screen
+    count = torch.where(usable, extent[:, 0] * extent[:, 1], 0)
+
+    pixels, depths, owners, weights = [], [], [], []
+    for chosen in _chunks(count):
+        owner = chosen.repeat_interleave(count[chosen])
+        start = count[chosen].cumsum(0) - count[chosen]
+        offset = torch.arange(len(owner), device=device) - start.repeat_interleave(count[chosen])
+        x = low[owner, 0].long() + offset % extent[owner, 0]
+        y = low[owner, 1].long() + offset // extent[owner, 0]
+        dx, dy = x + 0.5 - corners[owner, 0, 0], y + 0.5 - corners[owner, 0, 1]
+        b1 = (dx * second[owner, 1] - dy * second[owner, 0]) / area[owner]
+        b2 = (dy * first[owner, 0] - dx * first[owner, 1]) / area[owner]
+        screen = torch.stack([1 - b1 - b2, b1, b2], 1)
+        inside = (screen >= 0).all(1)
+        owner, screen = owner[inside], screen[inside]
+        over_depth = screen / corners[owner, :, 2]
+        depth = 1 / over_depth.sum(1)
+        pixels.append(y[inside] * width + x[inside])
+        depths.append(depth)
+        owners.append(owner)
+        weights.append(over_depth * depth[:, None])
+
+    triangle_id = torch.full((height * width,), -1, dtype=torch.int64, device=device)
+    barycentric = torch.zeros(height * width, 3, device=device)
+    if pixels:
+        pixel, depth, owner, weight = torch.cat(pixels), torch.cat(depths), torch.cat(owners), torch.cat(weights)
+        nearest = depth.new_full((height * width,), torch.inf).scatter_reduce(0, pixel, depth, "amin")
+        front = depth <= nearest[pixel]
+        pixel, owner, weight = pixel[front], owner[front], weight[front]
+        # Neighbours share the depth of a pixel on their edge: the highest index wins, so that the result is reproducible.
+        triangle_id.scatter_reduce_(0, pixel, owner, "amax")
+        winner = triangle_id[pixel] == owner
+        barycentric[pixel[winner]] = weight[winner]
+    return triangle_id.view(height, width), barycentric.view(height, width, 3)
+
+
+def _chunks(count: Tensor) -> list[Tensor]:
+    """Indices of triangles with candidates, grouped so that each group has about CHUNK of them."""
+    index = count.nonzero()[:, 0]
+    if not len(index):
+        return []
+    group = (count[index].cumsum(0) - 1) // CHUNK
+    return list(index.split(torch.unique_consecutive(group, return_counts=True)[1].tolist()))
+
+
+def interpolate(triangle_id: Tensor, barycentric: Tensor, triangles: Tensor, values: Tensor) -> Tensor:
+    """Carry per-vertex ``values (V, C)`` to the pixels of :func:`rasterize`: ``(height, width, C)``, zero outside."""
+    corners = values[triangles.to(values.device).long()[triangle_id.clamp(min=0)]]
+    return (corners * barycentric[..., None]).sum(-2) * (triangle_id >= 0)[..., None]
+
+
+def shade(
+    vertices_cam: np.ndarray,
+    triangles: np.ndarray,
+    colors: np.ndarray,
+    camera: Camera,
+    background: tuple[float, float, float] = (0.45, 0.47, 0.5),
+    light: tuple[float, float, float] = (-0.3, 0.5, 0.8),
+    ambient: float = 0.45,
+) -> np.ndarray:
+    """A plain picture of a mesh: ambient and diffuse light, smooth normals, one colour a triangle.
+
+    Args:
+        vertices_cam: ``(V, 3)`` in camera space, cm.
+        triangles: ``(F, 3)``.
+        colors: ``(F, 3)`` in 0..1.
+        camera: the view and the picture size.
+        background: its colour, 0..1.
+        light: direction towards the lamp; need not be of unit length.
+        ambient: share of light that comes from everywhere; the rest is diffuse.
+
+    Returns:
+        RGB uint8 ``(height, width, 3)``.
+    """
+    vertices_cam = np.asarray(vertices_cam, np.float32)
+    normals = vertex_normals(vertices_cam, triangles)
+    faces = torch.from_numpy(np.ascontiguousarray(triangles, np.int64))
+    projected = torch.from_numpy(camera.project_with_depth(vertices_cam))
+    triangle_id, barycentric = rasterize(projected, faces, camera.height, camera.width)
+    normal = torch.nn.functional.normalize(interpolate(triangle_id, barycentric, faces, torch.from_numpy(normals)), dim=-1)
+    lamp = torch.nn.functional.normalize(torch.tensor(light, dtype=torch.float32), dim=0)
+    brightness = ambient + (1 - ambient) * (normal @ lamp).clamp(min=0)
+    color = torch.from_numpy(np.asarray(colors, np.float32))[triangle_id.clamp(min=0)] * brightness[..., None]
+    picture = torch.where((triangle_id >= 0)[..., None], color, torch.tensor(background))
+    return (picture.clamp(0, 1) * 255).round().to(torch.uint8).numpy()
