@@ -207,3 +207,25 @@ def test_the_papers_size():
     paper = CrossModalTransformer(TransformerConfig.paper())
     assert sum(p.numel() for p in paper.layers.parameters()) == pytest.approx(4.7e6, rel=0.02)
     assert TransformerConfig.from_dict(paper.config.to_dict()) == paper.config
+
+
+def test_intensity_leads_from_the_contrast_through_the_emotion():
+    torch.manual_seed(0)
+    model = CrossModalTransformer(TransformerConfig.small(audio_dim=16, dim=32, num_layers=2, num_emotions=8)).eval()
+    audio, reference, codebook = torch.randn(1, 40, 16), torch.zeros(1, 58), torch.randn(1024, 256)
+    angry, neutral = torch.eye(8)[:1], torch.eye(8)[5:6]
+
+    def features(emotion, **options):
+        return model.generate(audio, reference, codebook, emotion=emotion, **options).features
+
+    torch.testing.assert_close(features(angry, contrast=neutral, intensity=0.0), features(neutral), atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(features(angry, contrast=neutral, intensity=1.0), features(angry))
+    first = [features(angry, contrast=neutral, intensity=i)[:, 0] for i in (0.0, 0.5, 2.0)]  # before feedback sets in
+    torch.testing.assert_close(first[2] - first[0], 4 * (first[1] - first[0]), atol=1e-4, rtol=1e-3)
+    assert not torch.allclose(features(angry), features(neutral))
+
+
+def test_a_model_without_emotions_says_so():
+    model = CrossModalTransformer(TransformerConfig.small(audio_dim=16, dim=32, num_layers=1)).eval()
+    with pytest.raises(ValueError, match="num_emotions is 0"):
+        model.generate(torch.randn(1, 8, 16), torch.zeros(1, 58), torch.randn(1024, 256), emotion=torch.eye(8)[:1])

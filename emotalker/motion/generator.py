@@ -137,7 +137,7 @@ class MotionGenerator:
             top_p=top_p,
             generator=torch.Generator(self.device).manual_seed(seed),
         )
-        return self.vqvae.decode(drawn.latents)[:, :frames]
+        return self.vqvae.decode(drawn.features)[:, :frames]
 
     def _lips(self, wav: Tensor, reference: Tensor, face: Tensor) -> Tensor:
         """Lip entries ``(1, F, len(space.lip))``, a stretch at a time: memory stays bounded on long recordings."""

@@ -24,6 +24,7 @@ class LipConfig(ModelConfig):
     audio_dim: length of its embedding of a frame.
     hidden_dim, temporal_layers: of the head, whose temporal convolutions see ``temporal_layers`` frames either side.
     dropout: of the head's input.
+    num_emotions: classes of an emotion given beside the audio; 0 for none, as in the paper.
     normalize_mel: subtract each mel band's mean over the recording, against voices and microphones not trained on.
     """
 
@@ -34,6 +35,7 @@ class LipConfig(ModelConfig):
     hidden_dim: int = 512
     temporal_layers: int = 2
     dropout: float = 0.1
+    num_emotions: int = 0
     normalize_mel: bool = False
 
     @classmethod
@@ -108,7 +110,7 @@ class LipBranch(nn.Module):
         self.register_buffer("face_expression", expression[~torch.isin(expression, lip)], persistent=False)
         self.standardizer = Standardizer(space.dim)
         self.mel_encoder = MelEncoder(config)
-        inputs = config.audio_dim + len(expression)
+        inputs = config.audio_dim + len(expression) + config.num_emotions
         self.head = nn.Sequential(
             nn.Dropout(config.dropout),
             nn.Conv1d(inputs, config.hidden_dim, 1),
@@ -131,7 +133,7 @@ class LipBranch(nn.Module):
             mel = mel - mel.mean(-1, keepdim=True)
         return lip_windows(mel, num_frames, self.space.fps)
 
-    def forward(self, mel_windows: Tensor, face: Tensor, reference: Tensor) -> Tensor:
+    def forward(self, mel_windows: Tensor, face: Tensor, reference: Tensor, emotion: Tensor | None = None) -> Tensor:
         """Predict the lips of F consecutive frames.
 
         Args:
@@ -139,6 +141,7 @@ class LipBranch(nn.Module):
             face: ``(B, F, E')`` raw non-lip expression of each frame: entries ``face_expression`` of motion vectors, which
                 are the first E' of what the face branch predicts.
             reference: ``(B, D)`` raw motion vector of the portrait; its lip entries are looked at.
+            emotion: ``(B, num_emotions)`` shares of the emotions; zeros or None where unknown.
 
         Returns:
             ``(B, F, len(space.lip))`` raw units.
@@ -148,7 +151,10 @@ class LipBranch(nn.Module):
         mean, std = self.standardizer.mean, self.standardizer.std
         lips = self.standardizer(reference)[:, None, self.lip].expand(-1, frames, -1)
         face = (face - mean[self.face_expression]) / std[self.face_expression]
-        hidden = torch.cat([audio, lips, face], dim=-1).transpose(1, 2)
+        if emotion is None:
+            emotion = face.new_zeros(batch, self.config.num_emotions)
+        emotion = emotion[:, None].expand(-1, frames, -1)
+        hidden = torch.cat([audio, lips, face, emotion], dim=-1).transpose(1, 2)
         return self.head(hidden).transpose(1, 2) * std[self.lip] + mean[self.lip]
 
     def loss(self, lips: Tensor, target: Tensor, *, velocity_weight: float = 0.5) -> dict[str, Tensor]:

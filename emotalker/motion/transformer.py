@@ -30,6 +30,7 @@ class TransformerConfig(ModelConfig):
     max_context: codes that self-attention looks back on, in training and decoding alike; memory and time per step
         stay constant beyond. 600 codes are 96 s. The flattest head still weighs the oldest of them with e^-0.6, so
         this is a window and no mere saving.
+    num_emotions: classes of an emotion given beside the audio; 0 for none, as in the paper.
     """
 
     audio_dim: int = 768
@@ -44,6 +45,7 @@ class TransformerConfig(ModelConfig):
     codes_per_period: int = 4
     frames_per_code: int = 8
     max_context: int = 600
+    num_emotions: int = 0
 
     @classmethod
     def paper(cls, **changes) -> TransformerConfig:
@@ -65,6 +67,11 @@ class TransformerOutput:
 
     features: Tensor
     logits: Tensor
+
+    def extrapolate(self, intensity: float) -> TransformerOutput:
+        """From the second half of the batch through the first, ``intensity`` times the way."""
+        (features, plain_features), (logits, plain_logits) = self.features.chunk(2), self.logits.chunk(2)
+        return TransformerOutput(torch.lerp(plain_features, features, intensity), torch.lerp(plain_logits, logits, intensity))
 
 
 @dataclass
@@ -190,6 +197,9 @@ class CrossModalTransformer(nn.Module):
     plus the projected, standardised reference coefficients. Codes and audio frames both carry the time within a period of
     h codes, on one clock, since neither the bias nor the window tells positions inside them apart (FaceFormer's
     periodic encoding). ``standardizer.set`` takes the statistics of the reference entries before training. Source: SPEC 4.
+
+    With ``num_emotions`` the tokens also carry a mix of emotions, by which users override or scale the one that is heard. In
+    training the mix is left out (all zero) for some clips, so that the emotion is learnt from the voice as well.
     """
 
     Config = TransformerConfig
@@ -201,6 +211,7 @@ class CrossModalTransformer(nn.Module):
         self.audio_projection = nn.Linear(config.audio_dim, config.dim)
         self.code_projection = nn.Linear(config.code_dim, config.dim)
         self.reference_projection = nn.Linear(config.reference_dim, config.dim)
+        self.emotion_projection = nn.Linear(config.num_emotions, config.dim, bias=False) if config.num_emotions else None
         self.dropout = nn.Dropout(config.dropout)
         self.layers = nn.ModuleList(DecoderLayer(config) for _ in range(config.num_layers))
         self.norm = nn.LayerNorm(config.dim)
@@ -209,18 +220,21 @@ class CrossModalTransformer(nn.Module):
         self.register_buffer("slopes", head_slopes(config.num_heads), persistent=False)
         self.register_buffer("clock", clock(config.codes_per_period * config.frames_per_code, config.dim), persistent=False)
 
-    def forward(self, audio: Tensor, quantized: Tensor, reference: Tensor) -> TransformerOutput:
+    def forward(
+        self, audio: Tensor, quantized: Tensor, reference: Tensor, emotion: Tensor | None = None
+    ) -> TransformerOutput:
         """Teacher forcing: predict every code from the true ones before it.
 
         Args:
             audio: ``(B, S, audio_dim)`` speech features, S = 8 L for L codes.
             quantized: ``(B, L, C)`` the VQ-VAE's vectors of the target; the last is not looked at.
             reference: ``(B, reference_dim)`` raw coefficients of the speaker at rest.
+            emotion: ``(B, num_emotions)`` shares of the emotions; zeros or None where unknown.
         """
         length = quantized.shape[1]
         memory, start = self._listen(audio)
         tokens = torch.cat([start, self.code_projection(quantized[:, :-1])], dim=1)
-        tokens = tokens + self._style(reference) + self._code_clock(torch.arange(length, device=audio.device))
+        tokens = tokens + self._style(reference, emotion) + self._code_clock(torch.arange(length, device=audio.device))
         bias = self_attention_bias(length, self.slopes, self.config.codes_per_period, self.config.max_context)
         windows = aligned_windows(length, audio.shape[1], self.config.frames_per_code, device=audio.device)
         x = self.dropout(tokens)
@@ -259,6 +273,9 @@ class CrossModalTransformer(nn.Module):
         top_k: int | None = None,
         top_p: float | None = None,
         generator: torch.Generator | None = None,
+        emotion: Tensor | None = None,
+        contrast: Tensor | None = None,
+        intensity: float = 1.0,
     ) -> GeneratedCodes:
         """Decode L = ceil(S / 8) codes, however many, at constant time and memory a step.
 
@@ -269,18 +286,28 @@ class CrossModalTransformer(nn.Module):
             mode: feed back the predicted vector itself ("continuous", as published), the code nearest to it, or a code
                 drawn from the scores.
             temperature, top_k, top_p, generator: for "sample" only; see :func:`~emotalker.motion.sampling.sample_codes`.
+            emotion: ``(B, num_emotions)`` as in :meth:`forward`.
+            contrast: ``(B, num_emotions)`` the mix (neutral, say) from which ``intensity`` leads away.
+            intensity: 0 gives the contrast, 1 the emotion, more exaggerates it: predictions are extrapolated from one to
+                the other, as in classifier-free guidance (Ho and Salimans 2022). Not 1 takes twice the time.
         """
         if mode not in ("continuous", "nearest", "sample"):
             raise ValueError(f"unknown decoding mode {mode!r}; known: continuous, nearest, sample")
         frames, k = audio.shape[1], self.config.frames_per_code
         memory, token = self._listen(audio)
-        style = self._style(reference)
+        style = self._style(reference, emotion)
+        guided = contrast is not None and intensity != 1.0
+        if guided:  # both in one batch: the emotion first, then its contrast
+            memory, token = memory.repeat(2, 1, 1), token.repeat(2, 1, 1)
+            style = torch.cat([style, self._style(reference, contrast)])
         length = -(-frames // k)
         caches = [KeyValueCache(min(length, self.config.max_context)) for _ in self.layers]
         features, codes = [], []
         for position in range(length):
             x = token + style + self._code_clock(torch.tensor([position], device=audio.device))
             output = self._step(x, memory[:, max(0, position - 1) * k : (position + 1) * k], caches, position)
+            if guided:
+                output = output.extrapolate(intensity)
             if mode == "sample":
                 code = sample_codes(output.logits[:, 0], temperature, top_k, top_p, generator)[:, None]
             else:
@@ -289,6 +316,8 @@ class CrossModalTransformer(nn.Module):
             features.append(feature)
             codes.append(code)
             token = self.code_projection(feature)
+            if guided:
+                token = token.repeat(2, 1, 1)
         return GeneratedCodes(torch.cat(features, dim=1), torch.cat(codes, dim=1))
 
     def _step(self, x: Tensor, window: Tensor, caches: list[KeyValueCache], position: int) -> TransformerOutput:
@@ -308,8 +337,14 @@ class CrossModalTransformer(nn.Module):
         start = projected[:, : self.config.frames_per_code].mean(1, keepdim=True)
         return projected + self.clock[torch.arange(audio.shape[1], device=audio.device) % len(self.clock)], start
 
-    def _style(self, reference: Tensor) -> Tensor:
-        return self.reference_projection(self.standardizer(reference))[:, None]
+    def _style(self, reference: Tensor, emotion: Tensor | None) -> Tensor:
+        """What every token carries, ``(B, 1, d)``."""
+        style = self.reference_projection(self.standardizer(reference))
+        if emotion is not None:
+            if self.emotion_projection is None:
+                raise ValueError("this transformer was trained without emotions beside the audio: num_emotions is 0")
+            style = style + self.emotion_projection(emotion)
+        return style[:, None]
 
     def _code_clock(self, position: Tensor) -> Tensor:
         return self.clock[position * self.config.frames_per_code % len(self.clock)]
