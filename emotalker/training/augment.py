@@ -1,0 +1,105 @@
+"""Augmentation of speech and mel, so that a branch trained on one voice in one room hears words rather than that voice.
+
+All functions are pure: arrays in, arrays out, randomness from the generator they are given.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.signal import resample_poly
+
+SAMPLE_RATE = 16000
+#: Speed factors are multiples of 1/20, so that resampling stays a cheap polyphase filter.
+SPEED_STEPS = 20
+
+
+def random_gain(wave: np.ndarray, rng: np.random.Generator, low_db: float = -18.0, high_db: float = 6.0) -> np.ndarray:
+    """Scale ``(N,)`` by a random gain, kept below clipping."""
+    gain = 10 ** (rng.uniform(low_db, high_db) / 20)
+    peak = np.abs(wave).max() + 1e-9
+    return (wave * min(gain, 0.99 / peak)).astype(np.float32)
+
+
+def add_noise(wave: np.ndarray, rng: np.random.Generator, low_snr: float = 5.0, high_snr: float = 40.0) -> np.ndarray:
+    """Add noise of a random colour (power falling with f^0 .. f^2) at a random signal-to-noise ratio in dB."""
+    spectrum = np.fft.rfft(rng.standard_normal(len(wave)))
+    spectrum *= np.maximum(np.arange(len(spectrum)), 1) ** (-rng.uniform(0, 2) / 2)
+    noise = np.fft.irfft(spectrum, len(wave))
+    ratio = np.sqrt(np.mean(wave**2) / (np.mean(noise**2) + 1e-12)) * 10 ** (-rng.uniform(low_snr, high_snr) / 20)
+    return (wave + ratio * noise).astype(np.float32)
+
+
+def random_filter(
+    wave: np.ndarray, rng: np.random.Generator, max_db: float = 10.0, low_pass: float = 0.3, bands: int = 6
+) -> np.ndarray:
+    """A random smooth equaliser over ``bands`` log-spaced points, and with probability ``low_pass`` a low-pass at 2-7 kHz."""
+    frequency = np.fft.rfftfreq(len(wave), 1 / SAMPLE_RATE)
+    points = np.geomspace(60, SAMPLE_RATE / 2, bands)
+    gain_db = np.interp(np.log(np.maximum(frequency, 30)), np.log(points), rng.uniform(-max_db, max_db, bands))
+    cutoff = np.exp(rng.uniform(np.log(2000), np.log(7000)))
+    if rng.random() < low_pass:
+        gain_db = gain_db - 24 * np.maximum(0, np.log2(np.maximum(frequency, 1) / cutoff))  # 24 dB per octave
+    return np.fft.irfft(np.fft.rfft(wave) * 10 ** (gain_db / 20), len(wave)).astype(np.float32)
+
+
+def random_speed(rng: np.random.Generator, slowest: float = 0.85, fastest: float = 1.2) -> float:
+    """A speed factor, a multiple of 1/20: 1.1 reads 10% faster, with pitch and formants up by as much."""
+    low, high = np.ceil(slowest * SPEED_STEPS), np.floor(fastest * SPEED_STEPS)
+    return int(rng.integers(int(low), int(high) + 1)) / SPEED_STEPS
+
+
+def resample_wave(wave: np.ndarray, speed: float) -> np.ndarray:
+    """Play ``(N,)`` faster by ``speed``, a multiple of 1/20: ``(ceil(N / speed),)``."""
+    if speed == 1:
+        return wave
+    return resample_poly(wave, SPEED_STEPS, round(speed * SPEED_STEPS)).astype(np.float32)
+
+
+def resample_motion(motion: np.ndarray, speed: float, frames: int) -> np.ndarray:
+    """The first ``frames`` frames of ``(S, D)`` played faster by ``speed``: ``(frames, D)``, linearly interpolated."""
+    # a frame stands for the middle of its 40 ms, so middles map onto middles
+    time = np.clip((np.arange(frames) + 0.5) * speed - 0.5, 0, len(motion) - 1)
+    before = np.minimum(time.astype(int), max(0, len(motion) - 2))
+    share = (time - before)[:, None].astype(np.float32)
+    return motion[before] * (1 - share) + motion[np.minimum(before + 1, len(motion) - 1)] * share
+
+
+def warp_mel(mel: np.ndarray, factor: float) -> np.ndarray:
+    """Stretch the frequency axis of ``(..., M, T)``: 1.1 moves formants up by 10%, as a shorter vocal tract does."""
+    bands = mel.shape[-2]
+    source = np.clip(np.arange(bands) / factor, 0, bands - 1)
+    before = np.minimum(source.astype(int), bands - 2)
+    share = (source - before)[:, None].astype(mel.dtype)
+    return mel[..., before, :] * (1 - share) + mel[..., before + 1, :] * share
+
+
+def mask_mel(mel: np.ndarray, rng: np.random.Generator, fill: float, bands: int = 12, steps: int = 6) -> np.ndarray:
+    """SpecAugment (Park et al. 2019) on ``(M, T)``: a band of up to ``bands`` rows and one of up to ``steps`` columns."""
+    mel = mel.copy()
+    height, width = int(rng.integers(0, bands + 1)), int(rng.integers(0, steps + 1))
+    top, left = int(rng.integers(0, mel.shape[0] - height + 1)), int(rng.integers(0, max(1, mel.shape[1] - width + 1)))
+    mel[top : top + height] = fill
+    mel[:, left : left + width] = fill
+    return mel
+
+
+@dataclass(frozen=True)
+class SpeechAugmentation:
+    """Random gain, noise and filtering, each with its probability; all zero leaves the wave as it is."""
+
+    gain: float = 0.8
+    noise: float = 0.5
+    filter: float = 0.5
+
+    def __call__(self, wave: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """``(N,)`` float32 to the same shape."""
+        chosen = rng.random(3)
+        if chosen[0] < self.filter:
+            wave = random_filter(wave, rng)
+        if chosen[1] < self.noise:
+            wave = add_noise(wave, rng)
+        if chosen[2] < self.gain:
+            wave = random_gain(wave, rng)
+        return wave

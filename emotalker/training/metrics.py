@@ -1,0 +1,61 @@
+"""Metrics of a run: one JSON line a record, and Weights & Biases when asked for."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from emotalker.errors import MissingExtraError
+from emotalker.files import replace_on_success
+
+
+class MetricsLog:
+    """Appends records to ``metrics.jsonl`` in the run's folder.
+
+    Args:
+        folder: of the run.
+        step: the run continues here; records of later steps, written before a kill, are dropped.
+        wandb: ``{mode, project, name}``; ``mode`` is ``disabled``, ``online`` or ``offline``.
+        config: logged with the W&B run.
+
+    Raises:
+        MissingExtraError: W&B is asked for and not installed.
+    """
+
+    def __init__(self, folder: Path, step: int, wandb: dict, config: dict):
+        self.path = Path(folder) / "metrics.jsonl"
+        self._wandb = None
+        kept = []
+        if step and self.path.exists():
+            lines = self.path.read_text().splitlines(keepends=True)
+            kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step]
+        with replace_on_success(self.path) as temporary:
+            temporary.write_text("".join(kept))
+        if wandb["mode"] != "disabled":
+            self._wandb = _start_wandb(folder, wandb, config)
+
+    def write(self, step: int, split: str, values: dict[str, float]) -> None:
+        """Record the values of one step of ``"train"`` or ``"val"``."""
+        with self.path.open("a") as file:
+            file.write(json.dumps({"step": step, "split": split, **values}) + "\n")
+        if self._wandb is not None:
+            self._wandb.log({f"{split}/{name}": value for name, value in values.items()}, step=step)
+
+    def close(self) -> None:
+        """End the W&B run, if there is one."""
+        if self._wandb is not None:
+            self._wandb.finish()
+
+
+def _start_wandb(folder: Path, settings: dict, config: dict):
+    try:
+        import wandb
+    except ImportError as error:
+        raise MissingExtraError("W&B is not installed: pip install 'emotalker[wandb]', or set wandb.mode=disabled") from error
+    identity = folder / "wandb_id"
+    if not identity.exists():
+        identity.write_text(wandb.util.generate_id())
+    return wandb.init(
+        mode=settings["mode"], project=settings["project"], name=settings["name"], id=identity.read_text(), resume="allow",
+        dir=folder, config=config,
+    )  # fmt: skip

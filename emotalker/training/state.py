@@ -1,0 +1,86 @@
+"""The training state: everything an exact resume needs, in one safetensors file without pickle.
+
+Randomness and data order are functions of the step (:mod:`emotalker.training.sampling`) and the learning rate is too, so the
+state is the step, the weights, the optimiser's moments and the best validation so far.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from emotalker.errors import CheckpointError
+from emotalker.files import replace_on_success
+
+
+@dataclass
+class Progress:
+    """How far a run is.
+
+    Attributes:
+        step: optimiser steps done.
+        best: lowest validation metric so far; None before the first validation.
+    """
+
+    step: int = 0
+    best: float | None = None
+
+
+def save_state(
+    path: str | os.PathLike, module: nn.Module, optimizer: torch.optim.Optimizer, progress: Progress, config: dict
+) -> None:
+    """Write the state; a kill at any moment leaves the previous file whole.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    tensors = {f"module/{name}": value for name, value in module.state_dict().items()}
+    for index, entry in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer/{index}/{name}": torch.as_tensor(value) for name, value in entry.items()}
+    tensors = {name: value.detach().cpu().clone().contiguous() for name, value in tensors.items()}
+    metadata = {"progress": json.dumps(vars(progress)), "config": json.dumps(config)}
+    with replace_on_success(path) as temporary:
+        save_file(tensors, temporary, metadata=metadata)
+
+
+def load_state(path: str | os.PathLike, module: nn.Module, optimizer: torch.optim.Optimizer, config: dict) -> Progress:
+    """Restore module and optimiser in place.
+
+    Args:
+        path: written by :func:`save_state`.
+        config: this run's model and data settings; a state of other settings is refused.
+
+    Raises:
+        CheckpointError: the file is missing or damaged, or belongs to another configuration.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata()
+            progress, saved = Progress(**json.loads(metadata["progress"])), json.loads(metadata["config"])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - the handle is no mapping
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{path} is no training state ({error}); delete it to start the run anew") from error
+    changed = sorted(name for name in config.keys() | saved.keys() if config.get(name) != saved.get(name))
+    if changed:
+        raise CheckpointError(
+            f"{Path(path).parent} was trained with another setting of {', '.join(changed)}; choose another run=... folder "
+            "or start it anew with resume=false"
+        )
+    module.load_state_dict(_strip(tensors, "module/"))
+    moments: dict[int, dict[str, Tensor]] = {}
+    for name, value in _strip(tensors, "optimizer/").items():
+        index, key = name.split("/")
+        moments.setdefault(int(index), {})[key] = value
+    optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
+    return progress
+
+
+def _strip(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}

@@ -1,0 +1,65 @@
+"""Stage 2: training the cross-modal transformer on frozen speech features and the frozen VQ-VAE's codes (SPEC 4)."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from torch import Tensor
+
+from emotalker.motion.checkpoint import load_checkpoint
+from emotalker.motion.transformer import CrossModalTransformer, TransformerConfig
+from emotalker.motion.vqvae import VQVAE
+from emotalker.training.corpus import load_clips
+from emotalker.training.dataset import SpeechMotion, motion_statistics
+from emotalker.training.features import corpus_features, fingerprint, load_encoder
+from emotalker.training.sampling import seed_step
+from emotalker.training.solver import Objective, Solver
+from emotalker.training.stage import exporter, solver_config
+
+
+class TransformerObjective(Objective):
+    """Teacher-forced features and codes; the VQ-VAE that makes the targets stays as it is."""
+
+    def __init__(self, model: CrossModalTransformer, vqvae: VQVAE, code_weight: float):
+        super().__init__()
+        self.model = model
+        self.vqvae = vqvae.requires_grad_(False).eval()
+        self.code_weight = code_weight
+
+    def train(self, mode: bool = True) -> Self:
+        super().train(mode)
+        self.vqvae.eval()
+        return self
+
+    def forward(self, batch: dict[str, Tensor], step: int) -> dict[str, Tensor]:
+        codes, quantized = self.vqvae.encode(batch["motion"])
+        output = self.model(batch["features"], quantized, batch["reference"])
+        return self.model.loss(output, quantized, codes, code_weight=self.code_weight)
+
+
+def train(config: dict) -> dict[str, float]:
+    """Train from a composed configuration (``configs/transformer.yaml``); returns the last validation's numbers.
+
+    Raises:
+        CheckpointError: the VQ-VAE or the audio encoder cannot be loaded.
+        DataError: the corpus cannot be read.
+    """
+    data = config["data"]
+    clips, held_out = load_clips(data["root"], "train"), load_clips(data["root"], "val")
+    space = clips[0].corpus.space
+    vqvae, encoder = load_checkpoint(config["vqvae"], "vqvae"), load_encoder(config["encoder"])
+    features = corpus_features([*clips, *held_out], encoder, data["variants"], data["feature_device"])
+    seed_step(config["seed"], 0)
+    sizes = {"code_dim": vqvae.config.code_dim, "codebook_size": vqvae.config.codebook_size}
+    sizes |= {"audio_dim": encoder.dim, "reference_dim": space.dim}
+    model = CrossModalTransformer(TransformerConfig.from_dict(sizes | config["model"]))
+    model.standardizer.set(motion_statistics(clips, slice(None)))
+    solver = Solver(
+        solver_config(config),
+        TransformerObjective(model, vqvae, config["loss"]["code_weight"]),
+        SpeechMotion(clips, features, data["frames"], space.face, augment=True),
+        SpeechMotion(held_out, features, data["frames"], space.face, augment=False),
+        exporter(model, clips),
+        {"model": config["model"], "loss": config["loss"], "frames": data["frames"], "encoder": fingerprint(encoder)},
+    )
+    return solver.run()

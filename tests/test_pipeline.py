@@ -1,0 +1,130 @@
+"""The main job end to end, and what happens when its input is bad."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from skimage import data
+
+from emotalker import TalkingHead
+from emotalker.audio.io import save_wav
+from emotalker.coefficients import MotionTrack
+from emotalker.video.image import save_image
+
+INFER = Path(__file__).parent.parent / "scripts" / "infer.py"
+
+
+@pytest.fixture(scope="module")
+def talking_head():
+    return TalkingHead.from_pretrained()
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("inputs")
+    t = np.arange(int(44100 * 0.7)) / 44100
+    speech = 0.3 * np.sin(2 * np.pi * 150 * t) * (1 + np.sin(2 * np.pi * 3 * t))
+    save_wav(folder / "voice.wav", speech.astype(np.float32), 44100)
+    save_wav(folder / "short.wav", np.zeros(1600, np.float32))
+    (folder / "text.wav").write_text("this is no sound")
+    save_image(folder / "person.png", data.astronaut())
+    save_image(folder / "nobody.png", data.grass()[..., None].repeat(3, -1))
+    return folder
+
+
+def infer(*arguments: str) -> subprocess.CompletedProcess:
+    return subprocess.run([sys.executable, INFER, *map(str, arguments)], capture_output=True, text=True, timeout=300)
+
+
+def durations(path: Path) -> tuple[float, float, int]:
+    """Seconds of video and of sound, and frames, by decoding."""
+    with av.open(str(path)) as container:
+        stream = container.streams.audio[0]
+        samples = sum(frame.samples for frame in container.decode(stream))
+        rate = stream.rate
+    with av.open(str(path)) as container:
+        frames = sum(1 for _ in container.decode(video=0))
+    return frames / 25, samples / rate, frames
+
+
+def test_infer_writes_a_video_with_sound_and_keeps_the_motion(inputs, tmp_path):
+    output, motion = tmp_path / "new folder" / "o.mp4", tmp_path / "o.npz"
+    result = infer(
+        "--audio", inputs / "voice.wav", "--image", inputs / "person.png", "--output", output, "--coefficients", motion,
+        "--size", 128,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    assert f"wrote {output}: 18 frames" in result.stdout.replace("\n", " ")
+    pictures, sound, frames = durations(output)
+    assert frames == 18  # 0.7 s, the last frame begun
+    assert abs(pictures - sound) <= 0.04
+    track = MotionTrack.load(motion)
+    assert track.coefficients.shape == (18, 58)
+    assert np.isfinite(track.coefficients).all()
+
+
+@pytest.mark.parametrize(
+    ("audio", "image", "sentence"),
+    [
+        ("missing.wav", "person.png", "missing.wav"),
+        ("text.wav", "person.png", "text.wav"),
+        ("short.wav", "person.png", "0.2 s"),
+        ("voice.wav", "missing.png", "missing.png"),
+        ("voice.wav", "text.wav", "text.wav"),
+        ("voice.wav", "nobody.png", "no face found"),
+    ],
+)
+def test_bad_input_gives_one_sentence_and_costs_no_earlier_result(inputs, tmp_path, audio, image, sentence):
+    output = tmp_path / "o.mp4"
+    output.write_bytes(b"an earlier result")
+    result = infer("--audio", inputs / audio, "--image", inputs / image, "--output", output, "--size", 128)
+    assert result.returncode == 1
+    message = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+    assert len(message) == 1 and sentence in message[0]
+    assert "Traceback" not in result.stderr
+    assert output.read_bytes() == b"an earlier result"
+    assert [p.name for p in tmp_path.iterdir()] == ["o.mp4"]
+
+
+def test_an_unwritable_output_and_missing_checkpoints_are_told(inputs, tmp_path):
+    voice, person = inputs / "voice.wav", inputs / "person.png"
+    (tmp_path / "file").write_text("")
+    result = infer("--audio", voice, "--image", person, "--output", tmp_path / "file" / "o.mp4")
+    assert result.returncode == 1 and "error: cannot write" in result.stderr
+    result = infer("--audio", voice, "--image", person, "--output", tmp_path / "o.mp4", "--checkpoints", tmp_path / "none")
+    assert result.returncode == 1 and "error: there is no folder of checkpoints" in result.stderr
+
+
+def test_help_is_instant_because_it_imports_nothing_heavy():
+    code = "import sys; import emotalker.cli, emotalker; assert 'torch' not in sys.modules and 'cv2' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+    assert infer("--help").returncode == 0
+
+
+def test_the_same_seed_gives_the_same_motion_and_another_one_another(talking_head):
+    rng = np.random.default_rng(0)
+    audio = (0.1 * rng.standard_normal(32000).astype(np.float32), 16000)
+    first, again, other = (talking_head.generate(audio, data.astronaut(), size=128, seed=s) for s in (1, 1, 2))
+    assert np.array_equal(first.motion.coefficients, again.motion.coefficients)
+    face = first.motion.space.face
+    assert not np.array_equal(first.motion.coefficients[:, face], other.motion.coefficients[:, face])
+
+
+@pytest.mark.parametrize("seconds", [0.2, 0.33, 1.0])
+def test_every_started_frame_of_audio_gets_a_picture(talking_head, seconds):
+    samples = np.zeros(int(seconds * 16000), np.float32)
+    video = talking_head.generate((samples, 16000), data.astronaut(), size=64)
+    assert len(video) == -(-len(samples) // 640)
+    assert sum(1 for _ in video) == len(video)
+
+
+def test_motion_stays_in_range(talking_head):
+    rng = np.random.default_rng(0)
+    loud = (rng.uniform(-1, 1, 48000).astype(np.float32), 16000)
+    motion = talking_head.generate(loud, data.astronaut(), size=64).motion
+    actions = motion.coefficients[:, motion.space.expression]
+    assert actions.min() >= 0 and actions.max() <= 1
+    assert np.abs(motion.coefficients[:, motion.space.pose][:, :3]).max() < np.radians(25)

@@ -1,0 +1,255 @@
+"""Every training stage on a tiny corpus: it learns, it can be killed at any time, and resuming ends where an uninterrupted
+run ends, bit for bit."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import nn
+from torch.utils.data import Dataset
+
+from emotalker.audio.io import save_wav
+from emotalker.coefficients import ARKIT
+from emotalker.errors import CheckpointError, DataError, MissingExtraError
+from emotalker.motion.checkpoint import load_checkpoint, read_metadata
+from emotalker.training import hubert, lip, transformer, vqvae
+from emotalker.training.cli import CONFIGS
+from emotalker.training.corpus import CorpusWriter
+from emotalker.training.solver import Objective, OptimizerConfig, Solver, SolverConfig
+from emotalker.training.units import MFCC, KMeans
+
+SHORT = ["steps=6", "batch_size=4", "validate_every=3", "save_every=2", "log_every=1", "cpu=true", "optimizer.warmup=2"]
+TINY = {
+    "vqvae": ["model.width=16", "model.depth=2", "model.code_dim=8", "model.codebook_size=16", "data.frames=32"],
+    "transformer": ["model.dim=16", "model.num_layers=1", "model.num_heads=2", "data.frames=32", "data.variants=2"],
+    "lip": ["model.channels=[4,4,8,8]", "model.audio_dim=8", "model.hidden_dim=8", "data.frames=10"]
+    + ["data.validation_frames=10"],
+    "hubert": [
+        "model.hubert.conv_dim=[8,8,8,8,8,8,8]", "model.hubert.hidden_size=16", "model.hubert.num_hidden_layers=1",
+        "model.hubert.intermediate_size=16", "model.hubert.num_conv_pos_embeddings=8", "loss.units=8",
+        "model.hubert.num_conv_pos_embedding_groups=2", "model.hubert.num_attention_heads=2", "data.seconds=0.8",
+        "data.unit_sample=6", "data.audio=[speech]", "data.held_out_actors=[2]",
+    ],
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    """A prepared corpus, recordings named as RAVDESS', and small trained inputs of the transformer."""
+    root = tmp_path_factory.mktemp("world")
+    rng = np.random.default_rng(0)
+    writer = CorpusWriter(root / "corpus", ARKIT, "synthetic", "CC0")
+    for i in range(25):
+        motion = 0.3 + 0.3 * np.sin(np.arange(40)[:, None] * 0.3 + np.arange(58) + i)
+        writer.add(f"clip{i}", motion, rng.normal(0, 0.1, 40 * 640), emotion="happy" if i % 3 else None)
+    writer.close()
+    for actor in (1, 2):
+        for emotion in (1, 3, 5):
+            save_wav(root / "speech" / f"03-01-0{emotion}-01-01-01-0{actor}.wav", rng.normal(0, 0.1, 20000))
+    vqvae.train(compose("vqvae", root, root / "made/vqvae"))
+    hubert.train(compose("hubert", root, root / "made/hubert"))
+    return root
+
+
+def compose(stage: str, root: Path, run: Path, *more: str) -> dict:
+    """The stage's configuration as its script composes it, with everything tiny."""
+    from hydra import compose as hydra_compose
+    from hydra import initialize_config_dir
+    from omegaconf import OmegaConf
+
+    overrides = [*SHORT, *TINY[stage], f"run={run}", f"data.root={root if stage == 'hubert' else root / 'corpus'}", *more]
+    if stage == "transformer":
+        overrides += [f"vqvae={root}/made/vqvae/best.safetensors", f"encoder={root}/made/hubert/best.safetensors"]
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        return OmegaConf.to_container(hydra_compose(stage, overrides), resolve=True)
+
+
+def assert_same_weights(a: Path, b: Path) -> None:
+    first, second = load_file(a), load_file(b)
+    assert first.keys() == second.keys()
+    for name in first:
+        assert torch.equal(first[name], second[name]), name
+
+
+@pytest.mark.parametrize("stage", [vqvae, transformer, lip, hubert], ids=lambda stage: stage.__name__.split(".")[-1])
+def test_a_killed_run_ends_where_an_uninterrupted_one_ends(stage, world, tmp_path, monkeypatch):
+    name = stage.__name__.split(".")[-1]
+    values = stage.train(compose(name, world, tmp_path / "whole"))
+    assert np.isfinite(list(values.values())).all()
+
+    take_step = Solver._step
+
+    def killed(self, batches):
+        if self.progress.step == 5:  # after step 4 was saved and step 5 was logged
+            raise KeyboardInterrupt
+        return take_step(self, batches)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Solver, "_step", killed)
+        stage.train(compose(name, world, tmp_path / "cut"))
+    assert stage.train(compose(name, world, tmp_path / "cut")) == values
+    for file in ("last.safetensors", "best.safetensors", "state.safetensors"):
+        assert_same_weights(tmp_path / "whole" / file, tmp_path / "cut" / file)
+    logs = [(tmp_path / run / "metrics.jsonl").read_text() for run in ("whole", "cut")]
+    assert logs[0] == logs[1]
+    records = [json.loads(line) for line in logs[0].splitlines()]
+    assert [r["step"] for r in records if r["split"] == "train"] == [1, 2, 3, 4, 5, 6]
+    assert [r["step"] for r in records if r["split"] == "val"] == [3, 6]
+    kind = {"hubert": "audio_encoder"}.get(name, name)
+    metadata = read_metadata(tmp_path / "whole/last.safetensors")
+    assert metadata.kind == kind and metadata.extra["step"] == 6 and metadata.extra["data"]
+    load_checkpoint(tmp_path / "whole/best.safetensors", kind)
+
+
+def test_a_script_killed_by_the_system_resumes_exactly(world, tmp_path):
+    def start(run: str) -> subprocess.Popen:
+        data = ["steps=40", f"run={tmp_path / run}", f"data.root={world / 'corpus'}", "threads=1"]
+        script = Path(CONFIGS).parent / "scripts/train_vqvae.py"
+        return subprocess.Popen([sys.executable, script, *SHORT[1:], *TINY["vqvae"], *data], stdout=subprocess.DEVNULL)
+
+    log = tmp_path / "cut/metrics.jsonl"
+    process = start("cut")
+    while process.poll() is None and (not log.exists() or log.read_text().count("\n") < 10):
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert start("cut").wait() == 0
+    vqvae.train(compose("vqvae", world, tmp_path / "whole", "steps=40", "threads=1"))
+    assert_same_weights(tmp_path / "whole/state.safetensors", tmp_path / "cut/state.safetensors")
+    assert log.read_text() == (tmp_path / "whole/metrics.jsonl").read_text()
+
+
+class Line(Objective):
+    """Fits y = 2 x - 1."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(1, 1)
+
+    def forward(self, batch, step):
+        return {"loss": (self.layer(batch["x"]) - 2 * batch["x"] + 1).square().mean()}
+
+
+class Numbers(Dataset):
+    """A random number whatever is asked for."""
+
+    def __len__(self):
+        return 10
+
+    def __getitem__(self, key):
+        return {"x": key.rng().standard_normal(1).astype(np.float32)}
+
+
+def test_the_solver_finds_the_minimum_and_keeps_the_best(tmp_path):
+    exported = []
+    config = SolverConfig(
+        run=str(tmp_path), steps=300, batch_size=16, validate_every=50, cpu=True, workers=1,
+        optimizer=OptimizerConfig(learning_rate=0.05, warmup=10, final=0.1, weight_decay=0.0),
+    )  # fmt: skip
+    objective = Line()
+    solver = Solver(config, objective, Numbers(), Numbers(), lambda path, facts: exported.append((path.name, facts)), {})
+    values = solver.run()
+    assert values["loss"] < 1e-3
+    assert objective.layer.weight.item() == pytest.approx(2, abs=0.05)
+    best = [facts["validation"]["loss"] for name, facts in exported if name == "best"]
+    assert best == sorted(best, reverse=True) and exported[-1] == ("last", {"step": 300})
+
+
+def test_gradient_accumulation_equals_the_large_batch(world, tmp_path):
+    """For a network without batch statistics or noise, two micro-batches of two are one batch of four.
+
+    A step moves weights by 1.5e-4; Adam's first one magnifies rounding where a gradient is all but zero.
+    """
+    same = ["model.dropout=0", "steps=1", "save_every=1"]
+    transformer.train(compose("transformer", world, tmp_path / "large", *same))
+    transformer.train(compose("transformer", world, tmp_path / "parts", *same, "batch_size=2", "accumulate=2"))
+    large, parts = (load_file(tmp_path / run / "last.safetensors") for run in ("large", "parts"))
+    for name in large:
+        torch.testing.assert_close(large[name], parts[name], atol=2e-5, rtol=0)
+
+
+def test_a_run_of_other_settings_is_not_resumed(world, tmp_path):
+    vqvae.train(compose("vqvae", world, tmp_path))
+    with pytest.raises(CheckpointError, match=r"another setting of model.*resume=false"):
+        vqvae.train(compose("vqvae", world, tmp_path, "model.width=8"))
+    vqvae.train(compose("vqvae", world, tmp_path, "model.width=8", "resume=false"))
+    (tmp_path / "state.safetensors").write_bytes(b"nonsense")
+    with pytest.raises(CheckpointError, match="no training state"):
+        vqvae.train(compose("vqvae", world, tmp_path, "model.width=8"))
+
+
+def test_missing_inputs_are_named(world, tmp_path, monkeypatch):
+    with pytest.raises(DataError, match="no prepared corpus"):
+        vqvae.train(compose("vqvae", world, tmp_path, f"data.root={tmp_path / 'none'}"))
+    with pytest.raises(DataError, match="no recordings"):
+        hubert.train(compose("hubert", world, tmp_path, "data.audio=[nowhere]"))
+    config = compose("transformer", world, tmp_path)
+    with pytest.raises(CheckpointError, match=r"nothing\.safetensors"):
+        transformer.train(config | {"vqvae": str(tmp_path / "nothing.safetensors")})
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    with pytest.raises(MissingExtraError, match="pip install"):
+        vqvae.train(compose("vqvae", world, tmp_path, "wandb.mode=offline"))
+
+
+def test_scripts_say_what_is_wrong_in_one_sentence(tmp_path):
+    script = Path(CONFIGS).parent / "scripts/train_vqvae.py"
+    command = [sys.executable, script, f"data.root={tmp_path / 'none'}", f"run={tmp_path / 'run'}"]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 1 and result.stderr.startswith("error: no prepared corpus") and result.stderr.count("\n") == 1
+
+
+def test_the_schedule_warms_up_and_decays():
+    options = OptimizerConfig(learning_rate=1.0, warmup=10, final=0.1)
+    rates = [options.rate(step, 110) for step in range(110)]
+    assert rates[0] == pytest.approx(0.1) and rates[9] == pytest.approx(1) and max(rates) <= 1
+    assert rates[60] == pytest.approx(0.55, abs=0.01) and rates[-1] == pytest.approx(0.1, abs=0.01)
+    assert OptimizerConfig(learning_rate=1.0, warmup=10).rate(100, 110) == 1
+
+
+@pytest.mark.parametrize("name", ["vqvae", "transformer", "lip"])
+def test_paper_configurations_compose_and_build(name):
+    from hydra import compose as hydra_compose
+    from hydra import initialize_config_dir
+
+    from emotalker.motion import VQVAE as Network
+    from emotalker.motion import CrossModalTransformer, LipBranch, TransformerConfig, VQVAEConfig
+    from emotalker.motion.lip import LipConfig
+    from emotalker.training.stage import solver_config
+
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        config = hydra_compose(name, [f"model={name}_paper"])
+    network, kind = {
+        "vqvae": (Network, VQVAEConfig), "lip": (LipBranch, LipConfig),
+        "transformer": (CrossModalTransformer, TransformerConfig),
+    }[name]  # fmt: skip
+    built = network(kind.from_dict(dict(config.model)))
+    assert built.config == kind.paper()
+    solver = solver_config(config)
+    assert solver.optimizer.learning_rate == 1e-4 and tuple(solver.optimizer.betas) == (0.9, 0.99)
+    assert solver.batch_size == {"vqvae": 512, "transformer": 128, "lip": 128}[name]
+
+
+def test_mfcc_frames_are_huberts_and_kmeans_finds_clusters():
+    assert MFCC()(torch.randn(2, 16000)).shape == (2, (16000 - 400) // 320 + 1, 39)
+    centres = torch.tensor([[0.0, 0.0], [10.0, 0.0], [0.0, 10.0]])
+    points = centres.repeat(50, 1) + 0.1 * torch.randn(150, 2)
+    clusters = KMeans(3, 2)
+    clusters.fit(points)
+    owners = clusters(points).view(50, 3)
+    assert (owners == owners[0]).all() and len(set(owners[0].tolist())) == 3
+    with pytest.raises(ValueError, match="cannot make"):
+        KMeans(10, 2).fit(points[:5])
+
+
+def test_spans_cover_about_half():
+    mask = hubert.span_mask((64, 128), 0.08, 10, torch.device("cpu"))
+    assert mask.any(1).all() and 0.4 < mask.float().mean() < 0.65
+    runs = mask.float().diff(dim=1)
+    assert (runs != 0).any()
