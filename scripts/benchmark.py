@@ -64,9 +64,8 @@ def main() -> None:
     for stage, seconds in best.items():
         print(f"{stage:>18}: {seconds:6.2f} s  {1000 * seconds / len(video):6.2f} ms a frame")
     print(f"{'total':>18}: {total:6.2f} s for {args.seconds:g} s of audio, {len(video)} frames at {args.size} px")
-    print(
-        f"{len(video) / total:.1f} frames/s, {args.seconds / total:.2f} x real time, {args.threads} threads, fastest of {args.runs}"
-    )
+    speed = f"{len(video) / total:.1f} frames/s, {args.seconds / total:.2f} x real time"
+    print(f"{speed}, {args.threads} threads, fastest of {args.runs}")
 
 
 run(main)

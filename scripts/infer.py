@@ -19,6 +19,13 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--checkpoints", help="folder of trained weights (default: the shipped ones)")
     parser.add_argument("--decoding", choices=["continuous", "nearest", "sample"], default="sample")
     parser.add_argument("--temperature", type=float, default=1.0, help="of sampled codes (default: %(default)s)")
+    performance = parser.add_argument_group("performance (the default performs what is heard)")
+    performance.add_argument("--emotion", help="override the heard emotion: happy, or a mix such as sad:0.6,angry:0.2")
+    performance.add_argument("--intensity", type=float, default=1.0, help="of the emotion, 0 to 2 (default: %(default)s)")
+    performance.add_argument("--expression", type=float, default=1.0, help="amplitude of brows, lids and cheeks")
+    performance.add_argument("--head", type=float, default=1.0, help="amplitude of head motion; 0 keeps it still")
+    performance.add_argument("--lips", type=float, default=1.0, help="amplitude of lips and jaw")
+    performance.add_argument("--blinks", type=float, help="a minute (default: as predicted)")
     parser.add_argument("--size", type=int, default=512, help="side of the video in pixels (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cpu", help="cpu, cuda or mps (default: %(default)s)")
@@ -31,10 +38,19 @@ def main() -> None:
 
     from emotalker import TalkingHead
     from emotalker.files import check_writable
+    from emotalker.motion.style import Style, parse_emotion
     from emotalker.progress import progress_bar
 
     for path in filter(None, (args.output, args.coefficients)):
         check_writable(path)  # before minutes of work, not after
+    style = Style(
+        emotion=parse_emotion(args.emotion) if args.emotion else None,
+        intensity=args.intensity,
+        expression=args.expression,
+        head=args.head,
+        lips=args.lips,
+        blinks=args.blinks,
+    )
     with progress_bar() as progress:
         task = progress.add_task("loading", total=None)
         talking_head = TalkingHead.from_pretrained(args.checkpoints, args.device, args.landmarker)
@@ -44,6 +60,7 @@ def main() -> None:
             args.image,
             size=args.size,
             seed=args.seed,
+            style=style,
             decoding=args.decoding,
             temperature=args.temperature,
         )

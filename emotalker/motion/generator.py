@@ -11,10 +11,12 @@ from torch import Tensor
 
 from emotalker.audio.mel import MelSpectrogram
 from emotalker.coefficients import CoefficientSpace, MotionTrack
+from emotalker.data.base import EMOTIONS
 from emotalker.errors import CheckpointError
 from emotalker.features.hubert import SAMPLES_PER_VIDEO_FRAME, AudioEncoder
 from emotalker.motion.checkpoint import load_checkpoint
 from emotalker.motion.lip import LipBranch
+from emotalker.motion.style import EmotionError, Style, apply_amplitudes, emotion_shares
 from emotalker.motion.transformer import CrossModalTransformer, Mode
 from emotalker.motion.vqvae import VQVAE
 
@@ -95,6 +97,7 @@ class MotionGenerator:
         reference: np.ndarray,
         *,
         seed: int = 0,
+        style: Style = Style(),
         decoding: Mode = "sample",
         temperature: float = 1.0,
         top_p: float = 0.9,
@@ -104,50 +107,65 @@ class MotionGenerator:
         Args:
             samples: ``(N,)`` float32 at 16 kHz.
             reference: ``(D,)`` the portrait's own coefficients.
-            seed: of sampled codes.
+            seed: of everything random.
+            style: what to perform beside what is heard.
             decoding: "sample" draws codes, so that blinks and head motion vary; "continuous" is the published way,
                 "nearest" snaps to the codebook.
             temperature, top_p: of "sample".
         """
         wav = torch.from_numpy(np.ascontiguousarray(samples, np.float32))[None].to(self.device)
         frames = -(-wav.shape[1] // SAMPLES_PER_VIDEO_FRAME)
-        reference_row = self._within_training_range(torch.from_numpy(reference).float().to(self.device)[None])
-        face = self._face(wav, reference_row, frames, seed, decoding, temperature, top_p)
-        lips = self._lips(wav, reference_row, face)
+        who = self._within_training_range(torch.from_numpy(reference).float().to(self.device)[None])
+        features = self.encoder.encode_long(wav)
+        mix, neutral = self._emotions(features, style)
+        drawn = self.transformer.generate(
+            features,
+            who,
+            self.vqvae.quantizer.codebook,
+            decoding,
+            temperature=temperature,
+            top_p=top_p,
+            generator=torch.Generator(self.device).manual_seed(seed),
+            emotion=mix if self.transformer.config.num_emotions else None,
+            contrast=neutral if self.transformer.config.num_emotions else None,
+            intensity=style.intensity,
+        )
+        face = self.vqvae.decode(drawn.features)[:, :frames]
+        windows = self.lip.windows(self.mel(wav), frames)
+        lips = self._lips(windows, face, who, mix)
+        if self.lip.config.num_emotions and style.intensity != 1.0:
+            lips = torch.lerp(self._lips(windows, face, who, neutral), lips, style.intensity)
         motion = self.space.merge(face[0].cpu().numpy(), lips[0].cpu().numpy())
-        motion[:, self.space.expression] = motion[:, self.space.expression].clip(0, 1)
-        return MotionTrack(motion, self.space)
+        return MotionTrack(apply_amplitudes(motion, self.space, style, np.random.default_rng(seed)), self.space)
+
+    def hear_emotion(self, samples: np.ndarray) -> dict[str, float]:
+        """How a recording ``(N,)`` sounds: probabilities of emotions; empty if the encoder recognises none."""
+        wav = torch.from_numpy(np.ascontiguousarray(samples, np.float32))[None].to(self.device)
+        return self.encoder.recognize_emotion(self.encoder.encode_long(wav))
+
+    def _emotions(self, features: Tensor, style: Style) -> tuple[Tensor, Tensor]:
+        """The mix to perform and plain neutral, each ``(1, 8)``."""
+        if style.emotion and not (self.transformer.config.num_emotions and self.lip.config.num_emotions):
+            raise EmotionError(
+                "these checkpoints take no emotion beside the voice; leave --emotion out, or use the shipped ones"
+            )
+        mix = emotion_shares(self.encoder.recognize_emotion(features), style.emotion)
+        neutral = np.eye(len(EMOTIONS), dtype=np.float32)[EMOTIONS.index("neutral")]
+        return torch.from_numpy(mix)[None].to(self.device), torch.from_numpy(neutral)[None].to(self.device)
 
     def _within_training_range(self, reference: Tensor) -> Tensor:
         """Portraits differ more than the speakers of a small corpus: keep each entry where the networks were trained."""
         standardizer = self.lip.standardizer
         return standardizer.inverse(standardizer(reference).clamp(-2, 2))
 
-    def _face(
-        self, wav: Tensor, reference: Tensor, frames: int, seed: int, decoding: Mode, temperature: float, top_p: float
-    ) -> Tensor:
-        """Non-lip expression and pose, ``(1, frames, len(space.face))``."""
-        features = self.encoder.encode_long(wav)
-        drawn = self.transformer.generate(
-            features,
-            reference,
-            self.vqvae.quantizer.codebook,
-            decoding,
-            temperature=temperature,
-            top_p=top_p,
-            generator=torch.Generator(self.device).manual_seed(seed),
-        )
-        return self.vqvae.decode(drawn.features)[:, :frames]
-
-    def _lips(self, wav: Tensor, reference: Tensor, face: Tensor) -> Tensor:
+    def _lips(self, windows: Tensor, face: Tensor, reference: Tensor, emotion: Tensor) -> Tensor:
         """Lip entries ``(1, F, len(space.lip))``, a stretch at a time: memory stays bounded on long recordings."""
         frames = face.shape[1]
-        mel = self.mel(wav)
         expression = face[..., : len(self.lip.face_expression)]
-        windows = self.lip.windows(mel, frames)
+        given = emotion if self.lip.config.num_emotions else None
         parts = []
         for start in range(0, frames, LIP_CHUNK):
             first, last = max(0, start - LIP_CONTEXT), min(frames, start + LIP_CHUNK + LIP_CONTEXT)
-            lips = self.lip(windows[:, first:last], expression[:, first:last], reference)
+            lips = self.lip(windows[:, first:last], expression[:, first:last], reference, given)
             parts.append(lips[:, start - first : start - first + LIP_CHUNK])
         return torch.cat(parts, 1)

@@ -11,9 +11,10 @@ from torch.utils.data import Dataset
 
 from emotalker.audio.mel import MelSpectrogram, lip_windows
 from emotalker.coefficients.statistics import Statistics
+from emotalker.data.base import EMOTIONS
+from emotalker.data.shards import Clip
 from emotalker.errors import DataError
 from emotalker.training.augment import SpeechAugmentation, mask_mel, random_speed, resample_motion, resample_wave, warp_mel
-from emotalker.training.corpus import Clip
 from emotalker.training.sampling import Key
 
 SAMPLES_PER_FRAME = 640
@@ -46,6 +47,44 @@ def at_rest(frame: np.ndarray, clip: Clip) -> np.ndarray:
     return frame
 
 
+def emotion_mix(clip: Clip) -> np.ndarray:
+    """What a clip's labels say of its emotion: shares of :data:`~emotalker.data.base.EMOTIONS`, zeros where unlabelled.
+
+    The weakest level counts as a little more than half the emotion, the rest as neutral.
+    """
+    mix = np.zeros(len(EMOTIONS), np.float32)
+    if clip.label >= 0:
+        share = 0.6 if clip.level == 1 else 1.0
+        mix[clip.label] += share
+        mix[EMOTIONS.index("neutral")] += 1 - share
+    return mix
+
+
+class References:
+    """Whom a clip shows, at rest: frames of the same speaker's neutral clips.
+
+    A frame of the clip itself would give its emotion away, and the network would copy what it is to hear. Speakers without
+    neutral clips have only that.
+    """
+
+    def __init__(self, clips: Sequence[Clip]):
+        self.clips = clips
+        self.motion = [clip.motion for clip in clips]
+        neutral = EMOTIONS.index("neutral")
+        self._at_rest: dict[tuple, list[int]] = {}
+        for i, clip in enumerate(clips):
+            if clip.label == neutral:
+                self._at_rest.setdefault((clip.corpus.root, clip.speaker), []).append(i)
+
+    def draw(self, index: int, rng: np.random.Generator | None) -> np.ndarray:
+        """A reference ``(D,)`` for clip ``index``, its pose zero; always the same one without ``rng``."""
+        clip = self.clips[index]
+        choice = self._at_rest.get((clip.corpus.root, clip.speaker), [index])
+        source = choice[0] if rng is None else choice[int(rng.integers(len(choice)))]
+        motion = self.motion[source]
+        return at_rest(motion[0 if rng is None else int(rng.integers(len(motion)))], clip)
+
+
 class MotionWindows(Dataset):
     """Random windows of the face branch's motion, for the VQ-VAE: ``motion (frames, len(entries))``, ``emotion ()``."""
 
@@ -66,8 +105,8 @@ class MotionWindows(Dataset):
 class SpeechMotion(Dataset):
     """Windows of speech features and the motion of the same time, for the transformer.
 
-    ``features (2 * frames, dim)``, ``motion (frames, len(entries))``, ``reference (D,)``: a
-    whole frame of the same clip, its pose zero as a portrait's is.
+    ``features (2 * frames, dim)``, ``motion (frames, len(entries))``, ``reference (D,)`` of :class:`References`,
+    ``emotion (8,)`` of :func:`emotion_mix`.
 
     Args:
         clips: their names are unique.
@@ -85,30 +124,30 @@ class SpeechMotion(Dataset):
         self.clips = long_enough(clips, frames)
         self.frames, self.augment = frames, augment
         self.entries = entries
-        self.motion = [clip.motion for clip in self.clips]
+        self.references = References(self.clips)
         self.features = [features[clip.name] for clip in self.clips]
 
     def __len__(self) -> int:
         return len(self.clips)
 
     def __getitem__(self, key: Key) -> dict:
-        rng, motion, features = key.rng(), self.motion[key.index], self.features[key.index]
-        start, variant, reference = 0, 0, 0
+        rng, motion, features = key.rng(), self.references.motion[key.index], self.features[key.index]
+        start, variant = 0, 0
         if self.augment:
             start = int(rng.integers(0, len(motion) - self.frames + 1))
             variant = int(rng.integers(0, len(features)))
-            reference = int(rng.integers(0, len(motion)))
         heard = features[variant, FEATURES_PER_FRAME * start : FEATURES_PER_FRAME * (start + self.frames)]
         return {
             "features": heard.astype(np.float32),
             "motion": motion[start : start + self.frames, self.entries],
-            "reference": at_rest(motion[reference], self.clips[key.index]),
+            "reference": self.references.draw(key.index, rng if self.augment else None),
+            "emotion": emotion_mix(self.clips[key.index]),
         }
 
 
 class LipWindows(Dataset):
     """Mel windows and whole motion vectors, for the lip branch: ``mel (frames, 80, 16)``, ``motion (frames, D)``,
-    ``reference (D,)``: a frame of the same clip, its pose zero.
+    ``reference (D,)`` of :class:`References`, ``emotion (8,)`` of :func:`emotion_mix`.
 
     Augmentation changes speed (sound and motion together), loudness, noise, colour, the vocal tract's length (by warping the
     mel axis), and masks stretches of the mel.
@@ -135,6 +174,7 @@ class LipWindows(Dataset):
         self.clips = long_enough(clips, int(np.ceil(frames * slack)))
         self.frames, self.augmentation, self.warp, self.speeds = frames, augmentation, warp, speeds
         self.normalize_mel = normalize_mel
+        self.references = References(self.clips)
         self.mel = MelSpectrogram()
 
     def __len__(self) -> int:
@@ -145,7 +185,7 @@ class LipWindows(Dataset):
         speed = random_speed(rng, *self.speeds) if self.augmentation else 1.0
         source = int(np.ceil(self.frames * speed))
         start = int(rng.integers(0, clip.frames - source + 1))
-        motion = resample_motion(clip.motion[start : start + source], speed, self.frames)
+        motion = resample_motion(self.references.motion[key.index][start : start + source], speed, self.frames)
         heard = self.frames + 2 * LIP_MARGIN
         # cut in source time so that the window begins LIP_MARGIN frames into the wave after the change of speed
         first = round((start - LIP_MARGIN * speed) * SAMPLES_PER_FRAME)
@@ -162,5 +202,5 @@ class LipWindows(Dataset):
         if self.normalize_mel:
             mel = mel - mel.mean(-1, keepdim=True)
         windows = lip_windows(mel, heard)[0, LIP_MARGIN : LIP_MARGIN + self.frames]
-        reference = clip.motion[int(rng.integers(0, clip.frames)) if self.augmentation else 0]
-        return {"mel": windows, "motion": motion, "reference": at_rest(reference, clip)}
+        reference = self.references.draw(key.index, rng if self.augmentation else None)
+        return {"mel": windows, "motion": motion, "reference": reference, "emotion": emotion_mix(clip)}

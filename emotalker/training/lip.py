@@ -11,7 +11,7 @@ from emotalker.training.corpus import load_clips
 from emotalker.training.dataset import LipWindows, motion_statistics
 from emotalker.training.sampling import seed_step
 from emotalker.training.solver import Objective, Solver
-from emotalker.training.stage import exporter, solver_config
+from emotalker.training.stage import exporter, hide_some, solver_config
 
 
 class LipObjective(Objective):
@@ -24,10 +24,12 @@ class LipObjective(Objective):
         noise: standard deviation of noise on face and reference, in their own standard deviations.
         drop: probability of replacing an example's face, and independently its reference, by the mean.
         velocity_weight: of the velocity term.
+        emotion_drop: probability of hiding an example's emotion.
     """
 
-    def __init__(self, model: LipBranch, noise: float, drop: float, velocity_weight: float):
+    def __init__(self, model: LipBranch, noise: float, drop: float, velocity_weight: float, emotion_drop: float):
         super().__init__()
+        self.emotion_drop = emotion_drop
         self.model = model
         self.noise, self.drop, self.velocity_weight = noise, drop, velocity_weight
         self.jaw = model.space.lip_names.index("jawOpen")
@@ -37,7 +39,10 @@ class LipObjective(Objective):
         face = motion
         if self.training:
             face, reference = self._disturb(face), self._disturb(reference[:, None])[:, 0]
-        lips = self.model(batch["mel"], face[..., self.model.face_expression], reference)
+        emotion = None
+        if self.model.config.num_emotions:
+            emotion = hide_some(batch["emotion"], self.emotion_drop if self.training else 0.0)
+        lips = self.model(batch["mel"], face[..., self.model.face_expression], reference, emotion)
         target = motion[..., self.model.lip]
         terms = self.model.loss(lips, target, velocity_weight=self.velocity_weight)
         return terms | {"jaw_correlation": correlation(lips[..., self.jaw], target[..., self.jaw]).mean()}

@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import fields
 from pathlib import Path
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from emotalker.motion.checkpoint import save_checkpoint
 from emotalker.training.corpus import Clip
@@ -18,6 +19,13 @@ def solver_config(config: dict) -> SolverConfig:
     known = {field.name for field in fields(SolverConfig)} - {"optimizer"}
     settings = {name: value for name, value in config.items() if name in known}
     return SolverConfig(**settings, optimizer=OptimizerConfig(**config["optimizer"]))
+
+
+def hide_some(emotion: Tensor, probability: float) -> Tensor:
+    """Zero the emotions ``(B, E)`` of some examples at random."""
+    if not probability:
+        return emotion
+    return emotion * (torch.rand(len(emotion), 1, device=emotion.device) >= probability)
 
 
 def exporter(module: nn.Module, clips: Sequence[Clip]) -> Callable[[Path, dict], None]:

@@ -14,14 +14,22 @@ from emotalker.training.dataset import SpeechMotion, motion_statistics
 from emotalker.training.features import corpus_features, fingerprint, load_encoder
 from emotalker.training.sampling import seed_step
 from emotalker.training.solver import Objective, Solver
-from emotalker.training.stage import exporter, solver_config
+from emotalker.training.stage import exporter, hide_some, solver_config
 
 
 class TransformerObjective(Objective):
-    """Teacher-forced features and codes; the VQ-VAE that makes the targets stays as it is."""
+    """Teacher-forced features and codes; the VQ-VAE that makes the targets stays as it is.
 
-    def __init__(self, model: CrossModalTransformer, vqvae: VQVAE, code_weight: float):
+    Args:
+        model: the network.
+        vqvae: frozen.
+        code_weight: of the codes' cross-entropy.
+        emotion_drop: probability of hiding an example's emotion, so that it is heard in the voice too.
+    """
+
+    def __init__(self, model: CrossModalTransformer, vqvae: VQVAE, code_weight: float, emotion_drop: float):
         super().__init__()
+        self.emotion_drop = emotion_drop
         self.model = model
         self.vqvae = vqvae.requires_grad_(False).eval()
         self.code_weight = code_weight
@@ -33,7 +41,10 @@ class TransformerObjective(Objective):
 
     def forward(self, batch: dict[str, Tensor], step: int) -> dict[str, Tensor]:
         codes, quantized = self.vqvae.encode(batch["motion"])
-        output = self.model(batch["features"], quantized, batch["reference"])
+        emotion = None
+        if self.model.config.num_emotions:
+            emotion = hide_some(batch["emotion"], self.emotion_drop if self.training else 0.0)
+        output = self.model(batch["features"], quantized, batch["reference"], emotion)
         return self.model.loss(output, quantized, codes, code_weight=self.code_weight)
 
 
@@ -56,7 +67,7 @@ def train(config: dict) -> dict[str, float]:
     model.standardizer.set(motion_statistics(clips, slice(None)))
     solver = Solver(
         solver_config(config),
-        TransformerObjective(model, vqvae, config["loss"]["code_weight"]),
+        TransformerObjective(model, vqvae, **config["loss"]),
         SpeechMotion(clips, features, data["frames"], space.face, augment=True),
         SpeechMotion(held_out, features, data["frames"], space.face, augment=False),
         exporter(model, clips),

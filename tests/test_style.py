@@ -1,0 +1,55 @@
+"""What a user may ask of a motion beside the voice."""
+
+import numpy as np
+import pytest
+
+from emotalker.coefficients import ARKIT
+from emotalker.data.base import EMOTIONS
+from emotalker.motion.style import EmotionError, Style, apply_amplitudes, emotion_shares, parse_emotion, set_blinks
+
+
+def test_emotions_are_parsed_and_bad_ones_told():
+    assert parse_emotion("happy") == {"happy": 1.0}
+    assert parse_emotion("joy:0.5, angry:0.25") == {"happy": 0.5, "angry": 0.25}
+    assert sum(parse_emotion("happy,sad").values()) == pytest.approx(1.0)
+    with pytest.raises(EmotionError, match="bored"):
+        parse_emotion("bored")
+    with pytest.raises(EmotionError, match="0 to 1"):
+        parse_emotion("happy:much")
+
+
+def test_a_wanted_emotion_takes_its_share_from_the_heard_one():
+    heard = {"angry": 0.75, "calm": 0.25}
+    mix = emotion_shares(heard, None)
+    assert mix[EMOTIONS.index("angry")] == 0.75 and mix[EMOTIONS.index("neutral")] == 0.25
+    mix = emotion_shares(heard, {"happy": 0.5})
+    assert mix[EMOTIONS.index("happy")] == 0.5 and mix[EMOTIONS.index("angry")] == 0.375
+    assert emotion_shares({}, None).sum() == 0
+
+
+def some_motion(frames: int = 50) -> np.ndarray:
+    rng = np.random.default_rng(0)
+    return rng.uniform(0.1, 0.4, (frames, ARKIT.dim)).astype(np.float32)
+
+
+def test_amplitudes_scale_their_part_alone():
+    motion, rng = some_motion(), np.random.default_rng(0)
+    still = apply_amplitudes(motion, ARKIT, Style(head=0.0), rng)
+    assert not still[:, ARKIT.pose].any()
+    assert np.array_equal(still[:, ARKIT.expression], motion[:, ARKIT.expression])
+    lips = apply_amplitudes(motion, ARKIT, Style(lips=2.0), rng)
+    np.testing.assert_allclose(lips[:, ARKIT.lip], 2 * motion[:, ARKIT.lip])
+    brows = apply_amplitudes(motion, ARKIT, Style(expression=0.0), rng)
+    assert not brows[:, ARKIT.index("browInnerUp")].any()
+    assert np.array_equal(brows[:, ARKIT.lip], motion[:, ARKIT.lip])
+    assert apply_amplitudes(motion, ARKIT, Style(lips=9.0), rng)[:, ARKIT.expression].max() <= 1
+
+
+def test_blinks_come_at_the_rate_that_was_asked_for():
+    minutes = 10
+    lids = set_blinks(np.full((25 * 60 * minutes, 2), 0.1, np.float32), 17, 25, np.random.default_rng(1))
+    starts = np.flatnonzero((lids[1:, 0] >= 1) & (lids[:-1, 0] < 1))
+    assert len(starts) / minutes == pytest.approx(17, rel=0.15)
+    assert np.diff(starts).min() >= 6
+    assert np.array_equal(lids[:, 0], lids[:, 1])
+    assert set_blinks(np.ones((10, 2), np.float32), 0, 25, np.random.default_rng(0)).max() < 0.5
