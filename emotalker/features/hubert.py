@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from emotalker.errors import CheckpointError
+from emotalker.features.mel_stem import LogMelStem
 from emotalker.motion.config import ModelConfig
 
 HOP_LENGTH = 320  # samples a HuBERT frame at 16 kHz: 50 frames a second
@@ -42,6 +43,25 @@ SMALL_HUBERT: dict[str, Any] = {
     "activation_dropout": 0.0,
 }
 
+#: Fields of a HuBERT on a log-mel stem (:mod:`emotalker.features.mel_stem`), of the size of two of Whisper base's layers:
+#: 7.7 M parameters. The one "convolution" states the stem's geometry.
+LOG_MEL_HUBERT: dict[str, Any] = {
+    "conv_kernel": [400],
+    "conv_stride": [320],
+    "feat_proj_layer_norm": False,
+    "hidden_size": 512,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 8,
+    "intermediate_size": 2048,
+    "num_conv_pos_embeddings": 16,
+    "num_conv_pos_embedding_groups": 16,
+    "do_stable_layer_norm": True,
+    "mask_time_prob": 0.0,
+    "layerdrop": 0.0,
+    "feat_proj_dropout": 0.0,
+    "activation_dropout": 0.0,
+}
+
 #: Names of a HubertConfig that describe a file or a fine-tuning head, not the encoder.
 _NOT_HYPERPARAMETERS = {
     "architectures",
@@ -58,15 +78,46 @@ class AudioEncoderConfig(ModelConfig):
     """Attributes:
     hubert: fields of ``transformers.HubertConfig`` that differ from its defaults (HuBERT base).
     normalize: bring each recording to zero mean and unit variance first, as HuBERT base was trained.
+    stem: ``waveform``, HuBERT's own convolutions, or ``log_mel``.
+    emotions: names of the emotions an :attr:`AudioEncoder.emotion_head` tells apart; none without a head.
     """
 
     hubert: dict[str, Any] = field(default_factory=dict)
     normalize: bool = True
+    stem: str = "waveform"
+    emotions: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.stem not in ("waveform", "log_mel"):
+            raise ValueError(f"the stem is 'waveform' or 'log_mel', not {self.stem!r}")
 
     @classmethod
     def small(cls, **changes) -> AudioEncoderConfig:
         """Our small HuBERT; ``changes`` are HubertConfig fields."""
         return cls(hubert={**SMALL_HUBERT, **changes})
+
+    @classmethod
+    def log_mel(cls, emotions: tuple[str, ...] = (), **changes) -> AudioEncoderConfig:
+        """Our HuBERT on a log-mel stem; ``changes`` are HubertConfig fields."""
+        hubert = {**LOG_MEL_HUBERT, **changes}
+        return cls(hubert=hubert | {"conv_dim": [hubert["hidden_size"]]}, stem="log_mel", emotions=emotions)
+
+
+class EmotionHead(nn.Module):
+    """Scores of emotions from a recording's features: an average weighted by attention, then a linear map.
+
+    Shapes: ``(B, T, dim)`` to logits ``(B, emotions)``.
+    """
+
+    def __init__(self, dim: int, emotions: int):
+        super().__init__()
+        self.attention = nn.Linear(dim, 1)
+        self.dropout = nn.Dropout(0.3)
+        self.classifier = nn.Linear(dim, emotions)
+
+    def forward(self, features: Tensor) -> Tensor:
+        weights = self.attention(features).softmax(dim=1)
+        return self.classifier(self.dropout((weights * features).sum(1)))
 
 
 class AudioEncoder(nn.Module):
@@ -90,7 +141,10 @@ class AudioEncoder(nn.Module):
             from transformers import HubertConfig, HubertModel  # takes seconds, and only encoding needs it
 
             hubert = HubertModel(HubertConfig(**config.hubert))
+            if config.stem == "log_mel":
+                hubert.feature_extractor = LogMelStem(config.hubert["hidden_size"])
         self.hubert = hubert
+        self.emotion_head = EmotionHead(self.dim, len(config.emotions)) if config.emotions else None
 
     @classmethod
     def from_pretrained(cls, source: str | os.PathLike, local_files_only: bool = True) -> Self:
@@ -133,6 +187,21 @@ class AudioEncoder(nn.Module):
         """Entries of a feature vector."""
         return self.hubert.config.hidden_size
 
+    @torch.no_grad()
+    def recognize_emotion(self, features: Tensor) -> dict[str, float]:
+        """How a recording sounds: probabilities of the emotions the encoder was trained to tell apart.
+
+        Args:
+            features: ``(1, T, dim)`` or ``(T, dim)``, what :meth:`forward` or :meth:`encode_long` gave.
+
+        Returns:
+            Names and probabilities, in the order of ``config.emotions``; empty if there is no emotion head.
+        """
+        if self.emotion_head is None:
+            return {}
+        probabilities = self.emotion_head(features.view(1, -1, self.dim))[0].softmax(-1)
+        return dict(zip(self.config.emotions, probabilities.tolist(), strict=True))
+
     def freeze(self) -> Self:
         """Stop learning for good: no gradients to the weights, and evaluation mode whatever ``train()`` says later."""
         self.frozen = True
@@ -153,7 +222,7 @@ class AudioEncoder(nn.Module):
         Returns:
             ``(B, 2F, dim)``.
         """
-        return self._encode(self._prepare(wav), mask_time_indices)
+        return self._encode(self.prepare(wav), mask_time_indices)
 
     @torch.no_grad()
     def encode_long(self, wav: Tensor, window_seconds: float = 20.0, context_seconds: float = 1.0) -> Tensor:
@@ -168,7 +237,7 @@ class AudioEncoder(nn.Module):
         window = round(window_seconds * FRAMES_PER_SECOND)
         if window <= 2 * context:
             raise ValueError(f"a window of {window_seconds} s is all context at {context_seconds} s a side")
-        padded = self._prepare(wav)
+        padded = self.prepare(wav)
         total = (padded.shape[-1] - EXTRA_SAMPLES) // HOP_LENGTH
         return torch.cat(list(self._encode_windows(padded, total, window, context)), dim=1)
 
@@ -182,7 +251,7 @@ class AudioEncoder(nn.Module):
             yield features[:, done - first : end - first]
             done = end
 
-    def _prepare(self, wav: Tensor) -> Tensor:
+    def prepare(self, wav: Tensor) -> Tensor:
         """Normalise and fill up, ``(B, N)`` to ``(B, 640 F + 80)``."""
         if wav.ndim != 2 or wav.shape[-1] == 0:
             raise ValueError(f"expected recordings (B, N) with N >= 1, got {tuple(wav.shape)}")

@@ -16,7 +16,7 @@ from emotalker.errors import CheckpointError
 from emotalker.features.hubert import SAMPLES_PER_VIDEO_FRAME, AudioEncoder
 from emotalker.motion.checkpoint import load_checkpoint
 from emotalker.motion.lip import LipBranch
-from emotalker.motion.style import EmotionError, Style, apply_amplitudes, emotion_shares
+from emotalker.motion.style import AS_HEARD, EmotionError, Style, apply_amplitudes, emotion_shares
 from emotalker.motion.transformer import CrossModalTransformer, Mode
 from emotalker.motion.vqvae import VQVAE
 
@@ -97,7 +97,7 @@ class MotionGenerator:
         reference: np.ndarray,
         *,
         seed: int = 0,
-        style: Style = Style(),
+        style: Style = AS_HEARD,
         decoding: Mode = "sample",
         temperature: float = 1.0,
         top_p: float = 0.9,

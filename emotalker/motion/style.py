@@ -41,6 +41,10 @@ class Style:
     blinks: float | None = None
 
 
+#: Perform what is heard, as it is.
+AS_HEARD = Style()
+
+
 def parse_emotion(text: str) -> dict[str, float]:
     """``"happy"`` or ``"happy:0.7,surprised:0.3"`` to shares; EmotionError if a name is unknown or a share is no number.
 
