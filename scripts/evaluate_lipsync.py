@@ -50,8 +50,8 @@ def main() -> None:
             print(f"{Path(audio).name}: correlation with log energy: jawOpen {by_jaw:.3f}, lip gap {by_gap:.3f}")
         return
 
-    from emotalker.training.corpus import is_held_out
-    from emotalker.training.grid import Tracks
+    from emotalker.data.grid import Tracks
+    from emotalker.data.shards import is_held_out
 
     tracks = Tracks.load(args.grid / "motion.npz")
     with open(args.grid / "words.tsv") as file:

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from emotalker.coefficients import ARKIT
+from emotalker.data import Corpus, CorpusWriter, is_held_out, load_clips
 from emotalker.errors import DataError
 from emotalker.training import augment
-from emotalker.training.corpus import Corpus, CorpusWriter, is_held_out, load_clips
 from emotalker.training.dataset import LipWindows, MotionWindows, SpeechMotion, motion_statistics
 from emotalker.training.sampling import Key, StepBatches, sequential_batches
 
@@ -55,14 +55,16 @@ def test_the_split_is_a_function_of_the_name_alone(root):
 def test_missing_or_foreign_corpora_are_data_errors(root, tmp_path):
     with pytest.raises(DataError, match="no prepared corpus"):
         Corpus(tmp_path / "nowhere")
+    (tmp_path / "manifest.jsonl").write_text("")
     (tmp_path / "corpus.json").write_text("{broken")
     with pytest.raises(DataError, match="damaged"):
         Corpus(tmp_path)
     (tmp_path / "corpus.json").write_text(json.dumps({"format": "other"}))
     with pytest.raises(DataError, match="other"):
         Corpus(tmp_path)
-    (tmp_path / "corpus.json").write_text((root / "corpus.json").read_text())
-    with pytest.raises(DataError, match=r"clips\.safetensors"):
+    for name in ("corpus.json", "manifest.jsonl"):
+        (tmp_path / name).write_text((root / name).read_text())
+    with pytest.raises(DataError, match=r"shard-00000\.tar"):
         Corpus(tmp_path).clips[0].motion.sum()
     with pytest.raises(ValueError, match="finite"):
         CorpusWriter(tmp_path, ARKIT, "", "").add("a", np.full((5, 58), np.nan), np.zeros(10))

@@ -17,11 +17,12 @@ from torch.utils.data import Dataset
 
 from emotalker.audio.io import save_wav
 from emotalker.coefficients import ARKIT
+from emotalker.coefficients.space import BFM
+from emotalker.data import CorpusWriter
 from emotalker.errors import CheckpointError, DataError, MissingExtraError
 from emotalker.motion.checkpoint import load_checkpoint, read_metadata
 from emotalker.training import hubert, lip, transformer, vqvae
 from emotalker.training.cli import CONFIGS
-from emotalker.training.corpus import CorpusWriter
 from emotalker.training.solver import Objective, OptimizerConfig, Solver, SolverConfig
 from emotalker.training.units import MFCC, KMeans
 
@@ -64,9 +65,10 @@ def compose(stage: str, root: Path, run: Path, *more: str) -> dict:
     from hydra import initialize_config_dir
     from omegaconf import OmegaConf
 
-    overrides = [*SHORT, *TINY[stage], f"run={run}", f"data.root={root if stage == 'hubert' else root / 'corpus'}", *more]
+    overrides = [*SHORT, *TINY[stage], f"run={run}", f"data.root={root if stage == 'hubert' else root / 'corpus'}"]
     if stage == "transformer":
         overrides += [f"vqvae={root}/made/vqvae/best.safetensors", f"encoder={root}/made/hubert/best.safetensors"]
+    overrides += more
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
         return OmegaConf.to_container(hydra_compose(stage, overrides), resolve=True)
 
@@ -76,6 +78,33 @@ def assert_same_weights(a: Path, b: Path) -> None:
     assert first.keys() == second.keys()
     for name in first:
         assert torch.equal(first[name], second[name]), name
+
+
+@pytest.mark.parametrize("stage", [vqvae, transformer, lip], ids=lambda stage: stage.__name__.split(".")[-1])
+def test_every_stage_trains_in_the_papers_space(stage, world, tmp_path):
+    """Seventy coefficients instead of 58, and nothing but the configuration says so."""
+    name, rng = stage.__name__.split(".")[-1], np.random.default_rng(1)
+    writer = CorpusWriter(tmp_path / "bfm", BFM, "synthetic", "CC0")
+    for i in range(25):
+        motion = np.sin(np.arange(40)[:, None] * rng.uniform(0.1, 0.5, 70) + rng.uniform(0, 6, 70))
+        writer.add(f"clip{i}", motion, rng.normal(0, 0.1, 40 * 640), emotion="sad")
+    writer.close()
+    more = [f"data.root={tmp_path / 'bfm'}", "space=bfm", "steps=2", "validate_every=2"]
+    if name == "transformer":
+        with pytest.raises(CheckpointError, match="in the space 'arkit'"):
+            stage.train(compose(name, world, tmp_path / "run", *more))
+        vqvae.train(compose("vqvae", world, tmp_path / "vqvae", *more))
+        more.append(f"vqvae={tmp_path / 'vqvae/best.safetensors'}")
+    assert np.isfinite(list(stage.train(compose(name, world, tmp_path / "run", *more)).values())).all()
+    model = load_checkpoint(tmp_path / "run/best.safetensors", name)
+    assert read_metadata(tmp_path / "run/best.safetensors").space == "bfm"
+    size = {"vqvae": "motion_dim", "transformer": "reference_dim"}
+    if name in size:
+        assert getattr(model.config, size[name]) == {"vqvae": 57, "transformer": 70}[name]
+    else:
+        assert len(model.lip) == 13
+    with pytest.raises(DataError, match="space=bfm"):
+        stage.train(compose(name, world, tmp_path / "other", *more, "space=arkit"))
 
 
 @pytest.mark.parametrize("stage", [vqvae, transformer, lip, hubert], ids=lambda stage: stage.__name__.split(".")[-1])

@@ -115,9 +115,12 @@ class EmotionHead(nn.Module):
         self.dropout = nn.Dropout(0.3)
         self.classifier = nn.Linear(dim, emotions)
 
+    def pool(self, features: Tensor) -> Tensor:
+        """``(B, T, dim)`` to ``(B, dim)``."""
+        return (self.attention(features).softmax(dim=1) * features).sum(1)
+
     def forward(self, features: Tensor) -> Tensor:
-        weights = self.attention(features).softmax(dim=1)
-        return self.classifier(self.dropout((weights * features).sum(1)))
+        return self.classifier(self.dropout(self.pool(features)))
 
 
 class AudioEncoder(nn.Module):

@@ -25,6 +25,7 @@ KINDS = {
     "vqvae": "emotalker.motion.vqvae:VQVAE",
     "transformer": "emotalker.motion.transformer:CrossModalTransformer",
     "lip": "emotalker.motion.lip:LipBranch",
+    "sync": "emotalker.motion.sync:SyncExpert",
 }
 
 #: Needed to train a codebook on, not to use it; the quantiser starts them anew from the codebook.

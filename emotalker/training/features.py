@@ -13,11 +13,11 @@ import torch
 from rich.progress import track
 from safetensors.numpy import load_file, save_file
 
+from emotalker.data.shards import MANIFEST, Clip
 from emotalker.features.hubert import AudioEncoder
 from emotalker.files import replace_on_success
 from emotalker.motion.checkpoint import load_checkpoint
 from emotalker.training.augment import SpeechAugmentation
-from emotalker.training.corpus import MANIFEST, Clip
 
 
 def load_encoder(source: str | os.PathLike) -> AudioEncoder:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from emotalker.data import load_clips
 from emotalker.motion.lip import LipBranch, LipConfig
 from emotalker.training.augment import SpeechAugmentation
-from emotalker.training.corpus import load_clips
 from emotalker.training.dataset import LipWindows, motion_statistics
 from emotalker.training.sampling import seed_step
 from emotalker.training.solver import Objective, Solver
@@ -32,7 +32,8 @@ class LipObjective(Objective):
         self.emotion_drop = emotion_drop
         self.model = model
         self.noise, self.drop, self.velocity_weight = noise, drop, velocity_weight
-        self.jaw = model.space.lip_names.index("jawOpen")
+        names = model.space.lip_names
+        self.jaw = names.index("jawOpen") if "jawOpen" in names else None
 
     def forward(self, batch: dict[str, Tensor], step: int) -> dict[str, Tensor]:
         motion, reference = batch["motion"], batch["reference"]
@@ -45,7 +46,9 @@ class LipObjective(Objective):
         lips = self.model(batch["mel"], face[..., self.model.face_expression], reference, emotion)
         target = motion[..., self.model.lip]
         terms = self.model.loss(lips, target, velocity_weight=self.velocity_weight)
-        return terms | {"jaw_correlation": correlation(lips[..., self.jaw], target[..., self.jaw]).mean()}
+        if self.jaw is not None:
+            terms["jaw_correlation"] = correlation(lips[..., self.jaw], target[..., self.jaw]).mean()
+        return terms
 
     def _disturb(self, motion: Tensor) -> Tensor:
         """``(B, T, D)`` to the same."""
@@ -65,7 +68,7 @@ def correlation(a: Tensor, b: Tensor) -> Tensor:
 def train(config: dict) -> dict[str, float]:
     """Train from a composed configuration (``configs/lip.yaml``); returns the last validation's numbers."""
     data, augmentation = config["data"], config["augmentation"]
-    clips, held_out = load_clips(data["root"], "train"), load_clips(data["root"], "val")
+    clips, held_out = (load_clips(data["root"], split, config["space"]) for split in ("train", "val"))
     seed_step(config["seed"], 0)
     model = LipBranch(LipConfig.from_dict({"space": clips[0].corpus.space.name, **config["model"]}))
     model.standardizer.set(motion_statistics(clips, slice(None)))

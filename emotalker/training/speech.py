@@ -13,9 +13,9 @@ from rich.progress import track
 from torch.utils.data import Dataset
 
 from emotalker.audio.io import SAMPLE_RATE, load_audio
+from emotalker.data import UNLABELLED, is_held_out
 from emotalker.errors import DataError
 from emotalker.training.augment import SpeechAugmentation
-from emotalker.training.corpus import UNLABELLED, is_held_out
 from emotalker.training.sampling import Key
 
 AUDIO_SUFFIXES = {".wav", ".flac", ".opus", ".ogg", ".mp3", ".m4a"}

@@ -6,10 +6,11 @@ from typing import Self
 
 from torch import Tensor
 
-from emotalker.motion.checkpoint import load_checkpoint
+from emotalker.data import load_clips
+from emotalker.errors import CheckpointError
+from emotalker.motion.checkpoint import load_checkpoint, read_metadata
 from emotalker.motion.transformer import CrossModalTransformer, TransformerConfig
 from emotalker.motion.vqvae import VQVAE
-from emotalker.training.corpus import load_clips
 from emotalker.training.dataset import SpeechMotion, motion_statistics
 from emotalker.training.features import corpus_features, fingerprint, load_encoder
 from emotalker.training.sampling import seed_step
@@ -56,9 +57,12 @@ def train(config: dict) -> dict[str, float]:
         DataError: the corpus cannot be read.
     """
     data = config["data"]
-    clips, held_out = load_clips(data["root"], "train"), load_clips(data["root"], "val")
+    clips, held_out = (load_clips(data["root"], split, config["space"]) for split in ("train", "val"))
     space = clips[0].corpus.space
     vqvae, encoder = load_checkpoint(config["vqvae"], "vqvae"), load_encoder(config["encoder"])
+    coded = read_metadata(config["vqvae"]).space
+    if coded != space.name:
+        raise CheckpointError(f"{config['vqvae']} was trained in the space {coded!r}; train one with space={space.name}")
     features = corpus_features([*clips, *held_out], encoder, data["variants"], data["feature_device"])
     seed_step(config["seed"], 0)
     sizes = {"code_dim": vqvae.config.code_dim, "codebook_size": vqvae.config.codebook_size}

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from emotalker.data import load_clips
 from emotalker.motion.vqvae import VQVAE, VQVAEConfig
-from emotalker.training.corpus import load_clips
 from emotalker.training.dataset import MotionWindows, motion_statistics
 from emotalker.training.sampling import seed_step
 from emotalker.training.solver import Objective, Solver
@@ -36,7 +36,7 @@ class VQVAEObjective(Objective):
 def train(config: dict) -> dict[str, float]:
     """Train from a composed configuration (``configs/vqvae.yaml``); returns the last validation's numbers."""
     data = config["data"]
-    clips, held_out = load_clips(data["root"], "train"), load_clips(data["root"], "val")
+    clips, held_out = (load_clips(data["root"], split, config["space"], audio=False) for split in ("train", "val"))
     entries = clips[0].corpus.space.face
     seed_step(config["seed"], 0)
     model = VQVAE(VQVAEConfig.from_dict({"motion_dim": len(entries), **config["model"]}))

@@ -1,0 +1,305 @@
+"""Preparing a corpus: any reader's clips into WebDataset shards, in parallel, on any number of machines, resumable.
+
+Every clip becomes one small tar in ``out/work`` as soon as it is done; a shard is the concatenation of its clips in the
+reader's order and appears, whole, once all of them are done or have failed. What is in a shard depends on the corpus and the
+settings alone: not on how many processes or machines took part, nor on how often they were stopped.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import multiprocessing
+import shutil
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from emotalker.data.base import ClipData, ClipSource, CorpusReader
+from emotalker.data.readers import make_reader
+from emotalker.data.shards import FAILURES, HEADER, Corpus, encode_array, read_tar, write_tar
+from emotalker.data.writer import clip_files, header, join_shards, write_shard
+from emotalker.errors import DataError, EmoTalkerError, MissingExtraError
+from emotalker.files import replace_on_success
+from emotalker.progress import progress_bar
+
+THUMBNAIL_HEIGHT = 144
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a worker needs, picklable.
+
+    Attributes:
+        reader: arguments of :func:`~emotalker.data.readers.make_reader`.
+        work: folder of finished clips.
+        features: of ``"mel"``, ``"hubert"``.
+        encoder: checkpoint of the audio encoder for ``"hubert"``.
+    """
+
+    reader: dict
+    work: Path
+    features: tuple[str, ...] = ()
+    encoder: str | None = None
+
+
+class Worker:
+    """One process' share: reader and encoder are made once and serve every clip."""
+
+    def __init__(self, settings: Settings):
+        self.settings = settings
+        self.reader = make_reader(settings.reader)
+        self.encoder = None
+        if "hubert" in settings.features:
+            from emotalker.training.features import load_encoder
+
+            self.encoder = load_encoder(settings.encoder)
+
+    def __call__(self, clip: ClipSource) -> str | None:
+        """Prepare one clip into the work folder; the reason if it cannot be."""
+        try:
+            members = self.members(clip)
+        except EmoTalkerError as error:
+            reason = str(error)
+        except Exception as error:  # one strange file must not cost the others; the report shows what it was
+            reason = f"{type(error).__name__}: {error}"
+        else:
+            write_tar(self.settings.work / f"{clip.id}.tar", members)
+            return None
+        with replace_on_success(self.settings.work / f"{clip.id}.failed") as temporary:
+            temporary.write_text(json.dumps({"id": clip.id, "reason": reason}), encoding="utf-8")
+        return reason
+
+    def members(self, clip: ClipSource) -> list[tuple[str, bytes]]:
+        """The files of one clip."""
+        data, space = self.reader.load(clip), self.reader.space
+        files = clip_files(describe(clip), data, space)
+        if data.audio is not None:
+            files |= self.audio_features(data)
+        if clip.video is not None:
+            worst = data.first_frame + int(np.argmin(data.confidence))
+            files["jpg"] = thumbnail(clip.video, worst / space.fps)
+        return [(f"{clip.id}.{suffix}", content) for suffix, content in files.items()]
+
+    def audio_features(self, data: ClipData) -> dict[str, bytes]:
+        """What was asked for of ``mel.npy`` ``(80, T_mel)`` and ``hubert.npy`` ``(2 T, dim)``, float16."""
+        if not self.settings.features:
+            return {}
+        import torch
+
+        files, wave = {}, torch.from_numpy(np.ascontiguousarray(data.audio))[None]
+        if "mel" in self.settings.features:
+            from emotalker.audio.mel import MelSpectrogram
+
+            files["mel.npy"] = encode_array(MelSpectrogram()(wave)[0].numpy().astype(np.float16))
+        if self.encoder is not None:
+            encoded = self.encoder.encode_long(wave)[0, : 2 * len(data.motion)]
+            files["hubert.npy"] = encode_array(encoded.cpu().numpy().astype(np.float16))
+        return files
+
+
+def describe(clip: ClipSource) -> dict:
+    """What a clip's json says of its source."""
+    file = clip.video or clip.audio or clip.coefficients
+    return {
+        "id": clip.id, "speaker": clip.speaker, "emotion": clip.emotion, "original_emotion": clip.original_emotion,
+        "level": clip.level, "source_fps": clip.fps, "licence": clip.licence, "file": file.name if file else None,
+    }  # fmt: skip
+
+
+def thumbnail(video: Path, seconds: float) -> bytes:
+    """A JPEG, 144 pixels high, of the frame at ``seconds``."""
+    import cv2
+
+    from emotalker.video import read_frames, video_info
+
+    wanted = round(seconds * video_info(video).fps)
+    picture = None
+    for index, picture in enumerate(read_frames(video)):  # noqa: B007
+        if index >= wanted:
+            break
+    height, width = picture.shape[:2]
+    size = (max(1, round(width * THUMBNAIL_HEIGHT / height)), THUMBNAIL_HEIGHT)
+    small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+    return cv2.imencode(".jpg", small[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 85])[1].tobytes()
+
+
+def parse_part(part: str) -> tuple[int, int]:
+    """``"3/16"``, the third of sixteen machines, to ``(2, 16)``; DataError if it is not of this form."""
+    index, _, count = str(part).partition("/")
+    if not (index.isdigit() and count.isdigit() and 1 <= int(index) <= int(count)):
+        raise DataError(f"shard={part} is not of the form 3/16, counted from 1")
+    return int(index) - 1, int(count)
+
+
+def prepare(config: dict) -> dict[str, int]:
+    """Prepare a corpus from a composed configuration (``configs/prepare.yaml``).
+
+    Returns:
+        how many clips are ``prepared``, have ``failed``, and of the whole corpus are ``waiting`` for other machines.
+
+    Raises:
+        DataError: the corpus is not there, or ``out`` holds another one or was prepared with other settings.
+        MissingExtraError: the Ray backend is chosen and not installed.
+    """
+    out, work = Path(config["out"]), Path(config["out"]) / "work"
+    if "hubert" in config["features"] and not config["encoder"]:
+        raise DataError("features=[hubert] needs encoder=, a checkpoint or the name of a downloaded model")
+    reader = make_reader(config["corpus"] | {"root": config["root"]})
+    clips = reader.clips()
+    duplicate = len(clips) - len({clip.id for clip in clips})
+    if duplicate:
+        raise DataError(
+            f"{config['root']}: {duplicate} clips share their id with another; give their folders as separate roots"
+        )
+    write_header(out, reader, clips, config)
+    size = config["clips_per_shard"]
+    shards = {f"shard-{i // size:05d}": clips[i : i + size] for i in range(0, len(clips), size)}
+    index, count = parse_part(config["shard"])
+    mine = {name: part for i, (name, part) in enumerate(shards.items()) if i % count == index}
+    if config["retry"]:
+        forget_failures(out, work, mine)
+    mine = {name: part for name, part in mine.items() if not (out / f"{name}.jsonl").exists()}
+    todo = [clip for part in mine.values() for clip in part if result_of(work, clip) is None]
+
+    settings = Settings(config["corpus"] | {"root": config["root"]}, work, tuple(config["features"]), config["encoder"])
+    owner = {clip.id: name for name, part in mine.items() for clip in part}
+    left = {name: sum(result_of(work, clip) is None for clip in part) for name, part in mine.items()}
+    for name in [name for name, waiting in left.items() if not waiting]:
+        seal(out, work, name, mine[name])
+    with progress_bar() as progress, contextlib.closing(run(settings, todo, config)) as results:
+        task = progress.add_task(f"{reader.name} {config['shard']}", total=len(todo))
+        for clip_id, reason in results:
+            progress.update(task, advance=1)
+            if reason is not None:
+                progress.console.print(f"{clip_id}: {reason}", markup=False, highlight=False)
+            name = owner[clip_id]
+            left[name] -= 1
+            if not left[name]:
+                seal(out, work, name, mine[name])
+    return finish(out, work, shards)
+
+
+def run(settings: Settings, clips: list[ClipSource], config: dict) -> Iterator[tuple[str, str | None]]:
+    """Prepare clips in any order; yields each one's id and the reason if it failed."""
+    if not clips:
+        return
+    if config["backend"] == "ray":
+        yield from run_ray(settings, clips, config["workers"])
+        return
+    workers = min(config["workers"] or multiprocessing.cpu_count(), len(clips))
+    if workers == 1:
+        worker = Worker(settings)
+        yield from ((clip.id, worker(clip)) for clip in clips)
+        return
+    context = multiprocessing.get_context("spawn")  # forking a process that has threads of its own can hang
+    pool = ProcessPoolExecutor(workers, context, initializer=_start, initargs=(settings,))
+    try:
+        futures: dict[Future, str] = {pool.submit(_prepare_one, clip): clip.id for clip in clips}
+        for future in as_completed(futures):
+            yield futures[future], future.result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+_worker: Callable[[ClipSource], str | None] | None = None
+
+
+def _start(settings: Settings) -> None:
+    global _worker
+    _worker = Worker(settings)
+
+
+def _prepare_one(clip: ClipSource) -> str | None:
+    return _worker(clip)
+
+
+def run_ray(settings: Settings, clips: list[ClipSource], workers: int | None) -> Iterator[tuple[str, str | None]]:
+    """The same on a Ray cluster whose machines share the output folder."""
+    try:
+        import ray
+    except ImportError as error:
+        raise MissingExtraError("backend=ray needs Ray: pip install 'emotalker[ray]'") from error
+
+    class Stage(Worker):
+        def __call__(self, row: dict) -> dict:
+            clip = row["item"]
+            return {"id": clip.id, "reason": super().__call__(clip)}
+
+    data = ray.data.from_items(clips)
+    for row in data.map(Stage, fn_constructor_args=(settings,), concurrency=workers or (1, 1024)).iter_rows():
+        yield row["id"], row["reason"]
+
+
+def result_of(work: Path, clip: ClipSource) -> Path | None:
+    """The finished clip or the note of its failure in the work folder, or None."""
+    return next((p for p in (work / f"{clip.id}.tar", work / f"{clip.id}.failed") if p.exists()), None)
+
+
+def seal(out: Path, work: Path, name: str, clips: list[ClipSource]) -> None:
+    """Join the clips of a shard, all of which are done or have failed."""
+    results = [result_of(work, clip) for clip in clips]
+    failures = [json.loads(p.read_text(encoding="utf-8")) for p in results if p.suffix == ".failed"]
+    write_shard(out, name, [read_tar(p) for p in results if p.suffix != ".failed"], failures)
+    for path in results:
+        path.unlink()
+
+
+def finish(out: Path, work: Path, shards: dict[str, list[ClipSource]]) -> dict[str, int]:
+    """Join the manifests of the shards that are whole; remove the work folder after the last one."""
+    prepared, failed = join_shards(out, shards)
+    waiting = sum(len(clips) for clips in shards.values()) - prepared - failed
+    if not waiting:
+        shutil.rmtree(work, ignore_errors=True)
+    return {"prepared": prepared, "failed": failed, "waiting": waiting}
+
+
+def forget_failures(out: Path, work: Path, shards: dict[str, list[ClipSource]]) -> None:
+    """Open again what failed: its notes are dropped, and shards that lack clips go back to the work folder."""
+    for name, clips in shards.items():
+        for clip in clips:
+            (work / f"{clip.id}.failed").unlink(missing_ok=True)
+        sealed = out / f"{name}.jsonl"
+        if not sealed.exists() or '{"failed":' not in sealed.read_text(encoding="utf-8"):
+            continue
+        by_clip: dict[str, list[tuple[str, bytes]]] = {}
+        for file, content in read_tar(out / f"{name}.tar"):
+            by_clip.setdefault(file.partition(".")[0], []).append((file, content))
+        for clip_id, members in by_clip.items():
+            write_tar(work / f"{clip_id}.tar", members)
+        sealed.unlink()
+
+
+def write_header(out: Path, reader: CorpusReader, clips: list[ClipSource], config: dict) -> None:
+    """Write ``corpus.json``, or make sure that what is there is of the same corpus and settings."""
+    speakers = {clip.speaker for clip in clips}
+    settings = {name: config[name] for name in ("features", "encoder", "clips_per_shard")}
+    about = header(
+        reader.space, reader.source, reader.licence, [s for s in reader.held_out_speakers if s in speakers],
+        corpus=reader.name, clips=len(clips), settings=settings,
+    )  # fmt: skip
+    path = out / HEADER
+    if path.exists():
+        if json.loads(path.read_text(encoding="utf-8")) != about:
+            raise DataError(
+                f"{out} holds another corpus, or one prepared with other settings; choose another out= or remove it"
+            )
+        return
+    with replace_on_success(path) as temporary:
+        temporary.write_text(json.dumps(about, indent=1, ensure_ascii=False), encoding="utf-8")
+
+
+def prepare_and_report(config: dict) -> None:
+    """The script: prepare, then say what there is."""
+    counts = prepare(config)
+    out = Path(config["out"])
+    corpus = Corpus(out)
+    minutes = sum(clip.frames for clip in corpus.clips) / corpus.space.fps / 60
+    print(f"{counts['prepared']} clips, {minutes:.1f} min in {out}")
+    if counts["failed"]:
+        print(f"{counts['failed']} clips could not be used: {out / FAILURES} says why; retry=true tries them again")
+    if counts["waiting"]:
+        print(f"{counts['waiting']} clips belong to other parts; the last part to finish completes the manifest")

@@ -1,0 +1,89 @@
+"""Training the sync expert."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from emotalker.data.shards import load_clips
+from emotalker.motion.sync import MAX_SHIFT, SyncConfig, SyncExpert, shifted_similarity
+from emotalker.training.augment import SpeechAugmentation
+from emotalker.training.dataset import LipWindows, motion_statistics
+from emotalker.training.sampling import seed_step
+from emotalker.training.solver import Objective, Solver
+from emotalker.training.stage import exporter, solver_config
+
+
+class SyncObjective(Objective):
+    """InfoNCE over shifts: sound and lips of the same time against those up to 15 frames away in the same recording.
+
+    Other recordings are no negatives: telling voices or expressions apart would be an easy way out that says nothing of time.
+    The choice is made both frame by frame and by the average over the window, which is how the expert is asked.
+
+    Args:
+        model: the network.
+        scale, offset, noise: of the lips in training, in standard deviations: amplitudes vary by a factor
+            ``exp(N(0, scale))``, resting positions by ``N(0, offset)``, and frames by ``N(0, noise)``.
+    """
+
+    def __init__(self, model: SyncExpert, scale: float, offset: float, noise: float):
+        super().__init__()
+        self.model = model
+        self.scale, self.offset, self.noise = scale, offset, noise
+        self.log_sharpness = nn.Parameter(torch.tensor([8.0, 24.0]).log())  # of a frame's and of a window's choice
+
+    def forward(self, batch: dict[str, Tensor], step: int) -> dict[str, Tensor]:
+        lips = self.model.standardize(batch["motion"][..., self.model.lip])
+        if self.training:
+            lips = self._vary(lips)
+        audio, lips = self.model.embed_audio(batch["mel"]), self.model.embed_lips(lips)
+        frame_loss, window_loss = 0.0, 0.0
+        by_frame, by_window = self.log_sharpness.clamp(max=math.log(100)).exp()
+        for anchor, other in ((audio, lips), (lips, audio)):
+            similarity = shifted_similarity(anchor, other)
+            frame_loss = frame_loss + _choose(by_frame * similarity) / 2
+            window_loss = window_loss + _choose(by_window * similarity.mean(-1)) / 2
+        found = similarity.mean(-1).argmax(1) - MAX_SHIFT
+        return {
+            "loss": frame_loss + window_loss,
+            "frame": frame_loss,
+            "window": window_loss,
+            "in_sync": (found == 0).float().mean(),
+            "within_one_frame": (found.abs() <= 1).float().mean(),
+        }
+
+    def _vary(self, lips: Tensor) -> Tensor:
+        """``(B, F, L)`` to the same: other people's amplitudes, resting mouths and trackers."""
+        one = lips.new_zeros(len(lips), 1, 1)
+        mean = lips.mean(1, keepdim=True)
+        factor = (torch.randn_like(one) * self.scale).exp()
+        return (lips - mean) * factor + mean + torch.randn_like(mean) * self.offset + torch.randn_like(lips) * self.noise
+
+
+def _choose(logits: Tensor) -> Tensor:
+    """Cross-entropy of ``(B, shifts, ...)`` with no shift at all as the answer."""
+    answer = torch.full((len(logits), *logits.shape[2:]), MAX_SHIFT, device=logits.device)
+    return F.cross_entropy(logits, answer)
+
+
+def train(config: dict) -> dict[str, float]:
+    """Train from a composed configuration (``configs/sync.yaml``); returns the last validation's numbers."""
+    data, augmentation = config["data"], config["augmentation"]
+    clips, held_out = load_clips(data["root"], "train"), load_clips(data["root"], "val")
+    seed_step(config["seed"], 0)
+    model = SyncExpert(SyncConfig.from_dict({"space": clips[0].corpus.space.name, **config["model"]}))
+    model.standardizer.set(motion_statistics(clips, slice(None)))
+    wave = SpeechAugmentation(augmentation["gain"], augmentation["noise"], augmentation["filter"])
+    frames = data["frames"]
+    solver = Solver(
+        solver_config(config),
+        SyncObjective(model, **config["loss"]),
+        LipWindows(clips, frames, wave, augmentation["warp"], tuple(augmentation["speeds"]), normalize_mel=True),
+        LipWindows(held_out, data["validation_frames"], None, normalize_mel=True),
+        exporter(model, clips),
+        {name: config[name] for name in ("model", "loss", "augmentation")} | {"frames": frames},
+    )
+    return solver.run()

@@ -1,0 +1,9 @@
+"""One page about a prepared corpus: hours, speakers, emotions, ranges, head pitch by emotion, worst-tracked clips.
+
+python scripts/describe_data.py data=data/mead out=report.html
+"""
+
+from emotalker.training.cli import launch
+
+if __name__ == "__main__":
+    launch("describe", "emotalker.data.report:describe")

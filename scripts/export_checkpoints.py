@@ -1,0 +1,36 @@
+"""Pack trained runs into a folder that ships, with a model card.
+
+python scripts/export_checkpoints.py --runs runs --output checkpoints/small --figures figures.md
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from emotalker.cli import run
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "--runs", type=Path, default=Path("runs"), help="folder with audio_encoder/, vqvae/, ... (default: runs)"
+    )
+    parser.add_argument("--output", type=Path, required=True, help="folder to write")
+    parser.add_argument("--figures", type=Path, help="Markdown printed by an evaluation command, for the model card")
+    parser.add_argument("--command", type=Path, help="text file with the commands that made the runs, for the model card")
+    args = parser.parse_args()
+
+    from emotalker.training.export import export
+
+    names = ("audio_encoder", "vqvae", "transformer", "lip")
+    card = export(
+        {name: args.runs / name / "best.safetensors" for name in names},
+        args.output,
+        args.figures.read_text() if args.figures else "",
+        args.command.read_text() if args.command else "",
+    )
+    print(f"wrote {args.output}: {', '.join(names)}; model card {card}")
+
+
+run(main)

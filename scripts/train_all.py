@@ -1,0 +1,58 @@
+"""From corpora to a folder of weights: prepare, train every stage, export. Stop it at any time; run it again to go on.
+
+python scripts/train_all.py --data ../shared/data                 # all corpora
+python scripts/train_all.py --data ../shared/data --permissive    # none that forbids commercial use
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+
+SCRIPTS = Path(__file__).parent
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="folder that holds the corpora, one folder each")
+    parser.add_argument("--permissive", action="store_true", help="leave non-commercial corpora out: no emotional faces then")
+    parser.add_argument(
+        "--prepared", type=Path, default=Path("data"), help="where prepared corpora go (default: %(default)s)"
+    )
+    parser.add_argument("--runs", type=Path, help="where runs go (default: runs/small or runs/permissive)")
+    parser.add_argument("--output", type=Path, help="where weights go (default: checkpoints/small or checkpoints/permissive)")
+    parser.add_argument("--override", nargs="*", default=[], help="for every training script, e.g. steps=50 threads=1")
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_arguments()
+    name = "permissive" if args.permissive else "small"
+    runs, output = args.runs or Path("runs") / name, args.output or Path("checkpoints") / name
+
+    def step(script: str, *arguments: str) -> None:
+        command = [sys.executable, str(SCRIPTS / script), *arguments]
+        print("$ python", "scripts/" + script, *arguments, flush=True)
+        if subprocess.run(command, check=False).returncode:
+            sys.exit(f"error: {script} stopped; mend what it says above and run this again, finished steps are kept")
+
+    corpora = {"grid": args.data / "grid_s1"}
+    if not args.permissive:
+        corpora["ravdess_landmarks"] = args.data
+    for corpus, root in corpora.items():
+        step("prepare_data.py", f"corpus={corpus}", f"root={root}", f"out={args.prepared / corpus}")
+    prepared = "data.root=[" + ",".join(str(args.prepared / corpus) for corpus in corpora) + "]"
+    heard = ["data.corpora=[grid,facegood,javanese]"] if args.permissive else []
+    encoder, vqvae = runs / "audio_encoder", runs / "vqvae"
+
+    step("train_audio_encoder.py", f"data.root={args.data}", f"run={encoder}", *heard, *args.override)
+    step("train_vqvae.py", prepared, f"run={vqvae}", *args.override)
+    best = [f"vqvae={vqvae / 'best.safetensors'}", f"encoder={encoder / 'best.safetensors'}"]
+    step("train_transformer.py", prepared, f"run={runs / 'transformer'}", *best, *args.override)
+    step("train_lip.py", prepared, f"run={runs / 'lip'}", *args.override)
+    step("export_checkpoints.py", "--runs", str(runs), "--output", str(output))
+
+
+main()

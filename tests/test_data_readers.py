@@ -1,0 +1,260 @@
+"""Readers on miniatures of their corpora: layout, labels, and the motion they give."""
+
+import wave
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from scipy.io import savemat
+
+from emotalker.audio.io import save_wav
+from emotalker.coefficients import ARKIT, ARKIT_ACTIONS, MotionTrack
+from emotalker.data.base import EMOTIONS, ClipSource, emotion_of, fill_gaps, usable_span
+from emotalker.data.facegood import read_arkit_map
+from emotalker.data.grid import HEIGHT, WIDTH
+from emotalker.data.prepare import prepare, thumbnail
+from emotalker.data.readers import READERS, make_reader
+from emotalker.data.resample import resample, resample_angles, resampled_length
+from emotalker.data.shards import Corpus
+from emotalker.data.tracked import VideoReader
+from emotalker.errors import DataError, EmoTalkerError
+from emotalker.face.geometry import Camera, rotation_matrix
+from emotalker.face.model import FaceModel
+from emotalker.training.cli import CONFIGS
+from emotalker.video import VideoWriter
+
+LANDMARKS = np.arange(0, 478, 5)
+
+
+def touch(root: Path, *names: str) -> Path:
+    for name in names:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    return root
+
+
+def test_emotions_share_one_vocabulary():
+    assert emotion_of("Fearful") == emotion_of("FEA") == emotion_of("fear") == "fear"
+    assert emotion_of("calm") == "neutral" and emotion_of("contempt") == "contempt"
+    assert emotion_of("sleepy") is None and emotion_of(None) is None and emotion_of("") is None
+    assert len(EMOTIONS) == 8
+
+
+def test_mead(tmp_path):
+    touch(
+        tmp_path, "M003/video/front/contempt/level_2/007.mp4", "M003/audio/contempt/level_2/007.m4a",
+        "W011/video/front/surprised/level_3/001.mp4", "W011/video/top/surprised/level_3/001.mp4", "README.txt",
+    )  # fmt: skip
+    clips = make_reader({"reader": "mead", "root": tmp_path}).clips()
+    assert [(c.id, c.speaker, c.emotion, c.level) for c in clips] == [
+        ("M003_front_contempt_level2_007", "M003", "contempt", 2),
+        ("W011_front_surprised_level3_001", "W011", "surprised", 3),
+    ]
+    assert clips[0].audio.name == "007.m4a" and clips[1].audio is None and "MEAD" in clips[0].licence
+    assert len(make_reader({"reader": "mead", "root": tmp_path, "views": ["front", "top"]}).clips()) == 3
+
+
+def test_ravdess_videos(tmp_path):
+    names = ["01-01-06-02-01-02-03", "01-01-02-01-01-01-17", "02-01-06-02-01-02-03", "03-01-06-02-01-02-03"]
+    touch(tmp_path, *(f"Actor_{n[-2:]}/{n}.mp4" for n in names))
+    reader = make_reader({"reader": "ravdess", "root": tmp_path})
+    clips = reader.clips()
+    assert [(c.id, c.speaker, c.emotion, c.original_emotion, c.level) for c in clips] == [
+        ("01-06-02-01-02-03", "03", "fear", "fearful", 2),
+        ("01-02-01-01-01-17", "17", "neutral", "calm", 1),
+    ]
+    assert reader.held_out_speakers == ("17", "18", "19", "20")
+
+
+def test_cremad_and_hdtf(tmp_path):
+    touch(tmp_path / "c", "VideoFlash/1001_IEO_ANG_HI.flv", "VideoFlash/1002_DFA_NEU_XX.flv", "AudioWAV/1001_IEO_ANG_HI.wav")
+    clips = make_reader({"reader": "cremad", "root": tmp_path / "c"}).clips()
+    assert [(c.speaker, c.emotion, c.level, c.audio is not None) for c in clips] == [
+        ("1001", "angry", 3, True),
+        ("1002", "neutral", None, False),
+    ]
+    touch(tmp_path / "h", "RD_Radio1_000.mp4", "sub/WDA_Obama_001.mp4", "sub/notes.txt")
+    clips = make_reader({"reader": "hdtf", "root": tmp_path / "h"}).clips()
+    assert [(c.id, c.speaker) for c in clips] == [("RD_Radio1_000", "RD_Radio1"), ("sub_WDA_Obama_001", "WDA_Obama")]
+
+
+def test_folders_of_videos(tmp_path):
+    touch(tmp_path, "a/video/x.y.mp4", "a/audio/x.y.opus", "b/02-01-03_01.mp4", "b/02-01-03_01.wav")
+    config = {"reader": "folder", "root": [tmp_path / "a", tmp_path / "b"]}
+    config |= {"pattern": r"(?P<speaker>\d\d)-\d\d-(?P<emotion>\d\d)_\d\d", "emotions": {"03": "happy"}}
+    clips = make_reader(config).clips()
+    assert [(c.id, c.speaker, c.emotion, c.audio.name) for c in clips] == [
+        ("a_video_x_y", "a_video", None, "x.y.opus"),
+        ("b_02-01-03_01", "b_02", "happy", "02-01-03_01.wav"),
+    ]
+    touch(tmp_path, "c/video/z.mp4", "d/video/z.mp4")
+    clips = make_reader({"reader": "folder", "root": [tmp_path / "c/video", tmp_path / "d/video"]}).clips()
+    assert [c.id for c in clips] == ["c_video_z", "d_video_z"]
+    with pytest.raises(DataError, match="same folder twice"):
+        make_reader({"reader": "folder", "root": [tmp_path / "a", tmp_path / "a"]}).clips()
+    with pytest.raises(DataError, match="no regular expression"):
+        make_reader({"reader": "folder", "root": tmp_path, "pattern": "("})
+
+
+def test_bfm_files_at_30_fps_with_sound(tmp_path):
+    vectors = np.zeros((60, 257))
+    vectors[:, 81] = np.sin(np.arange(60) / 30 * 2 * np.pi)  # one turn a second
+    vectors[:, 224] = np.linspace(-0.2, 0.2, 60)
+    (tmp_path / "3DMM").mkdir()
+    savemat(tmp_path / "3DMM" / "Obama_clip1.mat", {"coeff": vectors})
+    save_wav(tmp_path / "Obama_clip1.wav", np.zeros(32000))
+    reader = make_reader({"reader": "bfm_mat", "root": tmp_path, "fps": 30})
+    clip = reader.clips()[0]
+    data = reader.load(clip)
+    assert (clip.id, clip.speaker, data.motion.shape) == ("3DMM_Obama_clip1", "Obama", (50, 70)) and len(data.audio) == 32000
+    np.testing.assert_allclose(data.motion[3:-3, 1], np.sin(np.arange(50) / 25 * 2 * np.pi)[3:-3], atol=0.03)
+    np.testing.assert_allclose(np.diff(data.motion[3:-3, 64]), 0.4 / 59 * 30 / 25, rtol=0.02)
+
+
+def test_facegood_takes(tmp_path):
+    (tmp_path / "arkit_map.csv").write_text(
+        'ARKIT,Voice2Face,Status\n\njawOpen,mouth_stretch_c,valid\nbrowDownleft,brow_l,Invalid\nmouthPucker,"max(p_l,p_r)",valid\n'
+    )
+    assert read_arkit_map(tmp_path / "arkit_map.csv") == {"jawOpen": ["mouth_stretch_c"], "mouthPucker": ["p_l", "p_r"]}
+    weights = np.tile([0.5, 0.1, 0.3], (60, 1)).astype(np.float16)
+    np.savez(tmp_path / "2_01.npz", weights=weights, names=["mouth_stretch_c", "p_l", "p_r"], fps=30)
+    save_wav(tmp_path / "2_01.wav", np.zeros(32000))
+    reader = make_reader({"reader": "facegood", "root": tmp_path})
+    data = reader.load(reader.clips()[0])
+    assert data.motion.shape == (50, 58)
+    np.testing.assert_allclose(data.motion[:, ARKIT.index("jawOpen")], 0.5, atol=1e-3)
+    np.testing.assert_allclose(data.motion[:, ARKIT.index("mouthPucker")], 0.3, atol=1e-3)
+    np.savez(tmp_path / "2_01.npz", weights=weights, names=["a", "b", "c"])
+    with pytest.raises(DataError, match="no take"):
+        reader.load(reader.clips()[0])
+
+
+def test_resampling_keeps_motion_and_turns():
+    time = np.arange(90) / 30
+    assert resampled_length(90, 30, 25) == 75 and resampled_length(1, 60, 25) == 1
+    wave_ = np.sin(2 * np.pi * 2 * time)[:, None]
+    np.testing.assert_allclose(resample(wave_, 30, 25)[4:-4, 0], np.sin(2 * np.pi * 2 * np.arange(75) / 25)[4:-4], atol=0.1)
+    np.testing.assert_allclose(resample(np.full((10, 2), 3.0), 60, 25), 3.0)
+    assert np.abs(resample((-1.0) ** np.arange(120)[:, None], 60, 25)[4:-4]).max() < 0.1, "nothing aliases"
+    roll = np.linspace(3.0, 3.4, 90)  # passes pi
+    angles = np.stack([np.zeros(90), np.zeros(90), (roll + np.pi) % (2 * np.pi) - np.pi], -1)
+    out = np.unwrap(resample_angles(angles, 30, 25)[:, 2])
+    np.testing.assert_allclose(out[2:-2], np.interp(np.arange(75) / 25, time, roll)[2:-2], atol=1e-3)
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_every_reader_has_a_configuration_and_needs_its_folder(name, tmp_path):
+    from omegaconf import OmegaConf
+
+    config = OmegaConf.to_container(OmegaConf.load(CONFIGS / "corpus" / f"{name}.yaml"))
+    assert config["reader"] == name
+    with pytest.raises(DataError, match=r"no folder .*root="):
+        make_reader(config | {"root": tmp_path / "none"})
+    with pytest.raises(DataError):
+        make_reader(config | {"root": tmp_path}).clips()
+
+
+class Videos(VideoReader):
+    """Two videos, and a tracker that knows what is in them."""
+
+    name, source, licence = "videos", "test", "CC0"
+
+    def clips(self):
+        return [ClipSource(p.stem, "s", video=p) for p in sorted(self.root.glob("*.mp4"))]
+
+    @property
+    def tracker(self):
+        def track(path):
+            valid = np.ones(30, bool)
+            valid[[0, 1, 10]] = False
+            motion = np.where(valid[:, None], np.arange(30.0)[:, None] / 100, np.nan) * np.ones((30, 58))
+            confidence = np.where(valid, 0.9, 0).astype(np.float32)
+            confidence[20] = 0.2
+            if path.stem == "b":
+                valid[:] = False
+            return SimpleNamespace(motion=MotionTrack(motion, ARKIT), valid=valid, confidence=confidence)
+
+        return SimpleNamespace(track=track)
+
+
+@pytest.fixture
+def videos(tmp_path):
+    for name in "ab":
+        with VideoWriter(tmp_path / f"{name}.mp4", 64, 48) as writer:
+            for i in range(30):
+                writer.write(np.full((48, 64, 3), i * 8, np.uint8))
+    return tmp_path
+
+
+def test_tracked_videos_are_cut_to_where_the_face_is(videos):
+    reader = Videos(videos)
+    first, second = reader.clips()
+    data = reader.load(first)
+    assert data.first_frame == 2 and len(data.motion) == 28 and data.audio is None
+    np.testing.assert_allclose(data.motion[:, 0], np.arange(2, 30) / 100, atol=1e-6)
+    assert data.valid.sum() == 27 and data.confidence[18] == pytest.approx(0.2)
+    with pytest.raises(EmoTalkerError, match="0 of 30"):
+        reader.load(second)
+
+
+def test_the_thumbnail_is_the_worst_frame(videos):
+    import cv2
+
+    jpeg = thumbnail(videos / "a.mp4", 20 / 25)
+    picture = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
+    assert picture.shape == (144, 192, 3) and abs(picture.mean() - 160) < 6
+
+
+def test_gaps_are_bridged_when_short_and_cut_when_long():
+    found = np.ones(75, bool)
+    found[[0, 1, 2, 40, 41, 74]] = False
+    assert usable_span(found, 5) == (3, 74)
+    found[10:20] = False
+    assert usable_span(found, 5) == (20, 74)
+    assert usable_span(np.zeros(10, bool), 5) == (0, 0)
+    values = np.arange(10, dtype=float)[:, None, None] * np.ones((1, 2, 2))
+    holed = values.copy()
+    holed[4:6] = np.nan
+    np.testing.assert_allclose(fill_gaps(holed), values)
+
+
+def test_a_miniature_of_grid(tmp_path):
+    """Landmarks of the face model itself, with known pose and jaw, come back as calibrated motion."""
+    model, camera = FaceModel.load(), Camera.default(WIDTH, HEIGHT)
+    names, frames, clips = ["_neutral", *ARKIT_ACTIONS[:-1]], 40, 3
+    scores = np.zeros((clips, frames, 52), np.float32)
+    scores[..., 1 + ARKIT_ACTIONS.index("jawOpen")] = 0.3 + 0.3 * np.sin(np.arange(frames) / 3)
+    scores[..., 1 + ARKIT_ACTIONS.index("browDownLeft")] = 0.2
+    actions = np.concatenate([scores[..., 1:], np.zeros((clips, frames, 1))], -1)
+    yaw = 0.1 * np.sin(np.arange(frames) / 8)
+    rotation = rotation_matrix(np.stack([np.zeros(frames), yaw, np.zeros(frames)], -1))
+    points = model.landmarks(None, actions)[:, :, LANDMARKS] @ rotation.transpose(0, 2, 1) + np.array([0, 0, -90.0])
+    landmarks = np.concatenate([camera.project(points) / [WIDTH, HEIGHT], points[..., 2:]], -1).astype(np.float32)
+    scores[1, :4] = landmarks[1, :4] = np.nan
+    scores[2, 5:35] = landmarks[2, 5:35] = np.nan
+    (tmp_path / "audio").mkdir()
+    np.savez(
+        tmp_path / "motion.npz", clip=["a", "b", "c"], frames=[frames] * clips, blendshapes=scores,
+        blendshape_names=names, landmarks=landmarks, landmark_index=LANDMARKS,
+    )  # fmt: skip
+    for name in "abc":
+        with wave.open(str(tmp_path / "audio" / f"{name}.opus"), "wb") as file:  # the decoder goes by content
+            file.setparams((1, 2, 16000, 0, "NONE", ""))
+            file.writeframes(np.repeat(np.arange(frames, dtype=np.int16) * 100, 640).tobytes())
+
+    config = {"corpus": {"reader": "grid", "min_frames": 25}, "root": str(tmp_path), "out": str(tmp_path / "out")}
+    config |= {"features": [], "encoder": None, "clips_per_shard": 9, "shard": "1/1", "workers": 1}
+    assert prepare(config | {"backend": "processes", "retry": False})["failed"] == 1
+    corpus = Corpus(tmp_path / "out")
+    assert [(c.name, c.frames, c.first_frame, c.emotion) for c in corpus.clips] == [
+        ("a", 40, 0, "neutral"),
+        ("b", 36, 4, "neutral"),
+    ]
+    assert corpus.manifest["licence"] == "CC BY 4.0" and corpus.manifest["fps"] == 25
+    motion = corpus.clips[0].motion
+    np.testing.assert_allclose(motion[:, ARKIT.index("jawOpen")], actions[0, :, ARKIT.index("jawOpen")], atol=0.08)
+    assert motion[:, ARKIT.index("browDownLeft")].max() < 0.05
+    np.testing.assert_allclose(motion[:, ARKIT.index("yaw")], yaw - yaw.mean(), atol=0.03)
+    np.testing.assert_allclose(corpus.clips[1].audio[:640], 400 / 32768, atol=1e-4)
