@@ -1,0 +1,65 @@
+"""One sentence in eight emotions as one picture: a row an emotion, frames from left to right.
+
+python scripts/emotion_sheet.py --image person.jpg --output sheet.jpg              # the demo's voice, emotion overridden
+python scripts/emotion_sheet.py --audio angry.wav sad.wav --output sheet.jpg       # as heard in each recording  # as heard in each recording
+"""
+
+from __future__ import annotations
+
+import argparse
+from importlib.resources import files
+from pathlib import Path
+
+from emotalker.cli import run
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--image", help="portrait (default: the demo's, from scikit-image)")
+    parser.add_argument("--audio", nargs="+", help="recordings, one a row; their own emotion is performed")
+    parser.add_argument("--output", required=True, help="picture to write")
+    parser.add_argument("--columns", type=int, default=8)
+    parser.add_argument("--width", type=int, default=200, help="of one frame, pixels (default: %(default)s)")
+    parser.add_argument("--intensity", type=float, default=1.0)
+    parser.add_argument("--checkpoints")
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_arguments()
+
+    import cv2
+    import numpy as np
+
+    from emotalker import TalkingHead
+    from emotalker.data.base import EMOTIONS
+    from emotalker.motion.style import Style
+    from emotalker.video.image import load_image, save_image
+
+    if args.image:
+        image = load_image(args.image)
+    else:
+        from skimage import data
+
+        image = data.astronaut()
+    demo = Path(str(files("emotalker") / "assets" / "demo.flac"))
+    if args.audio:
+        takes = [(Path(audio).stem, audio, Style(intensity=args.intensity)) for audio in args.audio]
+    else:
+        takes = [(emotion, demo, Style({emotion: 1.0}, intensity=args.intensity)) for emotion in EMOTIONS]
+
+    talking_head = TalkingHead.from_pretrained(args.checkpoints)
+    rows = []
+    for name, audio, style in takes:
+        video = talking_head.generate(audio, image, style=style)
+        shown = set(np.linspace(0.1 * len(video), 0.9 * len(video), args.columns).astype(int))
+        frames = [f for t, f in enumerate(video) if t in shown]
+        row = np.concatenate([cv2.resize(f, (args.width, args.width), interpolation=cv2.INTER_AREA) for f in frames], 1)
+        for color, thickness in ((0, 3), (255, 1)):
+            cv2.putText(row, name, (6, 18), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (color,) * 3, thickness, cv2.LINE_AA)
+        rows.append(row)
+    save_image(args.output, np.concatenate(rows, 0))
+    print(f"wrote {args.output}: {', '.join(name for name, _, _ in takes)}")
+
+
+run(main)
