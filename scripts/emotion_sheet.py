@@ -1,7 +1,7 @@
 """One sentence in eight emotions as one picture: a row an emotion, frames from left to right.
 
 python scripts/emotion_sheet.py --image person.jpg --output sheet.jpg              # the demo's voice, emotion overridden
-python scripts/emotion_sheet.py --audio angry.wav sad.wav --output sheet.jpg       # as heard in each recording  # as heard in each recording
+python scripts/emotion_sheet.py --audio angry.wav sad.wav --output sheet.jpg       # as heard in each recording
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Train stage 2, the cross-modal transformer from speech features to motion codes.
 
-python scripts/train_transformer.py vqvae=runs/vqvae/best.safetensors encoder=runs/hubert/best.safetensors
+python scripts/train_transformer.py vqvae=runs/vqvae/best.safetensors encoder=runs/audio_encoder/best.safetensors
 python scripts/train_transformer.py model=transformer_paper vqvae=... encoder=superb/hubert-base-superb-er
 
 Run it again with the same run=... folder to resume; --help lists every option.

@@ -226,7 +226,16 @@ def compose(world: Path, teacher_file: Path, run: Path, *more: str) -> dict:
     from hydra import initialize_config_dir
     from omegaconf import OmegaConf
 
-    short = ["steps=6", "batch_size=2", "validate_every=3", "save_every=2", "log_every=1", "cpu=true", "optimizer.warmup=2"]
+    short = [
+        "steps=6",
+        "batch_size=2",
+        "validate_every=3",
+        "save_every=2",
+        "log_every=1",
+        "cpu=true",
+        "optimizer.warmup=2",
+        "precision=no",
+    ]
     tiny = ["model.layers=[1]", "data.layers=[1,2]", "data.seconds=0.8", "data.warm_start_crops=4", "data.corpora=[ravdess]"]
     tiny += ["++model.hubert.num_conv_pos_embedding_groups=4"]
     paths = [f"data.root={world}", f"data.cache={world}/cache", f"data.teacher={teacher_file}", f"run={run}"]
@@ -252,9 +261,9 @@ def test_training_learns_resumes_exactly_and_exports(world, teacher_file, tiny_r
     whole, cut = (load_file(tmp_path / run / "last.safetensors") for run in ("whole", "cut"))
     assert whole.keys() == cut.keys() and all(torch.equal(whole[name], cut[name]) for name in whole)
 
-    metadata = read_metadata(tmp_path / "whole/encoder.safetensors")
+    metadata = read_metadata(tmp_path / "whole/best.safetensors")
     assert {entry["licence"] for entry in metadata.extra["data"]} == {"CC BY-NC-SA 4.0", "MIT"}
-    loaded = load_checkpoint(tmp_path / "whole/encoder.safetensors", "audio_encoder")
+    loaded = load_checkpoint(tmp_path / "whole/best.safetensors", "audio_encoder")
     known = torch.from_numpy(voice(1.6, 160, 1))[None]  # an "03", happy, of the training actor
     assert max(loaded.recognize_emotion(loaded(known)).items(), key=lambda item: item[1])[0] == "happy"
     assert loaded.config.emotions == recordings.EMOTIONS and loaded.config.stem == "log_mel"

@@ -264,7 +264,7 @@ def refit_emotions(encoder: AudioEncoder, recordings: Sequence[Recording], weigh
 def train(config: dict) -> dict[str, float]:
     """Train from a composed configuration (``configs/audio_encoder.yaml``); returns the last validation's numbers.
 
-    The result is ``<run>/encoder.safetensors``: the best checkpoint, its emotion head solved anew, in half precision.
+    At the end the emotion head of ``<run>/best.safetensors`` is solved anew (:func:`refit_emotions`).
     """
     data, loss, student = config["data"], config["loss"], config["model"]
     path = data["teacher"]
@@ -304,5 +304,5 @@ def train(config: dict) -> dict[str, float]:
     trained = load_checkpoint(best, "audio_encoder")
     if trained.emotion_head is not None:
         refit_emotions(trained, training)
-    save_checkpoint(best.with_name("encoder.safetensors"), trained, extra=read_metadata(best).extra, half=True)
+        save_checkpoint(best, trained, extra=read_metadata(best).extra)
     return values
