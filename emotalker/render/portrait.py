@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from emotalker.coefficients import ARKIT, CoefficientSpace
+from emotalker.coefficients import ARKIT, ARKIT_ACTIONS, CoefficientSpace
 from emotalker.errors import FaceNotFoundError
 from emotalker.face.fit import FaceFit, fit_face
 from emotalker.face.geometry import Camera, rotation_matrix
@@ -62,9 +62,11 @@ class Portrait:
         return self.image.shape[0]
 
     def reference(self, space: CoefficientSpace = ARKIT) -> np.ndarray:
-        """The person's own coefficients at rest, ``(D,)``: the fitted actions, pose zero by definition."""
+        """The person's own coefficients at rest, ``(D,)``: the fitted lips. All else is zero by definition, as it is in
+        training: motion is a change of the person's resting face and pose."""
         reference = np.zeros(space.dim, np.float32)
-        reference[space.expression] = self.fit.actions[0]
+        lips = [n for n in space.lip_names if n in ARKIT_ACTIONS]
+        reference[space.indices(lips)] = self.fit.actions[0][ARKIT.indices(lips)]
         return reference
 
     def vertices(self) -> np.ndarray:

@@ -19,7 +19,7 @@ from torch.utils.data import Dataset, default_collate
 from emotalker.audio.io import SAMPLE_RATE
 from emotalker.evaluation.probe import LinearProbe
 from emotalker.features.hubert import HOP_LENGTH, AudioEncoder
-from emotalker.motion.checkpoint import load_checkpoint, read_metadata, save_checkpoint
+from emotalker.motion.checkpoint import save_checkpoint
 from emotalker.registry import resolve
 from emotalker.training.augment import SpeechAugmentation, random_speed, resample_wave
 from emotalker.training.recordings import CORPORA, EMOTIONS, Recording, load_recordings
@@ -242,30 +242,8 @@ def warm_start(objective: DistillationObjective, crops: TeacherCrops, sample: in
         encoder.emotion_head.classifier.bias.copy_(bias)
 
 
-@torch.no_grad()
-def refit_emotions(encoder: AudioEncoder, recordings: Sequence[Recording], weight_decay: float = 0.1) -> None:
-    """Solve the emotion head's linear map anew on whole, clean recordings, as it is used: training saw only crops.
-
-    Args:
-        encoder: with an emotion head.
-        recordings: those of the training speakers; the ones without a label are left out.
-        weight_decay: of the logistic regression.
-    """
-    labelled, head = [r for r in recordings if r.emotion >= 0], encoder.eval().emotion_head
-    waves = (torch.from_numpy(r.samples.astype(np.float32))[None] / 32768 for r in labelled)
-    features = (encoder.encode_long(wave) for wave in waves)
-    pooled = torch.cat([head.pool(hidden) for hidden in features])
-    with torch.enable_grad():
-        probe = LinearProbe(pooled, torch.tensor([r.emotion for r in labelled]), len(EMOTIONS), weight_decay)
-    for parameter, value in zip((head.classifier.weight, head.classifier.bias), probe.linear(), strict=True):
-        parameter.copy_(value)
-
-
 def train(config: dict) -> dict[str, float]:
-    """Train from a composed configuration (``configs/audio_encoder.yaml``); returns the last validation's numbers.
-
-    At the end the emotion head of ``<run>/best.safetensors`` is solved anew (:func:`refit_emotions`).
-    """
+    """Train from a composed configuration (``configs/audio_encoder.yaml``); returns the last validation's numbers."""
     data, loss, student = config["data"], config["loss"], config["model"]
     path = data["teacher"]
     recordings = load_recordings(
@@ -299,10 +277,4 @@ def train(config: dict) -> dict[str, float]:
         export,
         {"model": student, "loss": loss, "data": {name: data[name] for name in ("corpora", "layers", "seconds", "copies")}},
     )
-    values = solver.run()
-    best = Path(config["run"]) / "best.safetensors"
-    trained = load_checkpoint(best, "audio_encoder")
-    if trained.emotion_head is not None:
-        refit_emotions(trained, training)
-        save_checkpoint(best, trained, extra=read_metadata(best).extra)
-    return values
+    return solver.run()
