@@ -199,6 +199,41 @@ def test_tracked_videos_are_cut_to_where_the_face_is(videos):
         reader.load(second)
 
 
+def test_a_sitting_is_measured_from_the_speakers_rest(videos):
+    """One clip is neutral, in the other the head is held 0.2 rad lower and 2 cm nearer throughout."""
+    asked = []
+
+    class Sitting(Videos):
+        one_sitting = True
+
+        def clips(self):
+            paths = sorted(self.root.glob("*.mp4"))
+            return [ClipSource(p.stem, "s", "x", w, video=p) for p, w in zip(paths, ("Neutral", "angry"), strict=True)]
+
+        @property
+        def tracker(self):
+            def track(path, identity=None, calibration=None):
+                asked.append((path.stem, identity, calibration))
+                origin = [0.1, 0, 0, 1, 0, -90.0] if path.stem == "a" else [0.3, 0, 0, 1, 0, -88.0]
+                motion = np.zeros((30, 58))
+                motion[:, ARKIT.index("yaw")] = 0.05
+                return SimpleNamespace(
+                    motion=MotionTrack(motion, ARKIT), valid=np.ones(30, bool), confidence=np.ones(30),
+                    shots=np.array([[0, 30]]), identities=np.ones((1, 4)), rest_actions=np.full((1, 52), 0.1),
+                    shut_lids=np.array([[0.6, 0.7]]), rest_poses=np.array([origin]),
+                )  # fmt: skip
+
+            return SimpleNamespace(track=track)
+
+    reader = Sitting(videos)
+    neutral, angry = (reader.load(clip).motion for clip in reader.clips())
+    np.testing.assert_allclose(neutral[:, ARKIT.pose], [[0, 0.05, 0, 0, 0, 0]] * 30, atol=0.01)
+    np.testing.assert_allclose(angry[:, ARKIT.pose], [[0.2, 0.05, 0, 0, 0, 2]] * 30, atol=0.02)
+    assert [name for name, *_ in asked] == ["a", "a", "b"], "rest is measured once"
+    identity, calibration = asked[-1][1:]
+    assert identity.shape == (4,) and calibration.shut == (0.6, 0.7) and calibration.rest[5] == pytest.approx(0.1)
+
+
 def test_the_thumbnail_is_the_worst_frame(videos):
     import cv2
 

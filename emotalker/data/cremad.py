@@ -18,6 +18,7 @@ class CremaDReader(VideoReader):
     name = "cremad"
     source = "CREMA-D (Cao et al. 2014)"
     licence = "ODbL 1.0 (database), DbCL 1.0 (contents)"
+    one_sitting = True
 
     def clips(self) -> list[ClipSource]:
         clips = []

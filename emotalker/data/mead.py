@@ -23,10 +23,14 @@ class MeadReader(VideoReader):
     name = "mead"
     source = "MEAD (Wang et al. 2020)"
     licence = "MEAD, research use"
+    one_sitting = True
 
     def __init__(self, root: str | os.PathLike, views: tuple[str, ...] = ("front",), **options):
         super().__init__(root, **options)
         self.views = tuple(views)
+
+    def session(self, clip: ClipSource) -> str:
+        return f"{clip.speaker}_{clip.video.parts[-4]}"
 
     def clips(self) -> list[ClipSource]:
         clips = []

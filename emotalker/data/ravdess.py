@@ -51,6 +51,7 @@ class RavdessReader(VideoReader):
     name = "ravdess"
     source = "RAVDESS (Livingstone and Russo 2018)"
     licence = LICENCE
+    one_sitting = True
     held_out_speakers = HELD_OUT
 
     def clips(self) -> list[ClipSource]:

@@ -65,7 +65,7 @@ def page(corpora: Sequence[Corpus], worst: int) -> str:
             f"<h1>{escape(corpus.root.name)}</h1><p class=note>{escape(facts['source'])}. {escape(facts['licence'])}."
         )
         parts.append(f"Space {escape(corpus.space.name)}, {corpus.space.fps} frames per second.</p>")
-        parts.append(table([["", *row] for row in zip(*summary(corpus.clips, corpus.space).items(), strict=True)][::-1]))
+        parts.append(table([*zip(*summary(corpus.clips, corpus.space).items(), strict=True)]))
         parts.append("<h2>Emotions and levels</h2>" + table(emotion_levels(corpus.clips)))
         if motion:
             pitch = pitch_by_emotion(corpus.clips, motion, corpus.space)

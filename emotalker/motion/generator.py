@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from emotalker.audio.mel import MelSpectrogram
 from emotalker.coefficients import CoefficientSpace, MotionTrack
@@ -22,6 +23,10 @@ from emotalker.motion.vqvae import VQVAE
 
 #: Video frames whose lips are predicted at a time, and those around them that serve as context only.
 LIP_CHUNK, LIP_CONTEXT = 500, 8
+
+#: Lip entries by which the mouth shows emotion, and how slowly it does; the others are speech alone.
+_EXPRESSIVE_LIPS = ("mouthSmile", "mouthFrown", "mouthDimple", "mouthStretch", "mouthUpperUp", "mouthPress")
+_EXPRESSION_SECONDS = 0.4
 
 
 def shipped_checkpoints() -> Path:
@@ -132,9 +137,9 @@ class MotionGenerator:
         )
         face = self.vqvae.decode(drawn.features)[:, :frames]
         windows = self.lip.windows(self.mel(wav), frames)
-        lips = self._lips(windows, face, who, mix)
-        if self.lip.config.num_emotions and style.intensity != 1.0:
-            lips = torch.lerp(self._lips(windows, face, who, neutral), lips, style.intensity)
+        plain = self._lips(windows, torch.zeros_like(face), who, neutral)
+        expressive = self._lips(windows, face, who, mix)
+        lips = plain + style.intensity * self._slow_expression(expressive - plain)
         motion = self.space.merge(face[0].cpu().numpy(), lips[0].cpu().numpy())
         return MotionTrack(apply_amplitudes(motion, self.space, style, np.random.default_rng(seed)), self.space)
 
@@ -157,6 +162,21 @@ class MotionGenerator:
         """Portraits differ more than the speakers of a small corpus: keep each entry where the networks were trained."""
         standardizer = self.lip.standardizer
         return standardizer.inverse(standardizer(reference).clamp(-1, 1))
+
+    def _slow_expression(self, difference: Tensor) -> Tensor:
+        """What an emotion adds to plainly spoken lips, ``(1, F, len(space.lip))`` to the same: smiles, frowns and the like,
+        and slowly.
+
+        The face branch's codes are drawn at random; taken frame by frame, their blinks and frowns would leak into the
+        articulation, and lips would no longer meet on m, b and p.
+        """
+        radius = round(_EXPRESSION_SECONDS * self.space.fps)
+        offsets = torch.arange(-2 * radius, 2 * radius + 1, device=difference.device)
+        kernel = torch.exp(-0.5 * (offsets / radius) ** 2)
+        padded = F.pad(difference.transpose(1, 2), (2 * radius, 2 * radius), mode="replicate")
+        slow = F.conv1d(padded.transpose(0, 1), (kernel / kernel.sum())[None, None]).transpose(0, 1).transpose(1, 2)
+        expressive = [name.startswith(_EXPRESSIVE_LIPS) for name in self.space.lip_names]
+        return slow * torch.tensor(expressive, device=slow.device)
 
     def _lips(self, windows: Tensor, face: Tensor, reference: Tensor, emotion: Tensor) -> Tensor:
         """Lip entries ``(1, F, len(space.lip))``, a stretch at a time: memory stays bounded on long recordings."""
