@@ -24,8 +24,10 @@ from emotalker.motion.vqvae import VQVAE
 #: Video frames whose lips are predicted at a time, and those around them that serve as context only.
 LIP_CHUNK, LIP_CONTEXT = 500, 8
 
-#: Lip entries by which the mouth shows emotion, and how slowly it does; the others are speech alone.
-_EXPRESSIVE_LIPS = ("mouthSmile", "mouthFrown", "mouthDimple", "mouthStretch", "mouthUpperUp", "mouthPress")
+#: Lip entries by which the mouth shows emotion, those of them that part the lips, and how slowly; others are speech alone.
+_EXPRESSIVE_LIPS = ("mouthSmile", "mouthFrown", "mouthDimple", "mouthStretch", "mouthPress")
+_PARTING_LIPS = ("jawOpen", "mouthUpperUp", "mouthLowerDown", "mouthShrug")
+_OPEN_JAW = 0.1  # with less, speech wants the lips closed
 _EXPRESSION_SECONDS = 0.4
 
 
@@ -139,7 +141,7 @@ class MotionGenerator:
         windows = self.lip.windows(self.mel(wav), frames)
         plain = self._lips(windows, torch.zeros_like(face), who, neutral)
         expressive = self._lips(windows, face, who, mix)
-        lips = plain + style.intensity * self._slow_expression(expressive - plain)
+        lips = plain + style.intensity * self._slow_expression(plain, expressive - plain)
         motion = self.space.merge(face[0].cpu().numpy(), lips[0].cpu().numpy())
         return MotionTrack(apply_amplitudes(motion, self.space, style, np.random.default_rng(seed)), self.space)
 
@@ -163,20 +165,24 @@ class MotionGenerator:
         standardizer = self.lip.standardizer
         return standardizer.inverse(standardizer(reference).clamp(-1, 1))
 
-    def _slow_expression(self, difference: Tensor) -> Tensor:
-        """What an emotion adds to plainly spoken lips, ``(1, F, len(space.lip))`` to the same: smiles, frowns and the like,
-        and slowly.
+    def _slow_expression(self, plain: Tensor, difference: Tensor) -> Tensor:
+        """What an emotion adds to plainly spoken lips: smiles, frowns and the like, slowly, and never against a closure.
 
         The face branch's codes are drawn at random; taken frame by frame, their blinks and frowns would leak into the
         articulation, and lips would no longer meet on m, b and p.
+
+        Shapes: ``(1, F, len(space.lip))`` each and returned.
         """
         radius = round(_EXPRESSION_SECONDS * self.space.fps)
         offsets = torch.arange(-2 * radius, 2 * radius + 1, device=difference.device)
         kernel = torch.exp(-0.5 * (offsets / radius) ** 2)
         padded = F.pad(difference.transpose(1, 2), (2 * radius, 2 * radius), mode="replicate")
         slow = F.conv1d(padded.transpose(0, 1), (kernel / kernel.sum())[None, None]).transpose(0, 1).transpose(1, 2)
-        expressive = [name.startswith(_EXPRESSIVE_LIPS) for name in self.space.lip_names]
-        return slow * torch.tensor(expressive, device=slow.device)
+        names = self.space.lip_names
+        always = torch.tensor([name.startswith(_EXPRESSIVE_LIPS) for name in names], device=slow.device)
+        parting = torch.tensor([name.startswith(_PARTING_LIPS) for name in names], device=slow.device)
+        jaw = (plain[..., names.index("jawOpen")] / _OPEN_JAW).clamp(0, 1)[..., None]
+        return slow * (always + parting * jaw)
 
     def _lips(self, windows: Tensor, face: Tensor, reference: Tensor, emotion: Tensor) -> Tensor:
         """Lip entries ``(1, F, len(space.lip))``, a stretch at a time: memory stays bounded on long recordings."""

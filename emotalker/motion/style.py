@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.ndimage import gaussian_filter1d
 
 from emotalker.coefficients import CoefficientSpace
 from emotalker.data.base import EMOTIONS, emotion_of
@@ -15,6 +16,9 @@ from emotalker.errors import EmoTalkerError
 _BLINK = np.array([0.45, 1.0, 1.0, 0.7, 0.35, 0.1], np.float32)
 #: Lids lower than this are part of a blink, not of an expression.
 _LIDS = 0.35
+#: Heads move slowly: deviation in frames of the filter over poses. And how far they go: radians, centimetres.
+_POSE_FRAMES = 2.5
+_POSE_LIMITS = np.array([0.18, 0.2, 0.18, 1.5, 1.2, 2.0], np.float32)
 
 
 class EmotionError(EmoTalkerError):
@@ -96,11 +100,17 @@ def apply_amplitudes(motion: np.ndarray, space: CoefficientSpace, style: Style, 
     blinks = space.indices([n for n in space.expression_names if n.startswith("eyeBlink")])
     motion[:, np.setdiff1d(upper, blinks)] *= style.expression
     motion[:, space.lip] *= style.lips
-    motion[:, space.pose] *= style.head
+    motion[:, space.pose] = calm_pose(motion[:, space.pose]) * style.head
     if style.blinks is not None:
         motion[:, blinks] = set_blinks(motion[:, blinks], style.blinks, space.fps, rng)
     motion[:, space.expression] = motion[:, space.expression].clip(0, 1)
     return motion
+
+
+def calm_pose(pose: np.ndarray) -> np.ndarray:
+    """A head's motion ``(T, 6)`` without the seams between codes, and softly limited to what a portrait can follow."""
+    smooth = gaussian_filter1d(pose, _POSE_FRAMES, axis=0, mode="nearest")
+    return _POSE_LIMITS * np.tanh(smooth / _POSE_LIMITS)
 
 
 def set_blinks(lids: np.ndarray, per_minute: float, fps: int, rng: np.random.Generator) -> np.ndarray:

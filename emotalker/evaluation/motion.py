@@ -1,0 +1,107 @@
+"""Motion generated from the sound of held-out clips, beside the motion that was really made with it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from emotalker.coefficients import ARKIT
+from emotalker.data.shards import Clip, Corpus
+from emotalker.errors import DataError
+from emotalker.motion.generator import MotionGenerator
+from emotalker.progress import progress_bar
+
+#: The word of both corpora; calm is another.
+NEUTRAL = "neutral"
+
+
+@dataclass(frozen=True)
+class Performance:
+    """One clip twice.
+
+    Attributes:
+        clip: its labels and sound.
+        reference: ``(D,)`` what the generator saw of the speaker: a neutral frame, its pose zero.
+        real: ``(T, D)`` as tracked.
+        generated: ``(T, D)`` from the clip's sound.
+    """
+
+    clip: Clip
+    reference: np.ndarray
+    real: np.ndarray
+    generated: np.ndarray
+
+
+def open_corpus(root: str) -> Corpus:
+    """A prepared corpus of actions; DataError if it is missing or in another coefficient space."""
+    corpus = Corpus(root)
+    if corpus.space is not ARKIT:
+        raise DataError(f"{root} is in the space {corpus.space.name!r}; the evaluation needs {ARKIT.name!r}")
+    return corpus
+
+
+def pair_key(clip: Clip) -> tuple:
+    """What clips that differ in nothing but their level have in common, where names tell it (RAVDESS: the third field)."""
+    fields = clip.name.split("-")
+    if clip.level is not None and len(fields) > 2:
+        del fields[2]
+    return (clip.speaker, *fields)
+
+
+def choose_clips(clips: Sequence[Clip], limit: int) -> list[Clip]:
+    """At most ``limit`` clips, spread evenly, both levels of a sentence together; each speaker's first neutral clip is always
+    among them."""
+    if len(clips) <= limit:
+        return list(clips)
+    rest = {clip.speaker: clip for clip in reversed(clips) if clip.original_emotion == NEUTRAL}
+    groups: dict[tuple, list[Clip]] = defaultdict(list)
+    for clip in clips:
+        if clip is not rest.get(clip.speaker):
+            groups[pair_key(clip)].append(clip)
+    ordered = sorted(groups.values(), key=lambda group: group[0].name)
+    share = max(0, limit - len(rest)) / (len(clips) - len(rest))
+    kept = [group for i, group in enumerate(ordered) if int((i + 1) * share) > int(i * share)]
+    return [*rest.values(), *(clip for group in kept for clip in group)]
+
+
+def neutral_references(corpus: Corpus) -> dict[str, np.ndarray]:
+    """Per speaker a motion vector ``(D,)`` as a portrait's: the first frame of their first neutral clip, pose zero."""
+    references: dict[str, np.ndarray] = {}
+    for clip in corpus.clips:
+        if clip.original_emotion == NEUTRAL and clip.speaker not in references:
+            frame = clip.motion[0].copy()
+            frame[corpus.space.pose] = 0
+            references[clip.speaker] = frame
+    return references
+
+
+def perform(
+    generator: MotionGenerator, corpus: Corpus, clips: Sequence[Clip], title: str, seed: int = 0, **options
+) -> list[Performance]:
+    """Generate every clip's motion from its sound.
+
+    Args:
+        generator: all learned stages.
+        corpus: of the clips; its neutral clips show the speakers.
+        clips: with sound.
+        title: of the progress bar.
+        seed: of the first clip; the n-th takes ``seed + n``.
+        options: further arguments of :meth:`MotionGenerator.generate`.
+
+    Raises:
+        DataError: a speaker has no neutral clip.
+    """
+    references = neutral_references(corpus)
+    unseen = {clip.speaker for clip in clips} - set(references)
+    if unseen:
+        raise DataError(f"{corpus.root} has no neutral clip of speaker {', '.join(sorted(unseen))}; prepare one")
+    performances = []
+    with progress_bar() as progress:
+        for n, clip in enumerate(progress.track(clips, description=title)):
+            reference, real = references[clip.speaker], clip.motion
+            track = generator.generate(clip.audio, reference, seed=seed + n, **options)
+            performances.append(Performance(clip, reference, real, track.coefficients[: len(real)]))
+    return performances

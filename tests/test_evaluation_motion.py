@@ -1,0 +1,179 @@
+"""Measures of generated motion: what they say of motions whose quality is known."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from emotalker.coefficients import ARKIT
+from emotalker.data import CorpusWriter
+from emotalker.data.ravdess import EMOTION_WORDS, describe
+from emotalker.data.shards import Corpus
+from emotalker.errors import DataError
+from emotalker.evaluation import emotion, landmarks, lips, report
+from emotalker.evaluation.motion import Performance, choose_clips, neutral_references, open_corpus, pair_key, perform
+from emotalker.evaluation.tables import markdown_table
+from emotalker.face.model import FaceModel
+from emotalker.motion.sync import SyncConfig, SyncExpert
+
+FRAMES = 40
+
+
+@pytest.fixture(scope="module")
+def head() -> FaceModel:
+    return FaceModel.load()
+
+
+def acted(word: int, level: int, actor: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """A motion whose upper face shows an emotion by its level, and whose jaw follows the loudness of its sound."""
+    motion = np.full((FRAMES, ARKIT.dim), 0.02 * actor, np.float32)
+    motion[:, 5 * word : 5 * word + 5] += 0.25 * level * (word > 0)
+    loud = np.clip(np.sin(np.arange(FRAMES) * 0.7 + rng.uniform(0, 6)), 0.05, 1)
+    motion[:, ARKIT.index("jawOpen")] = 0.6 * np.log10(loud / 0.05)
+    motion += rng.normal(0, 0.01, motion.shape)
+    return motion, np.repeat(0.5 * loud, 640) * rng.normal(0, 1, FRAMES * 640).clip(-1, 1)
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory) -> Corpus:
+    root, rng = tmp_path_factory.mktemp("data") / "acted", np.random.default_rng(0)
+    writer = CorpusWriter(root, ARKIT, "synthetic", "CC0")
+    for actor in (1, 2, 17, 18):
+        for word in range(8):
+            for level in (1, 2) if word else (1,):
+                for take in (1, 2):
+                    name = f"01-{word + 1:02d}-{level:02d}-01-{take:02d}-{actor:02d}"
+                    labels = describe(f"01-{name}")
+                    kept = {k: labels[k] for k in ("speaker", "emotion", "original_emotion", "level")}
+                    writer.add(name, *acted(word, level, actor, rng), **kept)
+    manifest = writer.close().manifest | {"held_out_speakers": ["17", "18"]}
+    (root / "corpus.json").write_text(json.dumps(manifest))
+    return open_corpus(root)
+
+
+def performances(corpus: Corpus, make) -> list[Performance]:
+    references = neutral_references(corpus)
+    return [Performance(c, references[c.speaker], c.motion, make(c)) for c in corpus.split("val")]
+
+
+def test_clips_are_chosen_in_pairs(corpus):
+    held_out = corpus.split("val")
+    chosen = choose_clips(held_out, 30)
+    assert 20 <= len(chosen) <= 30 and len({c.name for c in chosen}) == len(chosen)
+    keys = [pair_key(c) for c in chosen if c.original_emotion not in emotion.RESTFUL]
+    assert all(keys.count(key) == 2 for key in keys)
+    assert choose_clips(held_out, 1000) == held_out
+    assert [c.original_emotion for c in choose_clips(held_out, 2)] == ["neutral", "neutral"]
+
+
+def test_a_perfect_generator_is_ahead_of_every_baseline(corpus, head):
+    scores = lips.lip_scores(performances(corpus, lambda c: c.motion), corpus.split("train"), lips.MouthOpening(head))
+    mean = {name: values.mean(0) for name, values in scores.items()}
+    assert np.allclose(mean["generated"], [[1, 0], [1, 0]], atol=1e-6)
+    assert not mean["mean face"][:, 0].any() and mean["mean face"][0, 1] > 0.1
+    assert mean["energy scaled"][0, 0] > 0.9 and mean["energy scaled"][0, 1] < mean["mean face"][0, 1]
+    assert abs(mean["another clip's motion"][0, 0]) < 0.4
+    assert "100%" in lips.lip_table(scores)
+
+
+def test_mouth_opening_is_the_heads(head):
+    motion = np.zeros((3, ARKIT.dim), np.float32)
+    motion[:, ARKIT.index("jawOpen")] = (0, 0.3, 0.6)
+    opening = lips.MouthOpening(head)(motion)
+    assert np.allclose(opening[:, 0], (0, 0.3, 0.6)) and (np.diff(opening[:, 1]) > 0.05).all()
+
+
+def test_the_classifier_reads_real_motion_and_finds_no_emotion_where_there_is_none(corpus):
+    training, held_out = corpus.split("train"), corpus.split("val")
+    motions = [c.motion for c in held_out]
+    classifier = emotion.EmotionClassifier(training, [c.motion for c in training])
+    neutral = emotion.neutral_means(held_out, motions)
+    real = classifier.read(held_out, motions, neutral)
+    assert min(real.accuracy()) > 0.9 and real.confusion().sum() == len(held_out)
+    assert real.confusion(merged=True).shape == (7, 7) and real.accuracy(merged=True)[0] >= real.accuracy()[0]
+    weak, strong = emotion.paired_levels(held_out, real.distance.numpy())
+    assert len(weak) == 2 * 6 * 2 and (strong > weak).all()
+    blank = classifier.read(held_out, [neutral[c.speaker][None].repeat(FRAMES, 0) for c in held_out], neutral)
+    assert blank.accuracy()[1] == pytest.approx(1 / 8)
+    weak, strong = emotion.paired_levels(held_out, real.log_odds().numpy())
+    assert (strong > weak).mean() > 0.9 and (weak > 0).mean() > 0.9
+    assert emotion.confusion_table(real, blank).count("\n") == 9
+    with pytest.raises(DataError, match="no neutral clip of speaker 17"):
+        emotion.neutral_means(held_out[8:12], motions[8:12])
+
+
+def test_merging_calm_forgives_only_calm(corpus):
+    clips = [c for c in corpus.split("val") if c.original_emotion in ("calm", "sad")]
+    scores = torch.full((len(clips), 8), 0.01)
+    scores[:, EMOTION_WORDS.index("neutral")] = 0.93
+    reading = emotion.Reading(clips, scores.log(), torch.zeros(len(clips)))
+    assert reading.accuracy() == (0.0, 0.0) and reading.accuracy(merged=True)[1] == 0.5
+
+
+def test_landmark_distances_of_known_shifts(head):
+    points = np.random.default_rng(0).uniform(0, 256, (5, 68, 2))
+    assert not landmarks.landmark_distances(points, points).any()
+    shifted = landmarks.landmark_distances(points, points + [3.0, 1.0])
+    assert np.allclose(shifted, [[2, 2], [0, 0]])
+    mouth = points.copy()
+    mouth[:, landmarks.MOUTH, 0] += 4
+    absolute, centred = landmarks.landmark_distances(points, mouth)
+    assert np.allclose(absolute, [2 * 20 / 68, 2]) and centred[0] > 1 and centred[1] == pytest.approx(0)
+
+
+def test_projection_fills_the_picture_and_knows_the_pose(head):
+    projector = landmarks.LandmarkProjector(head)
+    motion = np.zeros((2, ARKIT.dim), np.float32)
+    motion[1, ARKIT.index("shiftX")] = 1
+    points = projector(motion)
+    assert points.shape == (2, 68, 2) and points.min() > 0 and points.max() < 256
+    assert np.ptp(points[0, :, 0]) > 100 and points[0, 8, 1] > points[0, 27, 1]  # the chin lies below the nose's root
+    assert np.allclose((points[1] - points[0])[:, 0].mean(), 10, atol=2)
+    assert np.allclose(*projector(motion, still=True))
+
+
+def test_a_perfect_generator_lands_on_the_real_points(corpus, head):
+    made = performances(corpus, lambda c: c.motion)
+    scores = landmarks.distance_scores(made, head)
+    assert not scores["generated"].any() and not scores["generated, head still"][:, 1].any()
+    assert scores["actor's mean"].mean() < scores["static face"].mean()
+    tables = landmarks.level_tables(scores, [p.clip for p in made])
+    assert (
+        "M-LMD, absolute" in tables and "level 2, static face" in tables and "|       - |" in tables
+    )  # neutral has one level
+
+
+class Echo:
+    """Stands for a generator: every motion is the reference held."""
+
+    def generate(self, samples, reference, seed, **options):
+        from emotalker.coefficients import MotionTrack
+
+        return MotionTrack(np.repeat(reference[None], -(-len(samples) // 640), 0), ARKIT)
+
+
+def test_the_whole_report(corpus, head):
+    chosen = choose_clips(corpus.split("val"), 1000)
+    made = perform(Echo(), corpus, chosen, "acted")
+    assert all(not p.reference[ARKIT.pose].any() and p.generated.shape == p.real.shape for p in made)
+    torch.manual_seed(0)
+    expert = SyncExpert(SyncConfig(mel_channels=(8, 8, 8), lip_channels=(8, 8), dim=8)).eval()
+    text = report.write({"GRID": made[:3], "RAVDESS": made}, {"GRID": corpus, "RAVDESS": corpus}, expert, head)
+    for word in ("lip gap r", "LSE-D", "unweighted (8)", "gen sur", "level 2 more", "M-LMD centred"):
+        assert word in text
+
+
+def test_a_speaker_without_neutral_clips_is_named(corpus):
+    chosen = [c for c in corpus.split("val") if c.speaker == "17"]
+    broken = Corpus(corpus.root)
+    broken.clips = [c for c in broken.clips if c.original_emotion != "neutral"]
+    with pytest.raises(DataError, match="no neutral clip of speaker 17"):
+        perform(Echo(), broken, chosen, "acted")
+
+
+def test_tables_are_aligned_markdown():
+    text = markdown_table(["", "a"], [["first", 0.12345], ["second", float("nan")], ["third", "9"]])
+    lines = text.splitlines()
+    assert lines[1] == "| ------ | ----: |" and lines[2] == "| first  | 0.123 |" and lines[3] == "| second |     - |"
+    assert len({len(line) for line in lines}) == 1
