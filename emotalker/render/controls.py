@@ -112,6 +112,7 @@ class FaceControls:
         self._closed = _CLOSED_GAP * np.linalg.norm(self.slits[0].line[-1] - self.slits[0].line[0])
         kept = [n.startswith(_KEPT) or n not in ARKIT.lip_names for n in ARKIT_ACTIONS]
         self._replaced_rest = np.where(kept, 0.0, rest).astype(np.float32)
+        self._room = np.where(kept, np.clip(1.0 - rest, 0.0, 1.0), 1.0).astype(np.float32)  # a smile smiles no wider than 1
 
     @property
     def sides(self) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -177,6 +178,7 @@ class FaceControls:
 
     def __call__(self, actions: np.ndarray) -> np.ndarray:
         """Control amounts for a few frames: ``(n, 52)`` -> ``(n, C)`` float32."""
+        actions = np.minimum(actions, self._room)
         change = actions - self._replaced_rest
         for blink, closing, opening in self._blinks:
             excess = np.clip(change @ closing - opening, 0, None) / closing[blink]
