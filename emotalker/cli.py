@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Callable
 
@@ -18,3 +19,29 @@ def run(main: Callable[[], None]) -> None:
     except KeyboardInterrupt:
         print("interrupted; nothing was overwritten", file=sys.stderr)
         sys.exit(130)
+
+
+def positive(text: str) -> float:
+    """Argument type: a number above 0."""
+    return _checked(float(text), lambda x: x > 0, "is not above 0")
+
+
+def amplitude(text: str) -> float:
+    """Argument type: a number from 0 to 3."""
+    return _checked(float(text), lambda x: 0 <= x <= 3, "is not from 0 to 3")
+
+
+def seed(text: str) -> int:
+    """Argument type: a whole number from 0 upwards."""
+    return _checked(int(text), lambda x: x >= 0, "is below 0")
+
+
+def picture_size(text: str) -> int:
+    """Argument type: an even number of pixels, as H.264 needs it."""
+    return _checked(int(text), lambda x: x >= 64 and x % 2 == 0, "is not an even number from 64 upwards")
+
+
+def _checked(value, allowed: Callable[..., bool], reason: str):  # noqa: ANN001, ANN202 - passes its argument through
+    if not allowed(value):
+        raise argparse.ArgumentTypeError(f"{value} {reason}")
+    return value

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 
-from emotalker.cli import run
+from emotalker.cli import amplitude, picture_size, positive, run, seed
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -18,16 +18,16 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--coefficients", metavar="O.NPZ", help="also keep the motion in this file")
     parser.add_argument("--checkpoints", help="folder of trained weights (default: the shipped ones)")
     parser.add_argument("--decoding", choices=["continuous", "nearest", "sample"], default="sample")
-    parser.add_argument("--temperature", type=float, default=1.0, help="of sampled codes (default: %(default)s)")
+    parser.add_argument("--temperature", type=positive, default=1.0, help="of sampled codes (default: %(default)s)")
     performance = parser.add_argument_group("performance (the default performs what is heard)")
     performance.add_argument("--emotion", help="override the heard emotion: happy, or a mix such as sad:0.6,angry:0.2")
-    performance.add_argument("--intensity", type=float, default=1.0, help="of the emotion, 0 to 2 (default: %(default)s)")
-    performance.add_argument("--expression", type=float, default=1.0, help="amplitude of brows, lids and cheeks")
-    performance.add_argument("--head", type=float, default=1.0, help="amplitude of head motion; 0 keeps it still")
-    performance.add_argument("--lips", type=float, default=1.0, help="amplitude of lips and jaw")
-    performance.add_argument("--blinks", type=float, help="a minute (default: as predicted)")
-    parser.add_argument("--size", type=int, default=512, help="side of the video in pixels (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=0)
+    performance.add_argument("--intensity", type=amplitude, default=1.0, help="of the emotion, 0 to 2 (default: %(default)s)")
+    performance.add_argument("--expression", type=amplitude, default=1.0, help="amplitude of brows, lids and cheeks")
+    performance.add_argument("--head", type=amplitude, default=1.0, help="amplitude of head motion; 0 keeps it still")
+    performance.add_argument("--lips", type=amplitude, default=1.0, help="amplitude of lips and jaw")
+    performance.add_argument("--blinks", type=positive, help="a minute (default: as predicted)")
+    parser.add_argument("--size", type=picture_size, default=512, help="side of the video in pixels (default: %(default)s)")
+    parser.add_argument("--seed", type=seed, default=0)
     parser.add_argument("--device", default="cpu", help="cpu, cuda or mps (default: %(default)s)")
     parser.add_argument("--landmarker", help="path of face_landmarker.task (default: found or fetched once)")
     return parser.parse_args()

@@ -98,6 +98,13 @@ def test_an_unwritable_output_and_missing_checkpoints_are_told(inputs, tmp_path)
     assert result.returncode == 1 and "error: there is no folder of checkpoints" in result.stderr
 
 
+@pytest.mark.parametrize("option", [("--size", "301"), ("--seed", "-3"), ("--temperature", "0"), ("--intensity", "9")])
+def test_options_out_of_range_are_refused_by_name(option):
+    result = infer("--audio", "a.wav", "--image", "p.png", *option)
+    assert result.returncode == 2
+    assert f"argument {option[0]}: {float(option[1]):g}" in result.stderr.replace(".0 ", " ")
+
+
 def test_help_is_instant_because_it_imports_nothing_heavy():
     code = "import sys; import emotalker.cli, emotalker; assert 'torch' not in sys.modules and 'cv2' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
