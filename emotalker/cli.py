@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable
+from typing import Any
 
 from emotalker.errors import EmoTalkerError
 
@@ -31,6 +32,11 @@ def amplitude(text: str) -> float:
     return _checked(float(text), lambda x: 0 <= x <= 3, "is not from 0 to 3")
 
 
+def blink_rate(text: str) -> float:
+    """Argument type: blinks a minute, 0 to 120."""
+    return _checked(float(text), lambda x: 0 <= x <= 120, "is not from 0 to 120")
+
+
 def seed(text: str) -> int:
     """Argument type: a whole number from 0 upwards."""
     return _checked(int(text), lambda x: x >= 0, "is below 0")
@@ -41,7 +47,7 @@ def picture_size(text: str) -> int:
     return _checked(int(text), lambda x: x >= 64 and x % 2 == 0, "is not an even number from 64 upwards")
 
 
-def _checked(value, allowed: Callable[..., bool], reason: str):  # noqa: ANN001, ANN202 - passes its argument through
+def _checked(value: Any, allowed: Callable[[Any], bool], reason: str) -> Any:
     if not allowed(value):
         raise argparse.ArgumentTypeError(f"{value} {reason}")
     return value

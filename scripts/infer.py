@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 
-from emotalker.cli import amplitude, picture_size, positive, run, seed
+from emotalker.cli import amplitude, blink_rate, picture_size, positive, run, seed
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -25,7 +25,7 @@ def parse_arguments() -> argparse.Namespace:
     performance.add_argument("--expression", type=amplitude, default=1.0, help="amplitude of brows, lids and cheeks")
     performance.add_argument("--head", type=amplitude, default=1.0, help="amplitude of head motion; 0 keeps it still")
     performance.add_argument("--lips", type=amplitude, default=1.0, help="amplitude of lips and jaw")
-    performance.add_argument("--blinks", type=positive, help="a minute (default: as predicted)")
+    performance.add_argument("--blinks", type=blink_rate, help="a minute (default: as predicted)")
     parser.add_argument("--size", type=picture_size, default=512, help="side of the video in pixels (default: %(default)s)")
     parser.add_argument("--seed", type=seed, default=0)
     parser.add_argument("--device", default="cpu", help="cpu, cuda or mps (default: %(default)s)")
