@@ -1,0 +1,7 @@
+"""From a video to motion: landmarks, one identity a shot, actions and pose of every frame."""
+
+from emotalker.tracking.resample import resample_motion
+from emotalker.tracking.result import TrackedVideo
+from emotalker.tracking.tracker import Tracker
+
+__all__ = ["TrackedVideo", "Tracker", "resample_motion"]

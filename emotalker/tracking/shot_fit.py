@@ -1,0 +1,118 @@
+"""One shot's landmarks to one identity and each frame's actions and pose, while the shot is being read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from emotalker.coefficients import ARKIT
+from emotalker.face.fit import FaceFit, FitOptions, fit_identity, fit_sequence
+from emotalker.face.geometry import Camera, rotation_angles, rotation_matrix
+from emotalker.face.model import FaceModel
+from emotalker.training.calibration import BLINKS, Calibration, blink_height, relative_pose
+
+IDENTITY_FRAMES = 500  # frames with a face after which the identity is settled
+CHUNK = 128  # frames fitted at a time from then on
+
+#: What a tracker takes for an action on a resting face seldom exceeds this; what is more was the person's expression.
+MAX_REST = 0.25
+#: Level of shut lids in an average track, and how far above rest a blink must rise to say how high this person's is.
+TYPICAL_SHUT, MIN_BLINK = 0.65, 0.3
+
+
+class ShotFitter:
+    """Collects the frames of one shot; memory grows by 250 bytes a frame, the landmarks of all but the newest are dropped.
+
+    Args:
+        model: the head.
+        camera: the view.
+        landmark_index: ``(L,)`` which points :meth:`add` gets.
+        options: strengths of the fit.
+        identity: ``(I,)`` if the person is known, else it is fitted on the first frames.
+    """
+
+    def __init__(
+        self,
+        model: FaceModel,
+        camera: Camera,
+        landmark_index: np.ndarray,
+        options: FitOptions,
+        identity: np.ndarray | None = None,
+    ):
+        self.model, self.camera, self.options = model, camera, options
+        self.index, self.identity = landmark_index, identity
+        self._points: list[np.ndarray] = []
+        self._scores: list[np.ndarray] = []
+        self._fits: list[np.ndarray] = []
+
+    def add(self, points: np.ndarray, scores: np.ndarray | None) -> None:
+        """One more frame with a face: ``(L, 2)`` pixels, and ``(52,)`` or None as for all of the shot's frames."""
+        self._points.append(points)
+        if scores is not None:
+            self._scores.append(scores)
+        if len(self._points) >= (IDENTITY_FRAMES if self.identity is None else CHUNK):
+            self._flush()
+
+    def finish(self) -> ShotFit:
+        """Fit what is left."""
+        if self._points:
+            self._flush()
+        if self.identity is None:
+            self.identity = np.zeros(self.model.num_identity, np.float32)
+        fitted = np.concatenate(self._fits) if self._fits else np.zeros((0, 59), np.float32)
+        return ShotFit(self.identity, fitted[:, :52], fitted[:, 52:55], fitted[:, 55:58], fitted[:, 58])
+
+    def _flush(self) -> None:
+        points = np.stack(self._points)
+        scores = np.stack(self._scores) if self._scores else None
+        if self.identity is None:
+            self.identity = fit_identity(self.model, points, self.camera, scores, self.index, self.options)
+        fit: FaceFit = fit_sequence(self.model, points, self.camera, scores, self.index, self.identity, self.options)
+        self._fits.append(np.column_stack([fit.actions, fit.angles, fit.translation, fit.relative_error]))
+        self._points, self._scores = [], []
+
+
+@dataclass
+class ShotFit:
+    """A fitted shot of N frames with a face.
+
+    Attributes:
+        identity: ``(I,)``.
+        actions: ``(N, 52)`` as tracked, not calibrated.
+        angles, translation: ``(N, 3)`` pose in camera space, radians and cm.
+        relative_error: ``(N,)`` misfit of the landmarks as a share of the eye distance.
+    """
+
+    identity: np.ndarray
+    actions: np.ndarray
+    angles: np.ndarray
+    translation: np.ndarray
+    relative_error: np.ndarray
+
+    def calibration(self) -> Calibration:
+        """Resting levels and shut lids of this shot alone.
+
+        The median action is rest only as far as trackers err: the rest of it is a lasting expression and stays. Lids that
+        never shut, or hardly, have the usual range instead of that of their trembling.
+        """
+        measured = Calibration.measure(self.actions, ARKIT)
+        rest = np.minimum(measured.rest, MAX_REST)
+        shut = []
+        for name in BLINKS:
+            i = ARKIT.index(name)
+            height = blink_height(self.actions[:, i])
+            shut.append(height if height - rest[i] >= MIN_BLINK else max(TYPICAL_SHUT, height))
+        return Calibration(ARKIT, rest, (shut[0], shut[1]))
+
+    def rest_pose(self) -> np.ndarray:
+        """``(6,)`` angles and place in camera space from which this shot's pose is counted."""
+        rotation = rotation_matrix(self.angles.astype(np.float64))
+        first = relative_pose(rotation, self.translation)[0]
+        rest = rotation_matrix(first[:3]).T @ rotation[0]
+        return np.concatenate([rotation_angles(rest), self.translation[0] - first[3:]])
+
+    def motion(self, calibration: Calibration) -> np.ndarray:
+        """``(N, 58)`` calibrated actions and pose relative to rest."""
+        pose = relative_pose(rotation_matrix(self.angles.astype(np.float64)), self.translation)
+        return np.concatenate([calibration(self.actions), pose], 1)

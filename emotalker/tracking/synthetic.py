@@ -1,0 +1,171 @@
+"""Films of the head model whose motion is known: what a tracker is measured on.
+
+The skin is painted in the plane of the neutral face (brows, lashes, lips, hair, mottling) and carried along by the mesh.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+
+from emotalker.coefficients import ARKIT, ARKIT_ACTIONS
+from emotalker.face.embedding import part_colors
+from emotalker.face.geometry import Camera, rotation_matrix, vertex_normals
+from emotalker.face.model import FaceModel
+from emotalker.face.rasterizer import interpolate, rasterize
+from emotalker.face.topology import INNER_LIPS, LEFT_EYE, OUTER_LIPS, RIGHT_EYE
+
+BROWS = (
+    np.array([70, 63, 105, 66, 107, 55, 65, 52, 53, 46]),
+    np.array([336, 296, 334, 293, 300, 276, 283, 282, 295, 285]),
+)
+PAINT_SCALE = 40  # pixels a centimetre of the painted plane
+PAINT_REACH = 14.0  # cm from its centre to its border
+HAIRLINE = (5.6, -3.5)  # cm: above the eyes, and behind them at the sides
+DISTANCE = 50.0  # cm from the camera
+SHARE = 0.08  # of the moments in which an action is at work: four at once
+TOGETHER = 0.7  # of the moments both sides of an action are at work, or neither
+MAX_TURN = np.radians(15)
+
+#: Opposite directions, of which a face shows one at a time. Both eyes look the same way.
+OPPOSITES = (
+    (("jawLeft",), ("jawRight",)),
+    (("mouthLeft",), ("mouthRight",)),
+    (("eyeLookUpLeft", "eyeLookUpRight"), ("eyeLookDownLeft", "eyeLookDownRight")),
+    (("eyeLookOutLeft", "eyeLookInRight"), ("eyeLookInLeft", "eyeLookOutRight")),
+)
+
+
+@dataclass
+class Moments:
+    """What synthetic pictures show.
+
+    Attributes:
+        actions: ``(T, 52)``.
+        angles: ``(T, 3)`` radians.
+        translation: ``(T, 3)`` cm in camera space.
+    """
+
+    actions: np.ndarray
+    angles: np.ndarray
+    translation: np.ndarray
+
+
+def random_moments(rng: np.random.Generator, count: int, share: float = SHARE) -> Moments:
+    """Independent moments: each action is at work in a ``share`` of them, the head is turned up to 15 degrees about each
+    axis. As on real faces, the two sides of an action mostly work together, though not equally strongly; opposite directions
+    exclude each other, and mouthClose only shuts an open jaw."""
+
+    def strength() -> np.ndarray:
+        return rng.uniform(0.3, 1, count) * (rng.uniform(size=count) < share)
+
+    actions = np.stack([strength() for _ in ARKIT_ACTIONS], 1)
+    together = rng.uniform(size=(count, len(ARKIT_ACTIONS))) < TOGETHER
+    for name in ARKIT_ACTIONS:
+        if name.endswith("Left") and name.replace("Left", "Right") in ARKIT_ACTIONS:
+            left, right = ARKIT.indices([name, name.replace("Left", "Right")])
+            share_of_left = actions[:, left] * rng.uniform(0.6, 1.4, count)
+            actions[:, right] = np.where(together[:, left], share_of_left.clip(0, 1), actions[:, right])
+    for positive, negative in OPPOSITES:
+        signed = strength() - strength()
+        actions[:, ARKIT.indices(positive)] = np.maximum(signed, 0)[:, None]
+        actions[:, ARKIT.indices(negative)] = np.maximum(-signed, 0)[:, None]
+    jaw, close = ARKIT.index("jawOpen"), ARKIT.index("mouthClose")
+    actions[:, close] = np.minimum(actions[:, close], actions[:, jaw])
+    angles = rng.uniform(-MAX_TURN, MAX_TURN, (count, 3))
+    translation = rng.uniform(-1, 1, (count, 3)) * [2, 2, 3] + [0, 0, -DISTANCE]
+    return Moments(actions.astype(np.float32), angles, translation)
+
+
+class SyntheticPerson:
+    """A painted head of random shape, skin, hair and light.
+
+    Args:
+        model: the head model.
+        rng: where its looks come from.
+        size: side of the pictures in pixels.
+    """
+
+    def __init__(self, model: FaceModel, rng: np.random.Generator, size: int = 512):
+        self.model = model
+        self.camera = Camera.default(size, size)
+        self.identity = rng.normal(size=model.num_identity).astype(np.float32)
+        skin = np.array([0.92, 0.70, 0.58]) * rng.uniform(0.55, 1.05)
+        hair = np.array([0.30, 0.20, 0.13]) * rng.uniform(0.4, 1.5) * np.sqrt(skin[0])
+        self.background = torch.tensor(rng.uniform(0.2, 0.7, 3), dtype=torch.float32)
+        self.light = torch.nn.functional.normalize(torch.tensor(rng.normal([0, 0.5, 0.9], [0.35, 0.15, 0.1])), dim=0).float()
+        self.triangles = torch.from_numpy(model.triangles.astype(np.int64))
+        self.colors = torch.from_numpy(part_colors(model)) * 0.85
+        self.is_skin = torch.zeros(len(model.triangles), dtype=torch.bool)
+        self.is_skin[np.concatenate([model.parts["skin"], model.parts["eye_sockets"]])] = True
+        self.hair = torch.from_numpy(hair).float()
+        y, z = model.vertices[:, 1], model.vertices[:, 2]
+        over = np.maximum(y - HAIRLINE[0], np.where(y > -1.5, HAIRLINE[1] - z, -1.0))
+        self.hairiness = np.clip(over / 0.5 + 0.5, 0, 1)
+        self.paint = _painted(model, rng, skin, hair)
+
+    def frame(self, actions: np.ndarray, angles: np.ndarray, translation: np.ndarray) -> np.ndarray:
+        """RGB uint8 ``(size, size, 3)`` of one moment."""
+        model, camera = self.model, self.camera
+        vertices = (model.deform(self.identity, actions) @ rotation_matrix(angles).T + translation).astype(np.float32)
+        projected = torch.from_numpy(camera.project_with_depth(vertices).astype(np.float32))
+        ids, weights = rasterize(projected, self.triangles, camera.height, camera.width)
+        values = np.column_stack([vertex_normals(vertices, model.triangles), model.vertices[:, :2], self.hairiness])
+        pixels = interpolate(ids, weights, self.triangles, torch.from_numpy(values.astype(np.float32)))
+        normal = torch.nn.functional.normalize(pixels[..., :3], dim=-1)
+        place = (pixels[..., 3:5].numpy() * [1, -1] + PAINT_REACH) * PAINT_SCALE
+        skin = torch.from_numpy(cv2.remap(self.paint, place.astype(np.float32), None, cv2.INTER_LINEAR))
+        skin = torch.lerp(skin, self.hair, pixels[..., 5:6])
+        color = torch.where(self.is_skin[ids][..., None], skin, self.colors[ids])
+        lit = (normal @ self.light).clamp(min=0)
+        gloss = (
+            0.12 * (normal @ torch.nn.functional.normalize(self.light + torch.tensor([0, 0, 1.0]), dim=0)).clamp(min=0) ** 20
+        )
+        picture = color * (0.45 + 0.6 * lit)[..., None] + gloss[..., None]
+        picture = torch.where((ids >= 0)[..., None], picture, self.background)
+        return cv2.GaussianBlur((picture.clamp(0, 1) * 255).round().byte().numpy(), (0, 0), 0.7)
+
+    def film(self, moments: Moments) -> Iterator[np.ndarray]:
+        """A picture of each moment."""
+        for actions, angles, translation in zip(moments.actions, moments.angles, moments.translation, strict=True):
+            yield self.frame(actions, angles, translation)
+
+
+def _painted(model: FaceModel, rng: np.random.Generator, skin: np.ndarray, hair: np.ndarray) -> np.ndarray:
+    """The plane of the neutral face ``(P, P, 3)`` float32, seen from the front."""
+    side = int(2 * PAINT_REACH * PAINT_SCALE)
+
+    def pixels(points: np.ndarray) -> np.ndarray:
+        return np.round((model.landmark_mean[points, :2] * [1, -1] + PAINT_REACH) * PAINT_SCALE).astype(np.int32)
+
+    def mask(blur_cm: float) -> np.ndarray:
+        return cv2.GaussianBlur(canvas, (0, 0), blur_cm * PAINT_SCALE)[..., None]
+
+    picture = np.broadcast_to(skin, (side, side, 3)).astype(np.float32)
+    mottling = cv2.GaussianBlur(rng.normal(size=(side, side)).astype(np.float32), (0, 0), 0.15 * PAINT_SCALE)
+    picture = picture * (1 + 0.015 * mottling / mottling.std())[..., None]
+
+    canvas = np.zeros((side, side), np.float32)
+    for brow in BROWS:
+        cv2.fillPoly(canvas, [pixels(brow)], 1.0)
+    strength = rng.uniform(0.6, 0.95)
+    picture += (hair * 0.8 - picture) * strength * mask(0.1)
+
+    canvas = np.zeros((side, side), np.float32)
+    cv2.fillPoly(canvas, [pixels(np.r_[OUTER_LIPS.upper, OUTER_LIPS.lower[::-1]])], 1.0)
+    picture += (skin * [0.85, 0.55, 0.55] - picture) * 0.8 * mask(0.06)
+    canvas = np.zeros((side, side), np.float32)
+    for edge in INNER_LIPS:
+        cv2.polylines(canvas, [pixels(edge)], False, 1.0, round(0.08 * PAINT_SCALE))
+    picture += (skin * [0.5, 0.25, 0.25] - picture) * 0.5 * mask(0.04)
+
+    canvas = np.zeros((side, side), np.float32)
+    for eye in (RIGHT_EYE, LEFT_EYE):
+        cv2.polylines(canvas, [pixels(eye.upper)], False, 1.0, round(0.16 * PAINT_SCALE))
+        cv2.polylines(canvas, [pixels(eye.lower)], False, 0.5, round(0.08 * PAINT_SCALE))
+    picture += (hair * 0.4 - picture) * 0.9 * mask(0.03)
+    return np.ascontiguousarray(picture, np.float32)

@@ -1,0 +1,206 @@
+"""From a video to motion in the default space."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from emotalker.coefficients import ARKIT, MotionTrack
+from emotalker.errors import VideoError
+from emotalker.face.fit import FitOptions
+from emotalker.face.geometry import Camera
+from emotalker.face.model import FaceModel
+from emotalker.tracking.backends import FIT_POINTS, Backend, FaceChoice, MediaPipe
+from emotalker.tracking.frames import timed_frames
+from emotalker.tracking.resample import sample_motion
+from emotalker.tracking.result import TrackedVideo
+from emotalker.tracking.shot_fit import ShotFitter
+from emotalker.tracking.shots import CutDetector, is_jump
+from emotalker.tracking.steady import steady_native, steady_resampled
+from emotalker.training.calibration import Calibration
+
+#: Misfit of the landmarks, as a share of the eye distance, that halves the confidence. Usual is 0.015 to 0.03.
+DOUBTFUL_ERROR = 0.06
+
+FIT_OPTIONS = FitOptions()
+
+
+@dataclass
+class _Shot:
+    """A shot while it is being read: all its frames' times, and which of them show the face."""
+
+    fitter: ShotFitter
+    times: list[float] = field(default_factory=list)
+    found: list[bool] = field(default_factory=list)
+    confidence: list[float] = field(default_factory=list)
+
+
+class Tracker:
+    """Follows a face through videos. Not to be shared between threads.
+
+    Args:
+        landmarker: path of ``face_landmarker.task``; by default the registry finds or fetches it.
+        backend: another source of landmarks (see :mod:`emotalker.tracking.backends`).
+        options: strengths of the fit.
+        steady: take the trembling out of the tracks. Frames that have nothing to do with each other need False.
+
+    Raises:
+        CheckpointError: the landmark model is missing or damaged.
+    """
+
+    def __init__(
+        self,
+        landmarker: str | os.PathLike | None = None,
+        backend: Backend | None = None,
+        options: FitOptions = FIT_OPTIONS,
+        steady: bool = True,
+    ):
+        self.backend = backend or MediaPipe(landmarker)
+        self.model = FaceModel.load()
+        self.options, self.steady = options, steady
+        self._chosen = np.flatnonzero(np.isin(self.backend.landmark_index, FIT_POINTS))
+
+    def track(
+        self,
+        video: str | os.PathLike,
+        face: FaceChoice = None,
+        identity: np.ndarray | None = None,
+        calibration: Calibration | None = None,
+        keep_landmarks: bool = False,
+        on_frame: Callable[[float], None] | None = None,
+    ) -> TrackedVideo:
+        """Track a video file; arguments as for :meth:`track_frames`.
+
+        A video without a face gives a result without a valid frame.
+
+        Raises:
+            VideoError: the file is missing, is no video, or not one of its frames can be decoded.
+        """
+        return self.track_frames(timed_frames(video), face, identity, calibration, keep_landmarks, on_frame, str(video))
+
+    def track_frames(
+        self,
+        frames: Iterable[tuple[float, float, np.ndarray]],
+        face: FaceChoice = None,
+        identity: np.ndarray | None = None,
+        calibration: Calibration | None = None,
+        keep_landmarks: bool = False,
+        on_frame: Callable[[float], None] | None = None,
+        name: str = "the video",
+    ) -> TrackedVideo:
+        """Track frames as they come; none is kept.
+
+        Args:
+            frames: seconds, seconds until the next is due, and RGB uint8 ``(H, W, 3)``, in order.
+            face: the N-th largest face (1 is the largest), or the one at a point (x, y) in pixels, looked for at each shot's
+                beginning and then followed by its place; by default the largest.
+            identity: ``(I,)`` if the person is known; by default fitted in each shot.
+            calibration: the person's resting levels and shut lids, e.g. measured on neutral clips; by default each shot's
+                own, which cannot tell a lasting expression up to 0.25 from a tracker's bias.
+            keep_landmarks: keep all frames' landmarks in the result, 4 kB a frame.
+            on_frame: called with each frame's time.
+            name: of the video, for messages.
+
+        Raises:
+            VideoError: there is no frame.
+        """
+        backend, detect_cut = self.backend, CutDetector()
+        shots: list[_Shot] = []
+        landmarks: list[np.ndarray] = []
+        size, last_points, end = None, None, 0.0
+        for time, period, frame in frames:
+            cut = detect_cut(frame)
+            if cut or not shots:
+                backend.reset(face)
+                shots.append(self._new_shot(frame, identity))
+                size = size or frame.shape[1::-1]
+                last_points = None
+            sighting = backend.follow(frame)
+            if sighting is not None:
+                if last_points is not None and is_jump(last_points, sighting.points):
+                    shots.append(self._new_shot(frame, identity))
+                shots[-1].fitter.add(sighting.points[self._chosen], sighting.scores)
+                last_points = sighting.points
+            shot = shots[-1]
+            shot.times.append(time)
+            shot.found.append(sighting is not None)
+            shot.confidence.append(0.0 if sighting is None else sighting.confidence * _share_inside(sighting.points, frame))
+            if keep_landmarks:
+                landmarks.append(np.full((len(backend.landmark_index), 2), np.nan) if sighting is None else sighting.points)
+            end = time + period
+            if on_frame:
+                on_frame(time)
+        if not shots:
+            raise VideoError(f"{name} holds no frames")
+        return self._assemble(shots, end, size, calibration, landmarks)
+
+    def _new_shot(self, frame: np.ndarray, identity: np.ndarray | None) -> _Shot:
+        camera = Camera.default(frame.shape[1], frame.shape[0])
+        index = self.backend.landmark_index[self._chosen]
+        return _Shot(ShotFitter(self.model, camera, index, self.options, identity))
+
+    def _assemble(
+        self,
+        shots: list[_Shot],
+        end: float,
+        size: tuple[int, int],
+        calibration: Calibration | None,
+        landmarks: list[np.ndarray],
+    ) -> TrackedVideo:
+        fps = ARKIT.fps
+        targets = np.arange(max(1, round(end * fps))) / fps
+        starts = [0, *(int(np.ceil(shot.times[0] * fps - 1e-6)) for shot in shots[1:]), len(targets)]
+        coefficients = np.full((len(targets), ARKIT.dim), np.nan, np.float32)
+        confidence = np.zeros(len(targets), np.float32)
+        kept = {name: [] for name in ("shots", "identities", "rest_poses", "rest_actions", "shut_lids")}
+        for shot, start, stop in zip(shots, starts, starts[1:], strict=False):
+            if stop <= start:
+                continue
+            fit = shot.fitter.finish()
+            found, rest = np.array(shot.found), np.zeros(6)
+            levels = calibration or Calibration(ARKIT, np.zeros(52), (1.0, 1.0))
+            if found.any():
+                levels, rest = calibration or fit.calibration(), fit.rest_pose()
+                times = np.array(shot.times)
+                motion = np.full((len(times), ARKIT.dim), np.nan)
+                motion[found] = fit.motion(levels)
+                if self.steady:
+                    motion = steady_native(motion, ARKIT)
+                sampled = sample_motion(times, motion, ARKIT, targets[start:stop], 1 / fps)
+                coefficients[start:stop] = steady_resampled(sampled, ARKIT) if self.steady else sampled
+                trust = np.array(shot.confidence)
+                trust[found] /= 1 + (fit.relative_error / DOUBTFUL_ERROR) ** 2
+                confidence[start:stop] = np.interp(targets[start:stop], times[found], trust[found])
+            for name, value in zip(kept, ((start, stop), fit.identity, rest, levels.rest, levels.shut), strict=True):
+                kept[name].append(value)
+        valid = np.isfinite(coefficients).all(1)
+        confidence[~valid] = 0
+        times = np.concatenate([shot.times for shot in shots])
+        return TrackedVideo(
+            MotionTrack(coefficients, ARKIT),
+            confidence,
+            valid,
+            np.array(kept["shots"], np.int64),
+            **{name: np.array(kept[name], np.float32) for name in ("identities", "rest_poses", "rest_actions", "shut_lids")},
+            source_fps=float((len(times) - 1) / (times[-1] - times[0])) if len(times) > 1 else float(1 / max(end, 1e-3)),
+            size=tuple(int(side) for side in size),
+            backend=self.backend.name,
+            prior=self.backend.prior,
+            **(
+                {
+                    "landmarks": np.array(landmarks, np.float32),
+                    "landmark_times": times,
+                    "landmark_index": self.backend.landmark_index,
+                }
+                if landmarks
+                else {}
+            ),
+        )
+
+
+def _share_inside(points: np.ndarray, frame: np.ndarray) -> float:
+    """Share of the landmarks ``(L, 2)`` that lie in the picture."""
+    return float(((points >= 0) & (points <= frame.shape[1::-1])).all(1).mean())

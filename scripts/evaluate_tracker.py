@@ -1,0 +1,74 @@
+"""The tracker in a closed loop: random faces of the head model are drawn, tracked, and compared with what was drawn.
+
+python scripts/evaluate_tracker.py
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from emotalker.cli import run
+
+REQUIRED = (
+    "jawOpen", "eyeBlinkLeft", "eyeBlinkRight", "mouthSmileLeft", "mouthSmileRight", "browInnerUp", "browOuterUpLeft",
+    "browOuterUpRight", "mouthPucker",
+)  # fmt: skip
+MIN_CORRELATION, MAX_POSE_ERROR = 0.9, 1.5
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--people", type=int, default=8, help="random identities (default: %(default)s)")
+    parser.add_argument("--moments", type=int, default=40, help="pictures of each (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--size", type=int, default=512, help="side of the pictures in pixels (default: %(default)s)")
+    parser.add_argument("--landmarker", help="path of face_landmarker.task (default: found or fetched once)")
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_arguments()
+
+    import numpy as np
+
+    from emotalker.coefficients import ARKIT, ARKIT_ACTIONS
+    from emotalker.face.geometry import rotation_matrix
+    from emotalker.progress import progress_bar
+    from emotalker.tracking import Tracker
+    from emotalker.tracking.synthetic import SyntheticPerson, random_moments
+    from emotalker.training.calibration import relative_pose
+
+    tracker = Tracker(args.landmarker, steady=False)  # the moments have nothing to do with each other
+    true, tracked, pose_errors, count = [], [], [], 0
+    with progress_bar() as progress:
+        task = progress.add_task("draw and track", total=args.people * args.moments)
+        for person_number in range(args.people):
+            rng = np.random.default_rng(args.seed + person_number)
+            person = SyntheticPerson(tracker.model, rng, args.size)
+            moments = random_moments(rng, args.moments)
+            frames = ((i / ARKIT.fps, 1 / ARKIT.fps, image) for i, image in enumerate(person.film(moments)))
+            film = tracker.track_frames(frames, on_frame=lambda _: progress.advance(task))
+            seen = film.valid
+            count += int(seen.sum())
+            true.append(moments.actions[seen])
+            tracked.append(film.motion.coefficients[seen][:, ARKIT.expression])
+            rest = relative_pose(rotation_matrix(moments.angles[seen]), moments.translation[seen])
+            pose_errors.append(np.degrees(film.motion.coefficients[seen][:, ARKIT.pose] - rest)[:, :3])
+    truth, found = np.concatenate(true), np.concatenate(tracked)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        r = np.array([np.corrcoef(truth[:, i], found[:, i])[0, 1] for i in range(len(ARKIT_ACTIONS))])
+    for name, value in sorted(zip(ARKIT_ACTIONS, r, strict=True), key=lambda pair: -np.nan_to_num(pair[1], nan=-1)):
+        mark = ("" if value >= MIN_CORRELATION else "  below 0.9") if name in REQUIRED else ""
+        print(f"{name:20s} {value:6.3f}{'  *' if name in REQUIRED else ''}{mark}")
+    rms = np.sqrt(np.square(np.concatenate(pose_errors)).mean(0))
+    print(f"face found in {count} of {args.people * args.moments} pictures; landmarks: {film.backend}, prior: {film.prior}")
+    print(f"mean correlation of all actions: {np.nanmean(r):.3f}")
+    print(f"pose error, RMS degrees: pitch {rms[0]:.2f}, yaw {rms[1]:.2f}, roll {rms[2]:.2f}")
+    reached = sum(r[ARKIT.index(name)] >= MIN_CORRELATION for name in REQUIRED)
+    print(
+        f"required actions (*) at {MIN_CORRELATION} or more: {reached} of {len(REQUIRED)}; "
+        f"pose within {MAX_POSE_ERROR} degrees: {'yes' if rms.max() <= MAX_POSE_ERROR else 'no'}"
+    )
+
+
+run(main)

@@ -1,0 +1,79 @@
+"""Track the face in a video: actions and pose of every frame at 25 fps.
+
+python scripts/track.py --video v.mp4 --output c.npz --preview p.mp4
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from emotalker.cli import run
+
+
+def face_choice(text: str) -> int | tuple[float, float]:
+    """``2`` or ``310,140``."""
+    parts = text.split(",")
+    try:
+        if len(parts) == 2:
+            return float(parts[0]), float(parts[1])
+        if len(parts) == 1 and int(text) >= 1:
+            return int(text)
+    except ValueError:
+        pass
+    raise argparse.ArgumentTypeError(f"{text!r} is neither a number from 1 nor a point x,y in pixels")
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--video", required=True, help="any video FFmpeg reads")
+    parser.add_argument("--output", required=True, metavar="C.NPZ", help="file for the motion")
+    parser.add_argument("--preview", metavar="P.MP4", help="also write the mesh over the video, beside the video")
+    parser.add_argument(
+        "--face", type=face_choice, metavar="N|X,Y", help="N-th largest face or the one at a point (default: the largest)"
+    )
+    parser.add_argument("--backend", choices=["mediapipe", "face-alignment"], default="mediapipe")
+    parser.add_argument("--landmarks", action="store_true", help="also keep the landmarks")
+    parser.add_argument("--landmarker", help="path of face_landmarker.task (default: found or fetched once)")
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_arguments()
+
+    import time
+
+    from emotalker.errors import FaceNotFoundError
+    from emotalker.files import check_writable
+    from emotalker.progress import progress_bar
+    from emotalker.tracking import Tracker
+    from emotalker.tracking.backends import FaceAlignment, MediaPipe
+    from emotalker.tracking.preview import write_preview
+    from emotalker.video.reader import video_info
+
+    for path in filter(None, (args.output, args.preview)):
+        check_writable(path)
+    info = video_info(args.video)
+    with progress_bar() as progress:
+        task = progress.add_task("tracking", total=info.duration)
+        tracker = Tracker(backend=MediaPipe(args.landmarker) if args.backend == "mediapipe" else FaceAlignment())
+        begun, count = time.perf_counter(), 0
+
+        def on_frame(seconds: float) -> None:
+            nonlocal count
+            count += 1
+            progress.update(task, completed=seconds)
+
+        tracked = tracker.track(args.video, args.face, keep_landmarks=args.landmarks, on_frame=on_frame)
+        rate = count / (time.perf_counter() - begun)
+        if not tracked.valid.any():
+            which = "" if args.face is None else " of that choice"
+            raise FaceNotFoundError(f"no face{which} was found in {args.video}; is it upright and large enough?")
+        tracked.save(args.output)
+        if args.preview:
+            progress.update(task, description="preview", completed=0, total=len(tracked))
+            write_preview(tracked, args.video, args.preview, lambda done: progress.update(task, completed=done))
+    print(f"{args.output}: {tracked.summary()}")
+    print(f"{count} frames of {info.width} x {info.height} tracked at {rate:.1f} frames/s")
+
+
+run(main)
