@@ -60,7 +60,7 @@ def model_card(folder: Path, networks: Mapping[str, CheckpointMetadata], figures
         "",
         f"Licence of these weights: **{licence}**, the strictest of the data that taught them.",
         "",
-        "| file | network | parameters (MB) | steps | held-out figures at the end of training |",
+        "| file | network | size (MB) | steps | held-out figures at the end of training |",
         "|---|---|---|---|---|",
     ]
     for name, metadata in networks.items():

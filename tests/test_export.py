@@ -1,0 +1,33 @@
+"""Shipping trained networks: half precision, and a model card that inherits the strictest licence."""
+
+import pytest
+import torch
+
+from emotalker.errors import CheckpointError
+from emotalker.motion.checkpoint import load_checkpoint, save_checkpoint
+from emotalker.motion.vqvae import VQVAE, VQVAEConfig
+from emotalker.training.export import export, strictest
+
+
+def test_weights_take_over_the_strictest_licence():
+    assert strictest(["MIT", "CC BY 4.0"]) == "CC BY 4.0"
+    assert strictest(["CC BY-NC-SA 4.0", "CC BY 4.0", "CC0"]) == "CC BY-NC-SA 4.0"
+    assert strictest(["MIT", "ask the author"]) == "ask the author"
+
+
+def test_a_run_becomes_a_small_file_and_a_card(tmp_path):
+    torch.manual_seed(0)
+    network = VQVAE(VQVAEConfig(width=16, depth=1))
+    data = [{"source": "Corpus A", "licence": "CC BY 4.0"}, {"source": "Corpus B", "licence": "CC BY-NC-SA 4.0"}]
+    run = save_checkpoint(tmp_path / "best.safetensors", network, space="arkit", extra={"step": 7, "data": data})
+    card = export({"vqvae": run}, tmp_path / "shipped", figures="| r | 0.9 |", command="python scripts/train_all.py")
+    text = card.read_text()
+    assert "**CC BY-NC-SA 4.0**" in text and "Corpus A" in text and "| r | 0.9 |" in text and "train_all.py" in text
+    shipped = tmp_path / "shipped" / "vqvae.safetensors"
+    assert shipped.stat().st_size < 0.6 * run.stat().st_size
+    torch.testing.assert_close(load_checkpoint(shipped).decoder[0].weight, network.decoder[0].weight, atol=1e-3, rtol=1e-2)
+
+
+def test_a_missing_run_is_told(tmp_path):
+    with pytest.raises(CheckpointError, match="best"):
+        export({"vqvae": tmp_path / "best.safetensors"}, tmp_path / "shipped")
