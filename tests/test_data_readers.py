@@ -98,6 +98,28 @@ def test_folders_of_videos(tmp_path):
         make_reader({"reader": "folder", "root": tmp_path, "pattern": "("})
 
 
+def test_a_folder_of_actors_in_one_sitting(tmp_path):
+    (tmp_path / "08-02-05_01.mp4").touch()
+    reader = make_reader(configured("javanese") | {"root": tmp_path})
+    (clip,) = reader.clips()
+    assert (clip.speaker, clip.emotion, reader.name) == ("08", "fear", "javanese")
+    assert reader.one_sitting and reader.held_out_speakers == ("08", "09")
+    plain = make_reader({"reader": "folder", "root": tmp_path})
+    assert not plain.one_sitting and not plain.held_out_speakers
+
+
+def configured(corpus: str) -> dict:
+    """A corpus' options as configs/corpus has them."""
+    from hydra import compose, initialize_config_dir
+    from omegaconf import OmegaConf
+
+    from emotalker.training.cli import CONFIGS
+
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        config = compose("prepare", [f"corpus={corpus}", "root=x", "out=y"])
+    return OmegaConf.to_container(config.corpus, resolve=True)
+
+
 def test_bfm_files_at_30_fps_with_sound(tmp_path):
     vectors = np.zeros((60, 257))
     vectors[:, 81] = np.sin(np.arange(60) / 30 * 2 * np.pi)  # one turn a second

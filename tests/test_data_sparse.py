@@ -8,7 +8,8 @@ from emotalker.coefficients import ARKIT
 from emotalker.data import sparse
 from emotalker.data.readers import make_reader
 from emotalker.data.sparse import fit_landmarks, lip_gap_68, measure_speaker, smooth_landmarks
-from emotalker.errors import DataError
+from emotalker.data.sparse_prior import SparsePrior
+from emotalker.errors import CheckpointError, DataError
 from emotalker.face.geometry import Camera, rotation_angles, rotation_matrix
 from emotalker.face.model import FaceModel
 from emotalker.face.topology import IBUG_68
@@ -50,7 +51,8 @@ def test_a_known_actor_comes_back(speaker):
     found = speaker.calibration(fit.actions)
     for name in MOVED:
         i = ARKIT.index(name)
-        assert np.corrcoef(found[:, i], actions[:, i])[0, 1] > 0.9, name
+        # less than a fit alone would give: actions here come and go independently, as on no tracked face
+        assert np.corrcoef(found[:, i], actions[:, i])[0, 1] > 0.88, name
     still = [i for i, n in enumerate(ARKIT.expression_names) if n not in MOVED]
     assert np.abs(found[:, still]).mean() < 0.05
     pose = rotation_angles(rotation_matrix(fit.angles) @ speaker.rotation.T)
@@ -62,7 +64,8 @@ def test_a_known_actor_comes_back(speaker):
 def test_a_person_at_rest_does_nothing(speaker):
     landmarks, *_ = actor(40, 7, talks=False)
     actions = speaker.calibration(fit_landmarks(speaker, landmarks).actions)
-    assert actions.mean() < 0.03 and actions[:, ARKIT.index("jawOpen")].max() < 0.05
+    opened = actions[:, ARKIT.index("jawOpen")] - actions[:, ARKIT.index("mouthClose")]
+    assert actions.mean() < 0.03 and opened.max() < 0.05
 
 
 def test_what_cannot_be_seen_stays_still(speaker):
@@ -109,3 +112,27 @@ def test_a_miniature_of_ravdess(tmp_path):
     reader = make_reader({"reader": "ravdess_landmarks", "root": tmp_path})
     with pytest.raises(DataError, match="no neutral clip"):
         reader.load(reader.clips()[0])
+
+
+def test_what_tracked_faces_do_decides_what_points_leave_open():
+    """A pucker comes with a funnel on these made-up faces; a fit without a prior shares it out among more actions."""
+    rng = np.random.default_rng(0)
+    motion = np.zeros((400, 58), np.float32)
+    pair = ARKIT.indices(["mouthPucker", "mouthFunnel"])
+    motion[:, pair] = rng.uniform(0, 0.6, (400, 1))
+    motion[:, ARKIT.index("jawOpen")] = rng.uniform(0, 0.5, 400)
+    motion[:, ARKIT.pose][:, :3] = rng.normal(0, 0.05, (400, 3))
+    fitted, tracked = sparse.as_seen_sparsely(motion), motion[:, ARKIT.expression]
+    prior = SparsePrior.learn(fitted[:300], tracked[:300])
+    before, after = (np.square(a - tracked[300:]).mean() for a in (fitted[300:], prior(fitted[300:])))
+    assert after < 0.3 * before
+    assert prior(np.ones((1, 52))).max() <= 1 and prior(-np.ones((1, 52))).min() >= 0 and not prior(np.zeros((1, 52))).any()
+
+
+def test_a_prior_is_kept_in_a_file(tmp_path):
+    packaged = SparsePrior.load()
+    again = SparsePrior.load(packaged.save(tmp_path / "prior.npz"))
+    assert np.allclose(again.slopes, packaged.slopes)
+    (tmp_path / "broken.npz").write_bytes(b"no archive")
+    with pytest.raises(CheckpointError, match=r"broken\.npz is no prior"):
+        SparsePrior.load(tmp_path / "broken.npz")

@@ -20,7 +20,9 @@ from emotalker.coefficients.space import BFM
 from emotalker.data import CorpusWriter
 from emotalker.errors import CheckpointError, DataError, MissingExtraError
 from emotalker.features.hubert import AudioEncoder, AudioEncoderConfig
+from emotalker.motion import CrossModalTransformer
 from emotalker.motion.checkpoint import load_checkpoint, read_metadata, save_checkpoint
+from emotalker.motion.sync import SyncConfig, SyncExpert
 from emotalker.training import lip, transformer, vqvae
 from emotalker.training.cli import CONFIGS
 from emotalker.training.solver import Objective, OptimizerConfig, Solver, SolverConfig
@@ -190,7 +192,7 @@ def test_gradient_accumulation_equals_the_large_batch(world, tmp_path):
 
     A step moves weights by 1.5e-4; Adam's first one magnifies rounding where a gradient is all but zero.
     """
-    same = ["model.dropout=0", "steps=1", "save_every=1"]
+    same = ["model.dropout=0", "loss.history_drop=0", "loss.emotion_drop=0", "steps=1", "save_every=1"]
     transformer.train(compose("transformer", world, tmp_path / "large", *same))
     transformer.train(compose("transformer", world, tmp_path / "parts", *same, "batch_size=2", "accumulate=2"))
     large, parts = (load_file(tmp_path / run / "last.safetensors") for run in ("large", "parts"))
@@ -255,3 +257,71 @@ def test_paper_configurations_compose_and_build(name):
     solver = solver_config(config)
     assert solver.optimizer.learning_rate == 1e-4 and tuple(solver.optimizer.betas) == (0.9, 0.99)
     assert solver.batch_size == {"vqvae": 512, "transformer": 128, "lip": 128}[name]
+
+
+@pytest.mark.parametrize("stage", [vqvae, transformer, lip], ids=lambda stage: stage.__name__.split(".")[-1])
+def test_paper_sizes_take_steps(stage, world, tmp_path):
+    """The published networks, losses and optimiser as they are; only clips and batches are small."""
+    name = stage.__name__.split(".")[-1]
+    tiny = [option.split("=")[0] for option in TINY[name] if option.startswith("model.")]
+    more = [f"model={name}_paper", "steps=2", "validate_every=2", "save_every=2", "batch_size=2"]
+    config = compose(name, world, tmp_path / "run", *more)
+    with_sizes = compose_paper(name)
+    for option in (*tiny, "optimizer.warmup"):
+        group, key = option.split(".")
+        config[group][key] = with_sizes[group][key]
+    if name == "transformer":
+        paper = compose(
+            "vqvae", world, tmp_path / "vqvae", "model=vqvae_paper", "steps=1", "batch_size=2", "validate_every=1"
+        )
+        paper["model"] = compose_paper("vqvae")["model"]
+        vqvae.train(paper)
+        config["vqvae"] = str(tmp_path / "vqvae/best.safetensors")
+    before = stage.train(config | {"steps": 1, "validate_every": 1})
+    after = stage.train(config)  # goes on
+    assert np.isfinite(list(after.values())).all() and after["loss"] != before["loss"]
+    saved = load_checkpoint(tmp_path / "run/last.safetensors", name)
+    published = type(saved.config).paper().to_dict()
+    if name == "transformer":  # the encoder's width is that of the made-up one
+        published["audio_dim"] = saved.config.audio_dim
+    assert saved.config.to_dict() == published
+
+
+def compose_paper(name: str) -> dict:
+    """The published configuration as it is shipped."""
+    from hydra import compose as hydra_compose
+    from hydra import initialize_config_dir
+    from omegaconf import OmegaConf
+
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        return OmegaConf.to_container(hydra_compose(name, [f"model={name}_paper"]), resolve=False)
+
+
+def test_a_sync_expert_judges_the_lips(world, tmp_path):
+    expert = SyncExpert(SyncConfig(mel_channels=(4, 4, 4), lip_channels=(4, 4), dim=8))
+    path = save_checkpoint(tmp_path / "sync.safetensors", expert, space="arkit")
+    judged = lip.train(compose("lip", world, tmp_path / "judged", f"sync={path}", "loss.sync_weight=0.5"))
+    alone = lip.train(compose("lip", world, tmp_path / "alone"))
+    assert "sync" not in alone and 0 < judged["sync"] < 2
+    assert judged["loss"] > judged["reconstruction"] + 0.4 * judged["sync"]
+    foreign = save_checkpoint(tmp_path / "bfm.safetensors", SyncExpert(SyncConfig(space="bfm")), space="bfm")
+    with pytest.raises(CheckpointError, match="in the space 'bfm'"):
+        lip.train(compose("lip", world, tmp_path / "foreign", f"sync={foreign}"))
+
+
+def test_history_is_hidden_in_training_alone(world):
+    network = transformer.CrossModalTransformer(
+        transformer.TransformerConfig(audio_dim=4, code_dim=8, codebook_size=16, dim=16, num_layers=1, num_heads=2)
+    )
+    coder = load_checkpoint(world / "made/vqvae/best.safetensors", "vqvae")
+    seen = []
+    network.forward = lambda features, history, *more: (
+        seen.append(history) or CrossModalTransformer.forward(network, features, history, *more)
+    )
+    objective = transformer.TransformerObjective(network, coder, code_weight=1.0, emotion_drop=0.0, history_drop=0.5)
+    sizes = {"motion": (32, coder.config.motion_dim), "features": (64, 4), "reference": (58,)}
+    batch = {entry: torch.rand(4, *size) for entry, size in sizes.items()}
+    objective.train()(batch, 0)
+    objective.eval()(batch, 0)
+    hidden = [(history == 0).all(-1).float().mean().item() for history in seen]
+    assert 0.2 < hidden[0] < 0.8 and hidden[1] == 0

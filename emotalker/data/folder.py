@@ -25,6 +25,8 @@ class FolderReader(VideoReader):
             where no pattern matches, a folder is one speaker.
         emotions: emotion by the word or number the names use; what is not listed must be an emotion's name.
         name, source, licence: kept with what is prepared.
+        one_sitting: each speaker was filmed in one sitting, neutral clips among the others.
+        held_out: speakers kept for validation; none holds clips out by their names' hash.
     """
 
     def __init__(
@@ -35,10 +37,13 @@ class FolderReader(VideoReader):
         name: str = "folder",
         source: str = "videos of the user",
         licence: str = "",
+        one_sitting: bool = False,
+        held_out: Sequence[str] = (),
         **options,
     ):
         self.roots = [Path(root)] if isinstance(root, (str, os.PathLike)) else [Path(r) for r in root]
         self.name, self.source, self.licence = name, source, licence
+        self.one_sitting, self.held_out_speakers = one_sitting, tuple(map(str, held_out))
         for path in self.roots:
             super().__init__(path, **options)
         patterns = [pattern] if isinstance(pattern, str) else list(pattern)

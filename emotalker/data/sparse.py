@@ -1,19 +1,21 @@
 """Facial actions from the 68 landmarks of the iBUG scheme, without a tracker's scores to lean on.
 
 Sixty-eight points cannot tell low brows from lowered ones. So each person is first seen at rest: the head takes their
-resting shape, point by point, and actions are what moves it from there. Actions the points do not show (gaze, tongue, puffed
-or raised cheeks, the jaw's thrust) stay at zero.
+resting shape, point by point, and actions are what moves it from there. Where several actions move the points alike, the
+motion of fully tracked faces decides (:mod:`emotalker.data.sparse_prior`). Actions the points do not show at all (gaze,
+tongue, puffed or raised cheeks, the jaw's thrust) stay at zero.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.ndimage import uniform_filter1d
 from scipy.signal import savgol_filter
 
 from emotalker.coefficients import ARKIT, ARKIT_ACTIONS
+from emotalker.data.sparse_prior import SparsePrior
 from emotalker.face.fit import FaceFit, FitOptions, fit_identity, fit_sequence
 from emotalker.face.geometry import Camera, rotation_matrix
 from emotalker.face.model import FaceModel
@@ -31,9 +33,12 @@ GROUPS = {
 REST_OPTIONS = FitOptions(action=0.02, identity=2.0)
 #: Once the resting shape is known, what is left is a detector's trembling and the linearity of the actions.
 OPTIONS = FitOptions(point_cm=0.1, oval_cm=0.3, gap_cm=0.03, action=0.4, iterations=4)
+#: With an expectation of the actions, which is then as sure as tracked faces are about it.
+INFORMED_OPTIONS = replace(OPTIONS, score=0.12)
 SMOOTHING_WINDOW = 7  # frames, quadratic
 NOISE_WINDOW = 5
 MAX_REST_FRAMES = 256
+SEEN_FROM = 110.0  # cm, by the camera that is made up for known motion
 BLINK_CLIPS = 15  # in which the height of a blink is looked for
 
 
@@ -102,8 +107,8 @@ def measure_speaker(clips: list[np.ndarray], neutral: list[bool], camera: Camera
     head = _rest_shape(model, identity, fit)
 
     sample = np.concatenate(clips[:: max(1, len(clips) // BLINK_CLIPS)])
-    actions = fit_sequence(head, sample, camera, None, IBUG_68, np.zeros(0), OPTIONS).actions
-    resting = fit_sequence(head, rest, camera, None, IBUG_68, np.zeros(0), OPTIONS)
+    actions = _fit(head, sample, camera).actions
+    resting = _fit(head, rest, camera)
     level = np.median(resting.actions, axis=0)
     level[ARKIT.lip] = 0
     shut = tuple(blink_height(actions[:, ARKIT.index(name)]) for name in ("eyeBlinkLeft", "eyeBlinkRight"))
@@ -115,8 +120,26 @@ def measure_speaker(clips: list[np.ndarray], neutral: list[bool], camera: Camera
 
 def fit_landmarks(speaker: Speaker, landmarks: np.ndarray) -> FaceFit:
     """Fit a clip ``(T, 68, 2)`` px of a measured speaker; its ``identity`` is empty."""
-    points = smooth_landmarks(landmarks, speaker.noise)
-    return fit_sequence(speaker.head, points, speaker.camera, None, IBUG_68, np.zeros(0), OPTIONS)
+    return _fit(speaker.head, smooth_landmarks(landmarks, speaker.noise), speaker.camera)
+
+
+def as_seen_sparsely(motion: np.ndarray) -> np.ndarray:
+    """What a fit without a prior makes of the 68 points of known motion ``(T, D)`` of the arkit space: ``(T, 52)``."""
+    model, camera = FaceModel.load(), Camera.default(1280, 720)
+    points = model.landmarks(None, motion[:, ARKIT.expression])[:, IBUG_68] @ rotation_matrix(
+        motion[:, ARKIT.pose][:, :3].astype(np.float64)
+    ).transpose(0, 2, 1)
+    head = _head(model, model.landmarks())
+    landmarks = camera.project(points + [0.0, 0.0, -SEEN_FROM])
+    return fit_sequence(head, landmarks, camera, None, IBUG_68, np.zeros(0), OPTIONS).actions
+
+
+def _fit(head: PersonalHead, landmarks: np.ndarray, camera: Camera) -> FaceFit:
+    """Fit ``(T, 68, 2)`` px twice: as they are, and towards what tracked faces do that look so."""
+    alone = fit_sequence(head, landmarks, camera, None, IBUG_68, np.zeros(0), OPTIONS)
+    expected = SparsePrior.load()(alone.actions)
+    expected[:, ARKIT.indices(UNSEEN)] = 0
+    return fit_sequence(head, landmarks, camera, expected, IBUG_68, np.zeros(0), INFORMED_OPTIONS)
 
 
 def smooth_landmarks(landmarks: np.ndarray, noise: dict[str, float]) -> np.ndarray:
@@ -183,6 +206,11 @@ def _rest_shape(model: FaceModel, identity: np.ndarray, fit: FaceFit) -> Persona
     missed = (fit.landmarks_2d - fit.camera.project(placed)) * centimetres
     missed = np.concatenate([missed, np.zeros((*missed.shape[:2], 1))], -1) @ rotation
     shape[IBUG_68] += np.median(missed, axis=0)
+    return _head(model, shape)
+
+
+def _head(model: FaceModel, shape: np.ndarray) -> PersonalHead:
+    """A head whose landmarks rest at ``(478, 3)`` cm and answer to the seen actions as the model's do."""
     actions = model.landmark_actions.copy()
     actions[ARKIT.indices(UNSEEN)] = 0
     return PersonalHead(shape.astype(np.float32), np.zeros((0, len(shape), 3), np.float32), actions)

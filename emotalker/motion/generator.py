@@ -139,9 +139,12 @@ class MotionGenerator:
         )
         face = self.vqvae.decode(drawn.features)[:, :frames]
         windows = self.lip.windows(self.mel(wav), frames)
-        plain = self._lips(windows, torch.zeros_like(face), who, neutral)
-        expressive = self._lips(windows, face, who, mix)
-        lips = plain + style.intensity * self._slow_expression(plain, expressive - plain)
+        spoken = self._lips(windows, torch.zeros_like(face), who, mix)
+        if style.intensity != 1:
+            plain = self._lips(windows, torch.zeros_like(face), who, neutral)
+            spoken = torch.lerp(plain, spoken, style.intensity)
+        felt = self._lips(windows, face, who, mix)
+        lips = spoken + style.intensity * self._slow_expression(spoken, felt - spoken)
         motion = self.space.merge(face[0].cpu().numpy(), lips[0].cpu().numpy())
         return MotionTrack(apply_amplitudes(motion, self.space, style, np.random.default_rng(seed)), self.space)
 
@@ -165,8 +168,8 @@ class MotionGenerator:
         standardizer = self.lip.standardizer
         return standardizer.inverse(standardizer(reference).clamp(-1, 1))
 
-    def _slow_expression(self, plain: Tensor, difference: Tensor) -> Tensor:
-        """What an emotion adds to plainly spoken lips: smiles, frowns and the like, slowly, and never against a closure.
+    def _slow_expression(self, spoken: Tensor, difference: Tensor) -> Tensor:
+        """What the face adds to spoken lips: smiles, frowns and the like, slowly, and never against a closure.
 
         The face branch's codes are drawn at random; taken frame by frame, their blinks and frowns would leak into the
         articulation, and lips would no longer meet on m, b and p.
@@ -181,7 +184,7 @@ class MotionGenerator:
         names = self.space.lip_names
         always = torch.tensor([name.startswith(_EXPRESSIVE_LIPS) for name in names], device=slow.device)
         parting = torch.tensor([name.startswith(_PARTING_LIPS) for name in names], device=slow.device)
-        jaw = (plain[..., names.index("jawOpen")] / _OPEN_JAW).clamp(0, 1)[..., None]
+        jaw = (spoken[..., names.index("jawOpen")] / _OPEN_JAW).clamp(0, 1)[..., None]
         return slow * (always + parting * jaw)
 
     def _lips(self, windows: Tensor, face: Tensor, reference: Tensor, emotion: Tensor) -> Tensor:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 import torch
 from torch import Tensor
 
 from emotalker.data import load_clips
+from emotalker.errors import CheckpointError
+from emotalker.motion.checkpoint import load_checkpoint
 from emotalker.motion.lip import LipBranch, LipConfig
+from emotalker.motion.sync import SyncExpert
 from emotalker.training.augment import SpeechAugmentation
 from emotalker.training.dataset import LipWindows, motion_statistics
 from emotalker.training.sampling import seed_step
@@ -25,11 +30,23 @@ class LipObjective(Objective):
         drop: probability of replacing an example's face, and independently its reference, by the mean.
         velocity_weight: of the velocity term.
         emotion_drop: probability of hiding an example's emotion.
+        sync_weight: of the sync expert's distance of the predicted lips from the sound.
+        expert: frozen; None leaves that term out.
     """
 
-    def __init__(self, model: LipBranch, noise: float, drop: float, velocity_weight: float, emotion_drop: float):
+    def __init__(
+        self,
+        model: LipBranch,
+        noise: float,
+        drop: float,
+        velocity_weight: float,
+        emotion_drop: float,
+        sync_weight: float = 0.0,
+        expert: SyncExpert | None = None,
+    ):
         super().__init__()
-        self.emotion_drop = emotion_drop
+        self.emotion_drop, self.sync_weight = emotion_drop, sync_weight
+        self.expert = expert.requires_grad_(False).eval() if expert is not None and sync_weight else None
         self.model = model
         self.noise, self.drop, self.velocity_weight = noise, drop, velocity_weight
         names = model.space.lip_names
@@ -46,9 +63,20 @@ class LipObjective(Objective):
         lips = self.model(batch["mel"], face[..., self.model.face_expression], reference, emotion)
         target = motion[..., self.model.lip]
         terms = self.model.loss(lips, target, velocity_weight=self.velocity_weight)
+        if self.expert is not None:
+            # as the expert hears a recording: what a voice adds to every frame is taken out of each band
+            heard = self.expert.embed_audio(batch["mel"] - batch["mel"].mean((1, 3), keepdim=True))
+            terms["sync"] = self.expert.loss(heard, self.expert.embed_lips(self.expert.standardize(lips)))
+            terms["loss"] = terms["loss"] + self.sync_weight * terms["sync"]
         if self.jaw is not None:
             terms["jaw_correlation"] = correlation(lips[..., self.jaw], target[..., self.jaw]).mean()
         return terms
+
+    def train(self, mode: bool = True) -> Self:
+        super().train(mode)
+        if self.expert is not None:
+            self.expert.eval()
+        return self
 
     def _disturb(self, motion: Tensor) -> Tensor:
         """``(B, T, D)`` to the same."""
@@ -66,17 +94,25 @@ def correlation(a: Tensor, b: Tensor) -> Tensor:
 
 
 def train(config: dict) -> dict[str, float]:
-    """Train from a composed configuration (``configs/lip.yaml``); returns the last validation's numbers."""
+    """Train from a composed configuration (``configs/lip.yaml``); returns the last validation's numbers.
+
+    Raises:
+        CheckpointError: the sync expert cannot be loaded, or knows another coefficient space.
+        DataError: the corpus cannot be read.
+    """
     data, augmentation = config["data"], config["augmentation"]
     clips, held_out = (load_clips(data["root"], split, config["space"]) for split in ("train", "val"))
     seed_step(config["seed"], 0)
     model = LipBranch(LipConfig.from_dict({"space": clips[0].corpus.space.name, **config["model"]}))
     model.standardizer.set(motion_statistics(clips, slice(None)))
+    expert = load_checkpoint(config["sync"], "sync") if config["sync"] else None
+    if expert is not None and expert.space is not model.space:
+        raise CheckpointError(f"{config['sync']} was trained in the space {expert.space.name!r}; train one for this space")
     wave = SpeechAugmentation(augmentation["gain"], augmentation["noise"], augmentation["filter"])
     normalize = model.config.normalize_mel
     solver = Solver(
         solver_config(config),
-        LipObjective(model, **config["loss"]),
+        LipObjective(model, **config["loss"], expert=expert),
         LipWindows(clips, data["frames"], wave, augmentation["warp"], tuple(augmentation["speeds"]), normalize),
         LipWindows(held_out, data["validation_frames"], None, normalize_mel=normalize),
         exporter(model, clips),

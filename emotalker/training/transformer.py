@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Self
 
+import torch
 from torch import Tensor
 
 from emotalker.data import load_clips
@@ -26,11 +27,15 @@ class TransformerObjective(Objective):
         vqvae: frozen.
         code_weight: of the codes' cross-entropy.
         emotion_drop: probability of hiding an example's emotion, so that it is heard in the voice too.
+        history_drop: probability of hiding each code that has gone before. Codes hardly change from one to the next: who sees
+            them all learns to repeat them and not to listen, and repeats its own mistakes when it is on its own.
     """
 
-    def __init__(self, model: CrossModalTransformer, vqvae: VQVAE, code_weight: float, emotion_drop: float):
+    def __init__(
+        self, model: CrossModalTransformer, vqvae: VQVAE, code_weight: float, emotion_drop: float, history_drop: float
+    ):
         super().__init__()
-        self.emotion_drop = emotion_drop
+        self.emotion_drop, self.history_drop = emotion_drop, history_drop
         self.model = model
         self.vqvae = vqvae.requires_grad_(False).eval()
         self.code_weight = code_weight
@@ -45,7 +50,10 @@ class TransformerObjective(Objective):
         emotion = None
         if self.model.config.num_emotions:
             emotion = hide_some(batch["emotion"], self.emotion_drop if self.training else 0.0)
-        output = self.model(batch["features"], quantized, batch["reference"], emotion)
+        history = quantized
+        if self.training and self.history_drop:
+            history = quantized * (torch.rand(*codes.shape, 1, device=codes.device) >= self.history_drop)
+        output = self.model(batch["features"], history, batch["reference"], emotion)
         return self.model.loss(output, quantized, codes, code_weight=self.code_weight)
 
 

@@ -1,0 +1,64 @@
+"""What 68 landmarks do not show, learnt from faces of which a tracker saw everything.
+
+Several actions move the 68 points alike: a funnel and a pucker, a raised upper lip and a shrugged one, a squint and a half
+shut lid. A fit without a prior shares a movement out among all of them. Real faces do not, and the tracked corpora say how
+they do: their motion is reduced to 68 points and fitted, and a linear regression leads from that back to what was tracked.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+
+from emotalker.coefficients import ARKIT_ACTIONS
+from emotalker.errors import CheckpointError
+from emotalker.files import replace_on_success
+
+RIDGE = 1e-4  # of the mean square of a frame's actions: what hardly moves in the corpora predicts nothing
+
+
+@dataclass(frozen=True)
+class SparsePrior:
+    """Where a face's actions most probably are, given the fit without a prior.
+
+    Attributes:
+        slopes: ``(52, 52)`` from fitted to expected actions. There is no constant: a face at rest is expected to rest.
+        deviation: ``(52,)`` standard deviation of the tracked actions about what is expected.
+    """
+
+    slopes: np.ndarray
+    deviation: np.ndarray
+
+    def __call__(self, fitted: np.ndarray) -> np.ndarray:
+        """Fitted actions ``(T, 52)`` to expected ones in 0..1."""
+        return np.clip(fitted @ self.slopes, 0, 1)
+
+    @classmethod
+    def learn(cls, fitted: np.ndarray, tracked: np.ndarray) -> SparsePrior:
+        """Ridge regression over frames of the same faces, fitted to 68 points and tracked, ``(N, 52)`` each."""
+        x, y = fitted.astype(np.float64), tracked.astype(np.float64)
+        slopes = np.linalg.solve(x.T @ x / len(x) + RIDGE * np.eye(x.shape[1]), x.T @ y / len(x))
+        return cls(slopes, np.sqrt(np.square(y - x @ slopes).mean(0)))
+
+    @classmethod
+    def load(cls, path: str | os.PathLike | None = None) -> SparsePrior:
+        """Read a file of :meth:`save`, by default the packaged one; CheckpointError if it is none."""
+        path = Path(path) if path is not None else Path(str(files("emotalker") / "assets" / "sparse_prior.npz"))
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                if tuple(file["names"]) != ARKIT_ACTIONS:
+                    raise ValueError("its actions are not ARKit's")
+                return cls(*(file[name].astype(np.float64) for name in ("slopes", "deviation")))
+        except (OSError, KeyError, ValueError, EOFError) as error:
+            raise CheckpointError(f"{path} is no prior of sparse landmarks ({error}); reinstall or rebuild it") from error
+
+    def save(self, path: str | os.PathLike) -> Path:
+        """Write an ``.npz``; OutputError if that cannot be done."""
+        with replace_on_success(path) as temporary, open(temporary, "wb") as file:
+            half = {name: getattr(self, name).astype(np.float32) for name in ("slopes", "deviation")}
+            np.savez_compressed(file, names=np.array(ARKIT_ACTIONS), **half)
+        return Path(path)
