@@ -1,4 +1,4 @@
-"""The tracker in a closed loop: random faces of the head model are drawn, tracked, and compared with what was drawn.
+"""The tracker in a closed loop: films of random faces of the head model are drawn, tracked, and compared with what was drawn.
 
 python scripts/evaluate_tracker.py
 """
@@ -19,9 +19,9 @@ MIN_CORRELATION, MAX_POSE_ERROR = 0.9, 1.5
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--people", type=int, default=8, help="random identities (default: %(default)s)")
-    parser.add_argument("--moments", type=int, default=40, help="pictures of each (default: %(default)s)")
+    parser.add_argument("--moments", type=int, default=25, help="random moments of each film (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--size", type=int, default=512, help="side of the pictures in pixels (default: %(default)s)")
+    parser.add_argument("--size", type=int, default=360, help="side of the pictures in pixels (default: %(default)s)")
     parser.add_argument("--landmarker", help="path of face_landmarker.task (default: found or fetched once)")
     return parser.parse_args()
 
@@ -35,17 +35,18 @@ def main() -> None:
     from emotalker.face.geometry import rotation_matrix
     from emotalker.progress import progress_bar
     from emotalker.tracking import Tracker
-    from emotalker.tracking.synthetic import SyntheticPerson, random_moments
+    from emotalker.tracking.synthetic import SyntheticPerson, random_film
     from emotalker.training.calibration import relative_pose
 
-    tracker = Tracker(args.landmarker, steady=False)  # the moments have nothing to do with each other
+    tracker = Tracker(args.landmarker)
     true, tracked, pose_errors, count = [], [], [], 0
     with progress_bar() as progress:
-        task = progress.add_task("draw and track", total=args.people * args.moments)
+        length = len(random_film(np.random.default_rng(), args.moments).actions)
+        task = progress.add_task("draw and track", total=args.people * length)
         for person_number in range(args.people):
             rng = np.random.default_rng(args.seed + person_number)
             person = SyntheticPerson(tracker.model, rng, args.size)
-            moments = random_moments(rng, args.moments)
+            moments = random_film(rng, args.moments)
             frames = ((i / ARKIT.fps, 1 / ARKIT.fps, image) for i, image in enumerate(person.film(moments)))
             film = tracker.track_frames(frames, on_frame=lambda _: progress.advance(task))
             seen = film.valid
@@ -61,7 +62,7 @@ def main() -> None:
         mark = ("" if value >= MIN_CORRELATION else "  below 0.9") if name in REQUIRED else ""
         print(f"{name:20s} {value:6.3f}{'  *' if name in REQUIRED else ''}{mark}")
     rms = np.sqrt(np.square(np.concatenate(pose_errors)).mean(0))
-    print(f"face found in {count} of {args.people * args.moments} pictures; landmarks: {film.backend}, prior: {film.prior}")
+    print(f"face found in {count} of {args.people * length} frames; landmarks: {film.backend}, prior: {film.prior}")
     print(f"mean correlation of all actions: {np.nanmean(r):.3f}")
     print(f"pose error, RMS degrees: pitch {rms[0]:.2f}, yaw {rms[1]:.2f}, roll {rms[2]:.2f}")
     reached = sum(r[ARKIT.index(name)] >= MIN_CORRELATION for name in REQUIRED)

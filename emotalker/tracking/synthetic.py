@@ -27,17 +27,29 @@ PAINT_SCALE = 40  # pixels a centimetre of the painted plane
 PAINT_REACH = 14.0  # cm from its centre to its border
 HAIRLINE = (5.6, -3.5)  # cm: above the eyes, and behind them at the sides
 DISTANCE = 50.0  # cm from the camera
-SHARE = 0.08  # of the moments in which an action is at work: four at once
-TOGETHER = 0.7  # of the moments both sides of an action are at work, or neither
+FRAMES = 8  # from one moment of a film to the next
+TURN = 3  # moments from one pose of the head to the next
+SHARE = 0.5  # of the moments in which a part of the face moves
+TOGETHER = 0.7  # of the movements that both sides of the face make; the others are of one side
 MAX_TURN = np.radians(15)
 
-#: Opposite directions, of which a face shows one at a time. Both eyes look the same way.
-OPPOSITES = (
-    (("jawLeft",), ("jawRight",)),
-    (("mouthLeft",), ("mouthRight",)),
-    (("eyeLookUpLeft", "eyeLookUpRight"), ("eyeLookDownLeft", "eyeLookDownRight")),
-    (("eyeLookOutLeft", "eyeLookInRight"), ("eyeLookInLeft", "eyeLookOutRight")),
-)
+#: What each part of a face does, one movement at a time (Ekman & Friesen 1978: most others of the same part are antagonists).
+#: ``*`` stands for the left and the right side.
+MOVEMENTS = (
+    ("browDown*", "browInnerUp", "browOuterUp*", "browInnerUp browOuterUp*"),
+    ("eyeBlink*", "eyeSquint*", "eyeWide*"),
+    (
+        "eyeLookUpLeft eyeLookUpRight", "eyeLookDownLeft eyeLookDownRight",
+        "eyeLookOutLeft eyeLookInRight", "eyeLookInLeft eyeLookOutRight",
+    ),
+    ("cheekPuff", "cheekSquint*", "noseSneer*"),
+    ("jawOpen", "jawForward", "jawLeft", "jawRight"),
+    (
+        "mouthFunnel", "mouthPucker", "mouthLeft", "mouthRight", "mouthSmile*", "mouthFrown*", "mouthDimple*",
+        "mouthStretch*", "mouthPress*", "mouthRollLower", "mouthRollUpper", "mouthShrugLower", "mouthShrugUpper",
+        "mouthLowerDown*", "mouthUpperUp*", "mouthClose", "tongueOut",
+    ),
+)  # fmt: skip
 
 
 @dataclass
@@ -56,29 +68,44 @@ class Moments:
 
 
 def random_moments(rng: np.random.Generator, count: int, share: float = SHARE) -> Moments:
-    """Independent moments: each action is at work in a ``share`` of them, the head is turned up to 15 degrees about each
-    axis. As on real faces, the two sides of an action mostly work together, though not equally strongly; opposite directions
-    exclude each other, and mouthClose only shuts an open jaw."""
-
-    def strength() -> np.ndarray:
-        return rng.uniform(0.3, 1, count) * (rng.uniform(size=count) < share)
-
-    actions = np.stack([strength() for _ in ARKIT_ACTIONS], 1)
-    together = rng.uniform(size=(count, len(ARKIT_ACTIONS))) < TOGETHER
-    for name in ARKIT_ACTIONS:
-        if name.endswith("Left") and name.replace("Left", "Right") in ARKIT_ACTIONS:
-            left, right = ARKIT.indices([name, name.replace("Left", "Right")])
-            share_of_left = actions[:, left] * rng.uniform(0.6, 1.4, count)
-            actions[:, right] = np.where(together[:, left], share_of_left.clip(0, 1), actions[:, right])
-    for positive, negative in OPPOSITES:
-        signed = strength() - strength()
-        actions[:, ARKIT.indices(positive)] = np.maximum(signed, 0)[:, None]
-        actions[:, ARKIT.indices(negative)] = np.maximum(-signed, 0)[:, None]
-    jaw, close = ARKIT.index("jawOpen"), ARKIT.index("mouthClose")
+    """Independent moments. Every part of the face moves in a ``share`` of them and does one of its MOVEMENTS, all equally
+    likely, with a strength drawn evenly from 0.3..1; the two sides differ by up to two fifths, or one is still. mouthClose
+    only shuts an open jaw. The head is turned by up to 15 degrees about each axis."""
+    actions = np.zeros((count, len(ARKIT_ACTIONS)), np.float32)
+    for row in actions:
+        for part in MOVEMENTS:
+            if rng.uniform() < share:
+                strength, still = rng.uniform(0.3, 1), rng.choice(["Left", "Right"]) if rng.uniform() > TOGETHER else None
+                for name in part[rng.integers(len(part))].split():
+                    sides = (
+                        {name.replace("*", side) for side in ("Left", "Right") if side != still} if "*" in name else {name}
+                    )
+                    row[ARKIT.indices(sorted(sides))] = strength
+                    if len(sides) == 2:
+                        row[ARKIT.index(rng.choice(sorted(sides)))] *= rng.uniform(0.6, 1)
+    jaw, close = ARKIT.indices(["jawOpen", "mouthClose"])
     actions[:, close] = np.minimum(actions[:, close], actions[:, jaw])
     angles = rng.uniform(-MAX_TURN, MAX_TURN, (count, 3))
     translation = rng.uniform(-1, 1, (count, 3)) * [2, 2, 3] + [0, 0, -DISTANCE]
-    return Moments(actions.astype(np.float32), angles, translation)
+    return Moments(actions, angles, translation)
+
+
+def random_film(rng: np.random.Generator, count: int, frames: int = FRAMES) -> Moments:
+    """Continuous motion through ``count`` of :func:`random_moments`, ``frames`` apart, smoothly from each to the next; the
+    head takes TURN times as long, as heads do. ``(count - 1) * frames + 1`` frames."""
+    keys, steps = random_moments(rng, count), np.arange((count - 1) * frames + 1) / frames
+    return Moments(
+        _through(keys.actions, steps).astype(np.float32),
+        _through(keys.angles, steps / TURN),
+        _through(keys.translation, steps / TURN),
+    )
+
+
+def _through(keys: np.ndarray, time: np.ndarray) -> np.ndarray:
+    """Values ``(T, C)`` between ``keys (K, C)`` at times in units of keys; smoothstep, so that each key is a halt."""
+    before = np.minimum(time.astype(int), max(len(keys) - 2, 0))
+    share = (time - before)[:, None]
+    return keys[before] + share**2 * (3 - 2 * share) * (keys[np.minimum(before + 1, len(keys) - 1)] - keys[before])
 
 
 class SyntheticPerson:
@@ -113,7 +140,7 @@ class SyntheticPerson:
         model, camera = self.model, self.camera
         vertices = (model.deform(self.identity, actions) @ rotation_matrix(angles).T + translation).astype(np.float32)
         projected = torch.from_numpy(camera.project_with_depth(vertices).astype(np.float32))
-        ids, weights = rasterize(projected, self.triangles, camera.height, camera.width)
+        ids, weights = rasterize(projected, self.triangles, camera.height, camera.width, cull_back=True)
         values = np.column_stack([vertex_normals(vertices, model.triangles), model.vertices[:, :2], self.hairiness])
         pixels = interpolate(ids, weights, self.triangles, torch.from_numpy(values.astype(np.float32)))
         normal = torch.nn.functional.normalize(pixels[..., :3], dim=-1)

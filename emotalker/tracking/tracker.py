@@ -25,7 +25,8 @@ from emotalker.training.calibration import Calibration
 #: Misfit of the landmarks, as a share of the eye distance, that halves the confidence. Usual is 0.015 to 0.03.
 DOUBTFUL_ERROR = 0.06
 
-FIT_OPTIONS = FitOptions()
+#: Near the scores, which are steadier; outlines, which slide over a turning head, count little.
+FIT_OPTIONS = FitOptions(oval_cm=1.5, gap_cm=0.05, score=0.1)
 
 
 @dataclass
