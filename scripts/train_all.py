@@ -40,18 +40,19 @@ def main() -> None:
 
     corpora = {"grid": args.data / "grid_s1"}
     if not args.permissive:
-        corpora["ravdess_landmarks"] = args.data
+        corpora |= {"javanese": args.data / "javanese", "ravdess_landmarks": args.data}
     for corpus, root in corpora.items():
         step("prepare_data.py", f"corpus={corpus}", f"root={root}", f"out={args.prepared / corpus}")
     prepared = "data.root=[" + ",".join(str(args.prepared / corpus) for corpus in corpora) + "]"
     heard = ["data.corpora=[grid,facegood,javanese]"] if args.permissive else []
-    encoder, vqvae = runs / "audio_encoder", runs / "vqvae"
+    encoder, vqvae, sync = runs / "audio_encoder", runs / "vqvae", runs / "sync"
 
     step("train_audio_encoder.py", f"data.root={args.data}", f"run={encoder}", *heard, *args.override)
     step("train_vqvae.py", prepared, f"run={vqvae}", *args.override)
     best = [f"vqvae={vqvae / 'best.safetensors'}", f"encoder={encoder / 'best.safetensors'}"]
     step("train_transformer.py", prepared, f"run={runs / 'transformer'}", *best, *args.override)
-    step("train_lip.py", prepared, f"run={runs / 'lip'}", *args.override)
+    step("train_sync.py", prepared, f"run={sync}", *args.override)
+    step("train_lip.py", prepared, f"run={runs / 'lip'}", f"sync={sync / 'best.safetensors'}", *args.override)
     step("export_checkpoints.py", "--runs", str(runs), "--output", str(output))
 
 

@@ -11,7 +11,7 @@ from emotalker.data import CorpusWriter
 from emotalker.data.ravdess import EMOTION_WORDS, describe
 from emotalker.data.shards import Corpus
 from emotalker.errors import DataError
-from emotalker.evaluation import emotion, landmarks, lips, report
+from emotalker.evaluation import emotion, landmarks, life, lips, report
 from emotalker.evaluation.motion import Performance, choose_clips, neutral_references, open_corpus, pair_key, perform
 from emotalker.evaluation.tables import markdown_table
 from emotalker.face.model import FaceModel
@@ -137,6 +137,9 @@ def test_a_perfect_generator_lands_on_the_real_points(corpus, head):
     made = performances(corpus, lambda c: c.motion)
     scores = landmarks.distance_scores(made, head)
     assert not scores["generated"].any() and not scores["generated, head still"][:, 1].any()
+    elsewhere = performances(corpus, lambda c: c.motion + np.eye(ARKIT.dim, dtype=np.float32)[ARKIT.index("shiftX")])
+    moved = landmarks.distance_scores(elsewhere, head)
+    assert moved["generated"][:, 0, 0].min() > 1 and moved["generated, about the actor's mean"].max() < 1e-3
     assert scores["actor's mean"].mean() < scores["static face"].mean()
     tables = landmarks.level_tables(scores, [p.clip for p in made])
     assert (
@@ -160,8 +163,18 @@ def test_the_whole_report(corpus, head):
     torch.manual_seed(0)
     expert = SyncExpert(SyncConfig(mel_channels=(8, 8, 8), lip_channels=(8, 8), dim=8)).eval()
     text = report.write({"GRID": made[:3], "RAVDESS": made}, {"GRID": corpus, "RAVDESS": corpus}, expert, head)
-    for word in ("lip gap r", "LSE-D", "unweighted (8)", "gen sur", "level 2 more", "M-LMD centred"):
+    for word in ("lip gap r", "LSE-D", "blinks a minute", "unweighted (8)", "gen sur", "level 2 more", "M-LMD centred"):
         assert word in text
+
+
+def test_blinks_are_counted_once_each():
+    motion = np.zeros((1500, ARKIT.dim), np.float32)
+    for start in (100, 400, 900):
+        motion[start : start + 6, life.BLINKS] = np.array([0.4, 0.9, 0.45, 0.8, 0.3, 0.1])[:, None]  # the lids tremble
+    motion[:, ARKIT.index("yaw")] = np.radians(np.tile([0, 2], 750))
+    assert life.count_blinks(motion) == 3
+    row = life.life_table({"one": [motion]}).splitlines()[-1].split("|")
+    assert [cell.strip() for cell in row[2:5]] == ["3.0", "0.000", "0.000"] and float(row[6]) == pytest.approx(50)
 
 
 def test_a_speaker_without_neutral_clips_is_named(corpus):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from emotalker.data.shards import Corpus
-from emotalker.evaluation import emotion, landmarks, lips, sync
+from emotalker.evaluation import emotion, landmarks, life, lips, sync
 from emotalker.evaluation.motion import Performance
 from emotalker.face.model import FaceModel
 from emotalker.motion.sync import SyncExpert
@@ -27,6 +27,7 @@ def write(
     for name, performances in held_out.items():
         parts += [f"### Lips, held-out {name}", *lip_part(performances, corpora[name], model)]
     parts += ["### Sync", *sync_part(held_out, expert)]
+    parts += ["### Life", *life_part(held_out)]
     parts += ["### Emotion, RAVDESS actors 17-20", *emotion_part(ravdess, corpora["RAVDESS"])]
     return "\n\n".join([*parts, "### Landmarks, RAVDESS actors 17-20", *landmark_part(ravdess, model)])
 
@@ -57,6 +58,20 @@ def sync_part(held_out: dict[str, Sequence[Performance]], expert: SyncExpert) ->
         "Offset: the best of -15 .. 15 frames; 0 ranks the true pair first."
     )
     return [sync.sync_table(groups), note]
+
+
+def life_part(held_out: dict[str, Sequence[Performance]]) -> list[str]:
+    """How much eyes, brows and head move, beside real talkers."""
+    groups = {
+        f"{name}, {kind}": [getattr(p, kind) for p in performances]
+        for name, performances in held_out.items()
+        for kind in ("real", "generated")
+    }
+    note = (
+        f"Blinks: both lids past {life.SHUT:g}. Brows and gaze: standard deviation over a clip. Head: standard deviation of "
+        "the three angles over a clip (root mean square), and mean speed. RAVDESS' landmarks show no gaze."
+    )
+    return [life.life_table(groups), note]
 
 
 def emotion_part(performances: Sequence[Performance], corpus: Corpus) -> list[str]:
@@ -92,6 +107,7 @@ def landmark_part(performances: Sequence[Performance], model: FaceModel) -> list
     note = (
         "Pixels at 256 x 256, the 68 iBUG points of the average head moved by fitted real and by generated coefficients. "
         "Absolute: mean over x and y, not normalised, as EmoTalker's code; centred: each set less its mean, Euclidean. "
-        "The actor's mean is measured on the very clips, which no generator knows."
+        "The actor's mean is measured on the very clips: where they hold their head on average, which no voice tells. "
+        "About the actor's mean: generated motion with the same knowledge, its own mean over the actor's clips replaced."
     )
     return [landmarks.summary_table(scores), note, landmarks.level_tables(scores, [p.clip for p in performances])]

@@ -108,6 +108,7 @@ class MotionGenerator:
         decoding: Mode = "sample",
         temperature: float = 1.0,
         top_p: float = 0.9,
+        liveliness: float = 0.5,
     ) -> MotionTrack:
         """Predict one frame every 640 samples.
 
@@ -116,28 +117,37 @@ class MotionGenerator:
             reference: ``(D,)`` the portrait's own coefficients.
             seed: of everything random.
             style: what to perform beside what is heard.
-            decoding: "sample" draws codes, so that blinks and head motion vary; "continuous" is the published way,
-                "nearest" snaps to the codebook.
+            decoding: "sample" draws codes, so that blinks and head motion vary; "continuous", the published way, gives what
+                is expected; "nearest" snaps to the codebook.
             temperature, top_p: of "sample".
+            liveliness: of "sample": how far brows and head go from what is expected to what is drawn; eyes go all the way,
+                since half a blink is none.
         """
         wav = torch.from_numpy(np.ascontiguousarray(samples, np.float32))[None].to(self.device)
         frames = -(-wav.shape[1] // SAMPLES_PER_VIDEO_FRAME)
         who = self._within_training_range(torch.from_numpy(reference).float().to(self.device)[None])
         features = self.encoder.encode_long(wav)
         mix, neutral = self._emotions(features, style)
-        drawn = self.transformer.generate(
-            features,
-            who,
-            self.vqvae.quantizer.codebook,
-            decoding,
-            temperature=temperature,
-            top_p=top_p,
-            generator=torch.Generator(self.device).manual_seed(seed),
-            emotion=mix if self.transformer.config.num_emotions else None,
-            contrast=neutral if self.transformer.config.num_emotions else None,
-            intensity=style.intensity,
-        )
-        face = self.vqvae.decode(drawn.features)[:, :frames]
+        knows = bool(self.transformer.config.num_emotions)
+
+        def decode(mode: Mode) -> Tensor:
+            codes = self.transformer.generate(
+                features,
+                who,
+                self.vqvae.quantizer.codebook,
+                mode,
+                temperature=temperature,
+                top_p=top_p,
+                generator=torch.Generator(self.device).manual_seed(seed),
+                emotion=mix if knows else None,
+                contrast=neutral if knows else None,
+                intensity=style.intensity,
+            )
+            return self.vqvae.decode(codes.features)[:, :frames]
+
+        face = decode(decoding)
+        if decoding == "sample" and liveliness != 1:
+            face = torch.lerp(decode("continuous"), face, self._drawn_share(liveliness))
         windows = self.lip.windows(self.mel(wav), frames)
         spoken = self._lips(windows, torch.zeros_like(face), who, mix)
         if style.intensity != 1:
@@ -167,6 +177,11 @@ class MotionGenerator:
         """Portraits differ more than the speakers of a small corpus: keep each entry where the networks were trained."""
         standardizer = self.lip.standardizer
         return standardizer.inverse(standardizer(reference).clamp(-1, 1))
+
+    def _drawn_share(self, liveliness: float) -> Tensor:
+        """Per entry of the face ``(len(space.face),)`` the way from what is expected to what is drawn."""
+        eyes = [self.space.names[i].startswith(("eyeBlink", "eyeLook")) for i in self.space.face]
+        return torch.where(torch.tensor(eyes, device=self.device), 1.0, liveliness)
 
     def _slow_expression(self, spoken: Tensor, difference: Tensor) -> Tensor:
         """What the face adds to spoken lips: smiles, frowns and the like, slowly, and never against a closure.

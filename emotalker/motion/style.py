@@ -12,6 +12,8 @@ from emotalker.coefficients import CoefficientSpace
 from emotalker.data.base import EMOTIONS, emotion_of
 from emotalker.errors import EmoTalkerError
 
+#: A voice shows one emotion more often than the recogniser is sure of one; shares are its probabilities to this power.
+_SURENESS = 2.0
 #: A blink's course, one value a frame at 25 fps: lids fall in two frames and rise in four.
 _BLINK = np.array([0.45, 1.0, 1.0, 0.7, 0.35, 0.1], np.float32)
 #: Lids lower than this are part of a blink, not of an expression.
@@ -86,6 +88,10 @@ def emotion_shares(heard: Mapping[str, float], wanted: Mapping[str, float] | Non
         emotion = emotion_of(name)
         if emotion is not None:
             mix[EMOTIONS.index(emotion)] += probability
+    total = mix.sum()
+    if total > 0:
+        mix = mix**_SURENESS
+        mix *= total / mix.sum()
     if wanted:
         mix *= max(0.0, 1.0 - sum(wanted.values()))
         for name, share in wanted.items():
