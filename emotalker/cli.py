@@ -27,6 +27,11 @@ def positive(text: str) -> float:
     return _checked(float(text), lambda x: x > 0, "is not above 0")
 
 
+def share(text: str) -> float:
+    """Argument type: a number from 0 to 1."""
+    return _checked(float(text), lambda x: 0 <= x <= 1, "is not from 0 to 1")
+
+
 def amplitude(text: str) -> float:
     """Argument type: a number from 0 to 3."""
     return _checked(float(text), lambda x: 0 <= x <= 3, "is not from 0 to 3")

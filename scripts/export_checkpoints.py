@@ -23,7 +23,8 @@ def main() -> None:
 
     from emotalker.training.export import export
 
-    names = ("audio_encoder", "vqvae", "transformer", "lip")
+    names = ["audio_encoder", "vqvae", "transformer", "lip"]
+    names += ["sync"] if (args.runs / "sync").is_dir() else []  # the judge of lips, for the evaluation
     card = export(
         {name: args.runs / name / "best.safetensors" for name in names},
         args.output,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 
-from emotalker.cli import amplitude, blink_rate, picture_size, positive, run, seed
+from emotalker.cli import amplitude, blink_rate, picture_size, positive, run, seed, share
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -19,6 +19,12 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--checkpoints", help="folder of trained weights (default: the shipped ones)")
     parser.add_argument("--decoding", choices=["continuous", "nearest", "sample"], default="sample")
     parser.add_argument("--temperature", type=positive, default=1.0, help="of sampled codes (default: %(default)s)")
+    parser.add_argument(
+        "--liveliness",
+        type=share,
+        default=0.5,
+        help="of brows and head, expected (0) to drawn (1) (default: %(default)s)",
+    )
     performance = parser.add_argument_group("performance (the default performs what is heard)")
     performance.add_argument("--emotion", help="override the heard emotion: happy, or a mix such as sad:0.6,angry:0.2")
     performance.add_argument("--intensity", type=amplitude, default=1.0, help="of the emotion, 0 to 2 (default: %(default)s)")
@@ -63,6 +69,7 @@ def main() -> None:
             style=style,
             decoding=args.decoding,
             temperature=args.temperature,
+            liveliness=args.liveliness,
         )
         if args.coefficients:
             video.motion.save(args.coefficients)

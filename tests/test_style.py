@@ -1,8 +1,11 @@
 """What a user may ask of a motion beside the voice."""
 
+import argparse
+
 import numpy as np
 import pytest
 
+from emotalker.cli import share
 from emotalker.coefficients import ARKIT
 from emotalker.data.base import EMOTIONS
 from emotalker.motion.style import EmotionError, Style, apply_amplitudes, emotion_shares, parse_emotion, set_blinks
@@ -54,3 +57,12 @@ def test_blinks_come_at_the_rate_that_was_asked_for():
     assert np.diff(starts).min() >= 6
     assert np.array_equal(lids[:, 0], lids[:, 1])
     assert set_blinks(np.ones((10, 2), np.float32), 0, 25, np.random.default_rng(0)).max() < 0.5
+
+
+@pytest.mark.parametrize(("text", "allowed"), [("0", True), ("0.5", True), ("1", True), ("-0.1", False), ("1.01", False)])
+def test_shares_lie_between_nothing_and_all(text: str, allowed: bool):
+    if allowed:
+        assert share(text) == float(text)
+    else:
+        with pytest.raises(argparse.ArgumentTypeError, match="0 to 1"):
+            share(text)
