@@ -24,7 +24,8 @@ def main() -> None:
     from emotalker.training.export import export
 
     names = ["audio_encoder", "vqvae", "transformer", "lip"]
-    names += ["sync"] if (args.runs / "sync").is_dir() else []  # the judge of lips, for the evaluation
+    # how emotions look, and the judge of lips for the evaluation: a set works without them
+    names += [name for name in ("expression", "sync") if (args.runs / name).is_dir()]
     card = export(
         {name: args.runs / name / "best.safetensors" for name in names},
         args.output,

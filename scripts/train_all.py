@@ -53,6 +53,8 @@ def main() -> None:
     step("train_transformer.py", prepared, f"run={runs / 'transformer'}", *best, *args.override)
     step("train_sync.py", prepared, f"run={sync}", *args.override)
     step("train_lip.py", prepared, f"run={runs / 'lip'}", f"sync={sync / 'best.safetensors'}", *args.override)
+    if not args.permissive:
+        step("fit_expression.py", "--data", str(args.prepared / "ravdess_landmarks"), "--runs", str(runs))
     step("export_checkpoints.py", "--runs", str(runs), "--output", str(output))
 
 

@@ -24,10 +24,10 @@ def test_emotions_are_parsed_and_bad_ones_told():
 def test_a_wanted_emotion_takes_its_share_from_the_heard_one():
     heard = {"angry": 0.75, "calm": 0.25}
     mix = emotion_shares(heard, None)
-    assert mix[EMOTIONS.index("angry")] == pytest.approx(0.9), "what is heard best is shown more purely"
-    assert mix[EMOTIONS.index("neutral")] == pytest.approx(0.1)
+    assert mix[EMOTIONS.index("angry")] == pytest.approx(27 / 28), "what is heard best is shown more purely"
+    assert mix[EMOTIONS.index("neutral")] == pytest.approx(1 / 28)
     mix = emotion_shares(heard, {"happy": 0.5})
-    assert mix[EMOTIONS.index("happy")] == 0.5 and mix[EMOTIONS.index("angry")] == pytest.approx(0.45)
+    assert mix[EMOTIONS.index("happy")] == 0.5 and mix[EMOTIONS.index("angry")] == pytest.approx(27 / 56)
     assert emotion_shares({}, None).sum() == 0
 
 

@@ -25,6 +25,7 @@ KINDS = {
     "vqvae": "emotalker.motion.vqvae:VQVAE",
     "transformer": "emotalker.motion.transformer:CrossModalTransformer",
     "lip": "emotalker.motion.lip:LipBranch",
+    "expression": "emotalker.motion.expression:ExpressionPrior",
     "sync": "emotalker.motion.sync:SyncExpert",
 }
 

@@ -16,6 +16,7 @@ from emotalker.data.base import EMOTIONS
 from emotalker.errors import CheckpointError
 from emotalker.features.hubert import SAMPLES_PER_VIDEO_FRAME, AudioEncoder
 from emotalker.motion.checkpoint import load_checkpoint
+from emotalker.motion.expression import ExpressionPrior
 from emotalker.motion.lip import LipBranch
 from emotalker.motion.style import AS_HEARD, EmotionError, Style, apply_amplitudes, emotion_shares
 from emotalker.motion.transformer import CrossModalTransformer, Mode
@@ -29,6 +30,9 @@ _EXPRESSIVE_LIPS = ("mouthSmile", "mouthFrown", "mouthDimple", "mouthStretch", "
 _PARTING_LIPS = ("jawOpen", "mouthUpperUp", "mouthLowerDown", "mouthShrug")
 _OPEN_JAW = 0.1  # with less, speech wants the lips closed
 _EXPRESSION_SECONDS = 0.4
+#: How much is added of what a performance lacks, on average, of its emotion's expression: where the emotion is in the voice,
+#: and where it is asked for and the voice knows nothing of it.
+_COMPLETION_HEARD, _COMPLETION_ASKED = 0.4, 1.0
 
 
 def shipped_checkpoints() -> Path:
@@ -47,17 +51,27 @@ class MotionGenerator:
         encoder: speech features for the face branch.
         transformer, vqvae: the face branch: code indices, and what codes mean.
         lip: the lip branch, which overrides the lip entries.
+        expression: how emotions look on average; None leaves expressions as the other networks make them.
     """
 
-    def __init__(self, encoder: AudioEncoder, transformer: CrossModalTransformer, vqvae: VQVAE, lip: LipBranch):
+    def __init__(
+        self,
+        encoder: AudioEncoder,
+        transformer: CrossModalTransformer,
+        vqvae: VQVAE,
+        lip: LipBranch,
+        expression: ExpressionPrior | None = None,
+    ):
         self.encoder, self.transformer, self.vqvae, self.lip = encoder, transformer, vqvae, lip
+        self.expression = expression
         self.mel = MelSpectrogram().to(self.device)
         for network in (encoder, transformer, vqvae, lip):
             network.eval().requires_grad_(False)
 
     @classmethod
     def from_pretrained(cls, folder: str | os.PathLike | None = None, device: str | torch.device = "cpu") -> MotionGenerator:
-        """Load ``audio_encoder``, ``transformer``, ``vqvae`` and ``lip`` ``.safetensors`` from a folder.
+        """Load ``audio_encoder``, ``transformer``, ``vqvae``, ``lip`` and, if it is there, ``expression`` ``.safetensors``
+        from a folder.
 
         A folder ``audio_encoder/`` in Hugging Face's layout (``superb/hubert-base-superb-er``, say) takes the place of
         the first file.
@@ -85,7 +99,9 @@ class MotionGenerator:
                 f"the transformer in {folder} was trained on audio features of {transformer.config.audio_dim} entries, "
                 f"the audio encoder gives {encoder.dim}; put the encoder it was trained with beside it"
             )
-        return cls(encoder, transformer, vqvae, lip)
+        path = folder / "expression.safetensors"
+        expression = load_checkpoint(path, "expression", device) if path.exists() else None
+        return cls(encoder, transformer, vqvae, lip, expression)
 
     @property
     def space(self) -> CoefficientSpace:
@@ -108,7 +124,7 @@ class MotionGenerator:
         decoding: Mode = "sample",
         temperature: float = 1.0,
         top_p: float = 0.9,
-        liveliness: float = 0.5,
+        liveliness: float = 0.4,
     ) -> MotionTrack:
         """Predict one frame every 640 samples.
 
@@ -155,6 +171,11 @@ class MotionGenerator:
             spoken = torch.lerp(plain, spoken, style.intensity)
         felt = self._lips(windows, face, who, mix)
         lips = spoken + style.intensity * self._slow_expression(spoken, felt - spoken)
+        if self.expression is not None:
+            asked = min(1.0, sum((style.emotion or {}).values()))
+            completion = _COMPLETION_HEARD + (_COMPLETION_ASKED - _COMPLETION_HEARD) * asked
+            face = face + completion * self.expression.lacking(face, mix * style.intensity, self.space.face)
+            lips = lips + completion * self.expression.lacking(lips, mix * style.intensity, self.space.lip)
         motion = self.space.merge(face[0].cpu().numpy(), lips[0].cpu().numpy())
         return MotionTrack(apply_amplitudes(motion, self.space, style, np.random.default_rng(seed)), self.space)
 

@@ -13,7 +13,7 @@ from emotalker.data.base import EMOTIONS, emotion_of
 from emotalker.errors import EmoTalkerError
 
 #: A voice shows one emotion more often than the recogniser is sure of one; shares are its probabilities to this power.
-_SURENESS = 2.0
+_SURENESS = 3.0
 #: A blink's course, one value a frame at 25 fps: lids fall in two frames and rise in four.
 _BLINK = np.array([0.45, 1.0, 1.0, 0.7, 0.35, 0.1], np.float32)
 #: Lids lower than this are part of a blink, not of an expression.

@@ -150,6 +150,7 @@ class DistillationObjective(Objective):
         self.register_buffer("mean", torch.zeros(layers, 1, teacher_dim))
         self.register_buffer("std", torch.ones(layers, 1, teacher_dim))
         weights = emotion_counts.sum() / (emotion_counts.clamp_min(1) * (emotion_counts > 0).sum().clamp_min(1))
+        weights = weights * (emotion_counts > 0)  # smoothing would ask for emotions that never occur
         self.register_buffer("class_weights", weights.float())
         self.emotion_weight, self.smoothing = emotion_weight, smoothing
         encoder.hubert.feature_extractor.distort = distort_mel

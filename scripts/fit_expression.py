@@ -1,0 +1,41 @@
+"""Measure how emotions look on average, for a folder of trained runs: the last stage, about a minute.
+
+python scripts/fit_expression.py --data data/ravdess_landmarks --runs runs --output runs/expression/best.safetensors
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from emotalker.cli import run
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", required=True, help="prepared corpus of acted emotion")
+    parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder with the other stages (default: %(default)s)")
+    parser.add_argument("--output", type=Path, help="file to write (default: expression/best.safetensors in --runs)")
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_arguments()
+
+    from emotalker.data.shards import load_clips
+    from emotalker.motion.checkpoint import load_checkpoint, save_checkpoint
+    from emotalker.motion.generator import MotionGenerator
+    from emotalker.training.expression import fit
+
+    stages = ("audio_encoder", "transformer", "vqvae", "lip")
+    generator = MotionGenerator(*(load_checkpoint(args.runs / s / "best.safetensors", s) for s in stages))
+    clips = load_clips(args.data, "train", generator.space.name)
+    prior = fit(generator, clips)
+    manifest = clips[0].corpus.manifest
+    about = {"data": [{"source": manifest["source"], "licence": manifest["licence"]}], "clips": len(clips)}
+    path = args.output or args.runs / "expression" / "best.safetensors"
+    save_checkpoint(path, prior, space=generator.space.name, extra=about)
+    print(f"wrote {path}: {len(clips)} clips of {args.data}")
+
+
+run(main)
