@@ -22,7 +22,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--liveliness",
         type=share,
-        default=0.5,
+        default=0.4,
         help="of brows and head, expected (0) to drawn (1) (default: %(default)s)",
     )
     performance = parser.add_argument_group("performance (the default performs what is heard)")

@@ -30,6 +30,10 @@ _EXPRESSIVE_LIPS = ("mouthSmile", "mouthFrown", "mouthDimple", "mouthStretch", "
 _PARTING_LIPS = ("jawOpen", "mouthUpperUp", "mouthLowerDown", "mouthShrug")
 _OPEN_JAW = 0.1  # with less, speech wants the lips closed
 _EXPRESSION_SECONDS = 0.4
+#: A head may go anywhere; where it goes on average takes more draws than one.
+_POSE_DRAWS, _NEXT_DRAW = 2, 1_000_003
+#: How much of what an emotion does to articulation is performed; all of it costs sync on voices that are misheard.
+_EMOTIONAL_SPEECH = 0.5
 #: How much is added of what a performance lacks, on average, of its emotion's expression: where the emotion is in the voice,
 #: and where it is asked for and the voice knows nothing of it.
 _COMPLETION_HEARD, _COMPLETION_ASKED = 0.4, 1.0
@@ -146,7 +150,7 @@ class MotionGenerator:
         mix, neutral = self._emotions(features, style)
         knows = bool(self.transformer.config.num_emotions)
 
-        def decode(mode: Mode) -> Tensor:
+        def decode(mode: Mode, draw: int = 0) -> Tensor:
             codes = self.transformer.generate(
                 features,
                 who,
@@ -154,7 +158,7 @@ class MotionGenerator:
                 mode,
                 temperature=temperature,
                 top_p=top_p,
-                generator=torch.Generator(self.device).manual_seed(seed),
+                generator=torch.Generator(self.device).manual_seed(seed + draw * _NEXT_DRAW),
                 emotion=mix if knows else None,
                 contrast=neutral if knows else None,
                 intensity=style.intensity,
@@ -163,14 +167,16 @@ class MotionGenerator:
 
         face = decode(decoding)
         if decoding == "sample" and liveliness != 1:
-            face = torch.lerp(decode("continuous"), face, self._drawn_share(liveliness))
+            expected, pose = decode("continuous"), -len(self.space.pose_names)
+            others = [decode("sample", draw)[..., pose:] for draw in range(1, 1 + _POSE_DRAWS)]
+            expected[..., pose:] = torch.stack([expected[..., pose:], *others]).mean(0)
+            face = torch.lerp(expected, face, self._drawn_share(liveliness))
         windows = self.lip.windows(self.mel(wav), frames)
-        spoken = self._lips(windows, torch.zeros_like(face), who, mix)
-        if style.intensity != 1:
-            plain = self._lips(windows, torch.zeros_like(face), who, neutral)
-            spoken = torch.lerp(plain, spoken, style.intensity)
+        still = torch.zeros_like(face)
+        plain, coloured = (self._lips(windows, still, who, emotion) for emotion in (neutral, mix))
+        spoken = torch.lerp(plain, coloured, _EMOTIONAL_SPEECH * style.intensity)
         felt = self._lips(windows, face, who, mix)
-        lips = spoken + style.intensity * self._slow_expression(spoken, felt - spoken)
+        lips = spoken + style.intensity * self._slow_expression(spoken, felt - coloured)
         if self.expression is not None:
             asked = min(1.0, sum((style.emotion or {}).values()))
             completion = _COMPLETION_HEARD + (_COMPLETION_ASKED - _COMPLETION_HEARD) * asked
