@@ -9,6 +9,7 @@ from emotalker.errors import CheckpointError, OutputError
 from emotalker.features.hubert import AudioEncoder, AudioEncoderConfig
 from emotalker.motion import checkpoint
 from emotalker.motion.checkpoint import load_checkpoint, read_metadata, save_checkpoint
+from emotalker.motion.expression import ExpressionConfig, ExpressionPrior
 from emotalker.motion.lip import LipBranch, LipConfig
 from emotalker.motion.sync import SyncConfig, SyncExpert
 from emotalker.motion.transformer import CrossModalTransformer, TransformerConfig
@@ -29,6 +30,7 @@ def networks():
         "vqvae": vqvae(),
         "transformer": CrossModalTransformer(TransformerConfig(audio_dim=8, dim=16, num_layers=1, ffn_dim=8)),
         "lip": LipBranch(LipConfig(channels=(4, 4, 4, 4), blocks=1, audio_dim=8, hidden_dim=8)),
+        "expression": ExpressionPrior(ExpressionConfig()),
         "sync": SyncExpert(SyncConfig(mel_channels=(4, 4, 4), lip_channels=(4, 4), dim=4)),
         "audio_encoder": AudioEncoder(AudioEncoderConfig.small(**hubert)),
     }
