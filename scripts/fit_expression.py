@@ -23,18 +23,16 @@ def main() -> None:
     args = parse_arguments()
 
     from emotalker.data.shards import load_clips
-    from emotalker.motion.checkpoint import load_checkpoint, save_checkpoint
+    from emotalker.motion.checkpoint import load_checkpoint
     from emotalker.motion.generator import MotionGenerator
     from emotalker.training.expression import fit
+    from emotalker.training.stage import exporter
 
     stages = ("audio_encoder", "transformer", "vqvae", "lip")
     generator = MotionGenerator(*(load_checkpoint(args.runs / s / "best.safetensors", s) for s in stages))
     clips = load_clips(args.data, "train", generator.space.name)
-    prior = fit(generator, clips)
-    manifest = clips[0].corpus.manifest
-    about = {"data": [{"source": manifest["source"], "licence": manifest["licence"]}], "clips": len(clips)}
     path = args.output or args.runs / "expression" / "best.safetensors"
-    save_checkpoint(path, prior, space=generator.space.name, extra=about)
+    exporter(fit(generator, clips), clips)(path, {})
     print(f"wrote {path}: {len(clips)} clips of {args.data}")
 
 

@@ -9,6 +9,7 @@ tongue, puffed or raised cheeks, the jaw's thrust) stay at zero.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 from scipy.ndimage import uniform_filter1d
@@ -134,10 +135,13 @@ def as_seen_sparsely(motion: np.ndarray) -> np.ndarray:
     return fit_sequence(head, landmarks, camera, None, IBUG_68, np.zeros(0), OPTIONS).actions
 
 
+_prior = cache(SparsePrior.load)  # read once a process, not once a clip
+
+
 def _fit(head: PersonalHead, landmarks: np.ndarray, camera: Camera) -> FaceFit:
     """Fit ``(T, 68, 2)`` px twice: as they are, and towards what tracked faces do that look so."""
     alone = fit_sequence(head, landmarks, camera, None, IBUG_68, np.zeros(0), OPTIONS)
-    expected = SparsePrior.load()(alone.actions)
+    expected = _prior()(alone.actions)
     expected[:, ARKIT.indices(UNSEEN)] = 0
     return fit_sequence(head, landmarks, camera, expected, IBUG_68, np.zeros(0), INFORMED_OPTIONS)
 

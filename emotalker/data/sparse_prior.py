@@ -27,11 +27,9 @@ class SparsePrior:
 
     Attributes:
         slopes: ``(52, 52)`` from fitted to expected actions. There is no constant: a face at rest is expected to rest.
-        deviation: ``(52,)`` standard deviation of the tracked actions about what is expected.
     """
 
     slopes: np.ndarray
-    deviation: np.ndarray
 
     def __call__(self, fitted: np.ndarray) -> np.ndarray:
         """Fitted actions ``(T, 52)`` to expected ones in 0..1."""
@@ -41,8 +39,7 @@ class SparsePrior:
     def learn(cls, fitted: np.ndarray, tracked: np.ndarray) -> SparsePrior:
         """Ridge regression over frames of the same faces, fitted to 68 points and tracked, ``(N, 52)`` each."""
         x, y = fitted.astype(np.float64), tracked.astype(np.float64)
-        slopes = np.linalg.solve(x.T @ x / len(x) + RIDGE * np.eye(x.shape[1]), x.T @ y / len(x))
-        return cls(slopes, np.sqrt(np.square(y - x @ slopes).mean(0)))
+        return cls(np.linalg.solve(x.T @ x / len(x) + RIDGE * np.eye(x.shape[1]), x.T @ y / len(x)))
 
     @classmethod
     def load(cls, path: str | os.PathLike | None = None) -> SparsePrior:
@@ -52,13 +49,12 @@ class SparsePrior:
             with np.load(path, allow_pickle=False) as file:
                 if tuple(file["names"]) != ARKIT_ACTIONS:
                     raise ValueError("its actions are not ARKit's")
-                return cls(*(file[name].astype(np.float64) for name in ("slopes", "deviation")))
+                return cls(file["slopes"].astype(np.float64))
         except (OSError, KeyError, ValueError, EOFError) as error:
             raise CheckpointError(f"{path} is no prior of sparse landmarks ({error}); reinstall or rebuild it") from error
 
     def save(self, path: str | os.PathLike) -> Path:
         """Write an ``.npz``; OutputError if that cannot be done."""
         with replace_on_success(path) as temporary, open(temporary, "wb") as file:
-            half = {name: getattr(self, name).astype(np.float32) for name in ("slopes", "deviation")}
-            np.savez_compressed(file, names=np.array(ARKIT_ACTIONS), **half)
+            np.savez_compressed(file, names=np.array(ARKIT_ACTIONS), slopes=self.slopes.astype(np.float32))
         return Path(path)

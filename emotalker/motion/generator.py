@@ -180,8 +180,9 @@ class MotionGenerator:
         if self.expression is not None:
             asked = min(1.0, sum((style.emotion or {}).values()))
             completion = _COMPLETION_HEARD + (_COMPLETION_ASKED - _COMPLETION_HEARD) * asked
-            face = face + completion * self.expression.lacking(face, mix * style.intensity, self.space.face)
-            lips = lips + completion * self.expression.lacking(lips, mix * style.intensity, self.space.lip)
+            wanted = mix * style.intensity
+            face = face + completion * self.expression.lacking(face, wanted, self.space.face)
+            lips = lips + completion * self.expression.lacking(lips, wanted, self.space.lip)
         motion = self.space.merge(face[0].cpu().numpy(), lips[0].cpu().numpy())
         return MotionTrack(apply_amplitudes(motion, self.space, style, np.random.default_rng(seed)), self.space)
 
