@@ -35,10 +35,10 @@ def main() -> None:
     from emotalker.evaluation.motion import choose_clips, open_corpus, perform
     from emotalker.face.model import FaceModel
     from emotalker.files import replace_on_success
-    from emotalker.motion.checkpoint import load_checkpoint
-    from emotalker.motion.generator import MotionGenerator, shipped_checkpoints
+    from emotalker.motion.checkpoint import load_checkpoint, shipped
+    from emotalker.motion.generator import MotionGenerator
 
-    folder = args.checkpoints or shipped_checkpoints()
+    folder = args.checkpoints or shipped("small")
     expert = load_checkpoint(args.sync or folder / "sync.safetensors", "sync")
     generator = MotionGenerator.from_pretrained(folder)
     corpora = {"GRID": open_corpus(args.grid), "RAVDESS": open_corpus(args.ravdess)}

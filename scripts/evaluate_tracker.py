@@ -1,6 +1,7 @@
 """The tracker in a closed loop: films of random faces of the head model are drawn, tracked, and compared with what was drawn.
 
 python scripts/evaluate_tracker.py
+python scripts/evaluate_tracker.py --portraits person.jpg another.png   # photographs, moved by the renderer
 """
 
 from __future__ import annotations
@@ -18,10 +19,12 @@ MIN_CORRELATION, MAX_POSE_ERROR = 0.9, 1.5
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--people", type=int, default=8, help="random identities (default: %(default)s)")
+    parser.add_argument("--people", type=int, default=16, help="random identities (default: %(default)s)")
     parser.add_argument("--moments", type=int, default=25, help="random moments of each film (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--size", type=int, default=360, help="side of the pictures in pixels (default: %(default)s)")
+    parser.add_argument("--portraits", nargs="+", help="move these pictures instead of drawn heads")
+    parser.add_argument("--without-reader", action="store_true", help="leave drawn faces to the landmarker, too")
     parser.add_argument("--landmarker", help="path of face_landmarker.task (default: found or fetched once)")
     return parser.parse_args()
 
@@ -32,28 +35,43 @@ def main() -> None:
     import numpy as np
 
     from emotalker.coefficients import ARKIT, ARKIT_ACTIONS
+    from emotalker.data.face_sources import portrait_motion
     from emotalker.face.geometry import rotation_matrix
+    from emotalker.face.landmarks import FaceLandmarker
     from emotalker.progress import progress_bar
+    from emotalker.render.portrait import Portrait
+    from emotalker.render.warp_renderer import WarpRenderer
     from emotalker.tracking import Tracker
     from emotalker.tracking.synthetic import SyntheticPerson, random_film
     from emotalker.training.calibration import relative_pose
+    from emotalker.video.image import load_image
 
-    tracker = Tracker(args.landmarker)
+    tracker = Tracker(args.landmarker, **({"reader": None} if args.without_reader else {}))
     true, tracked, pose_errors, count = [], [], [], 0
+    subjects = args.portraits or range(args.people)
+    landmarker = FaceLandmarker(args.landmarker) if args.portraits else None
     with progress_bar() as progress:
         length = len(random_film(np.random.default_rng(), args.moments).actions)
-        task = progress.add_task("draw and track", total=args.people * length)
-        for person_number in range(args.people):
-            rng = np.random.default_rng(args.seed + person_number)
-            person = SyntheticPerson(tracker.model, rng, args.size)
-            moments = random_film(rng, args.moments)
-            frames = ((i / ARKIT.fps, 1 / ARKIT.fps, image) for i, image in enumerate(person.film(moments)))
+        task = progress.add_task("draw and track", total=len(subjects) * length)
+        for number, subject in enumerate(subjects):
+            rng = np.random.default_rng(args.seed + number)
+            if args.portraits:
+                moments = random_film(rng, args.moments)
+                portrait = Portrait.from_image(load_image(subject), landmarker, tracker.model, args.size, subject)
+                motion = portrait_motion(moments)
+                pictures = WarpRenderer(portrait).render(motion)
+            else:
+                person = SyntheticPerson(tracker.model, rng, args.size)
+                moments = random_film(rng, args.moments)
+                pictures = person.film(moments)
+            frames = ((i / ARKIT.fps, 1 / ARKIT.fps, np.ascontiguousarray(image)) for i, image in enumerate(pictures))
             film = tracker.track_frames(frames, on_frame=lambda _: progress.advance(task))
             seen = film.valid
             count += int(seen.sum())
             true.append(moments.actions[seen])
             tracked.append(film.motion.coefficients[seen][:, ARKIT.expression])
-            rest = relative_pose(rotation_matrix(moments.angles[seen]), moments.translation[seen])
+            angles, place = (motion[:, 52:55], motion[:, 55:]) if args.portraits else (moments.angles, moments.translation)
+            rest = relative_pose(rotation_matrix(angles[seen].astype(np.float64)), place[seen])
             pose_errors.append(np.degrees(film.motion.coefficients[seen][:, ARKIT.pose] - rest)[:, :3])
     truth, found = np.concatenate(true), np.concatenate(tracked)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -69,7 +87,7 @@ def main() -> None:
         mark = ("  *" if r[i] >= MIN_CORRELATION else "  * below 0.9") if ARKIT_ACTIONS[i] in REQUIRED else ""
         print(f"{ARKIT_ACTIONS[i]:20s} {r[i]:6.3f} {film_r[i]:7.3f}{mark}")
     rms = np.sqrt(np.square(np.concatenate(pose_errors)).mean(0))
-    print(f"face found in {count} of {args.people * length} frames; landmarks: {film.backend}, prior: {film.prior}")
+    print(f"face found in {count} of {len(subjects) * length} frames; landmarks: {film.backend}, prior: {film.prior}")
     print(f"mean correlation of all actions: {np.nanmean(r):.3f}")
     print(f"pose error, RMS degrees: pitch {rms[0]:.2f}, yaw {rms[1]:.2f}, roll {rms[2]:.2f}")
     reached = sum(r[ARKIT.index(name)] >= MIN_CORRELATION for name in REQUIRED)

@@ -1,6 +1,7 @@
 """Pack trained runs into a folder that ships, with a model card.
 
 python scripts/export_checkpoints.py --runs runs --output checkpoints/small --figures figures.md
+python scripts/export_checkpoints.py --networks face_reader --output checkpoints/tracker --figures figures.md
 """
 
 from __future__ import annotations
@@ -19,18 +20,22 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True, help="folder to write")
     parser.add_argument("--figures", type=Path, help="Markdown printed by an evaluation command, for the model card")
     parser.add_argument("--command", type=Path, help="text file with the commands that made the runs, for the model card")
+    parser.add_argument("--networks", nargs="+", help="which (default: those that make a face talk)")
     args = parser.parse_args()
 
-    from emotalker.training.export import export
+    from emotalker.training.export import READING, TALKING, export
 
-    names = ["audio_encoder", "vqvae", "transformer", "lip"]
-    # how emotions look, and the judge of lips for the evaluation: a set works without them
-    names += [name for name in ("expression", "sync") if (args.runs / name).is_dir()]
+    names = args.networks
+    if names is None:
+        names = ["audio_encoder", "vqvae", "transformer", "lip"]
+        # how emotions look, and the judge of lips for the evaluation: a set works without them
+        names += [name for name in ("expression", "sync") if (args.runs / name).is_dir()]
     card = export(
         {name: args.runs / name / "best.safetensors" for name in names},
         args.output,
         args.figures.read_text() if args.figures else "",
         args.command.read_text() if args.command else "",
+        READING if names == ["face_reader"] else TALKING,
     )
     print(f"wrote {args.output}: {', '.join(names)}; model card {card}")
 

@@ -14,6 +14,7 @@ from emotalker.motion.lip import LipBranch, LipConfig
 from emotalker.motion.sync import SyncConfig, SyncExpert
 from emotalker.motion.transformer import CrossModalTransformer, TransformerConfig
 from emotalker.motion.vqvae import VQVAE, VQVAEConfig
+from emotalker.tracking.face_reader import FaceReader, FaceReaderConfig
 
 
 def vqvae():
@@ -33,6 +34,7 @@ def networks():
         "expression": ExpressionPrior(ExpressionConfig()),
         "sync": SyncExpert(SyncConfig(mel_channels=(4, 4, 4), lip_channels=(4, 4), dim=4)),
         "audio_encoder": AudioEncoder(AudioEncoderConfig.small(**hubert)),
+        "face_reader": FaceReader(FaceReaderConfig(picture=4, landmarks=4, hidden=8)),
     }
 
 

@@ -27,10 +27,22 @@ KINDS = {
     "lip": "emotalker.motion.lip:LipBranch",
     "expression": "emotalker.motion.expression:ExpressionPrior",
     "sync": "emotalker.motion.sync:SyncExpert",
+    "face_reader": "emotalker.tracking.face_reader:FaceReader",
 }
 
 #: Needed to train a codebook on, not to use it; the quantiser starts them anew from the codebook.
 TRAINING_ONLY = ("ema_sum", "ema_count")
+
+
+def shipped(name: str) -> Path:
+    """A folder of weights that come with the project, ``small`` or ``tracker``; CheckpointError if it is not there."""
+    package = Path(__file__).resolve().parent.parent
+    for root in (package, package.parent):  # installed as a wheel, or from a checkout
+        if (root / "checkpoints" / name).is_dir():
+            return root / "checkpoints" / name
+    raise CheckpointError(
+        f"the shipped checkpoints '{name}' are missing from this installation; give the folder of trained ones"
+    )
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from emotalker.coefficients import CoefficientSpace, MotionTrack
 from emotalker.data.base import EMOTIONS
 from emotalker.errors import CheckpointError
 from emotalker.features.hubert import SAMPLES_PER_VIDEO_FRAME, AudioEncoder
-from emotalker.motion.checkpoint import load_checkpoint
+from emotalker.motion.checkpoint import load_checkpoint, shipped
 from emotalker.motion.expression import ExpressionPrior
 from emotalker.motion.lip import LipBranch
 from emotalker.motion.style import AS_HEARD, EmotionError, Style, apply_amplitudes, emotion_shares
@@ -37,15 +37,6 @@ _EMOTIONAL_SPEECH = 0.5
 #: How much is added of what a performance lacks, on average, of its emotion's expression: where the emotion is in the voice,
 #: and where it is asked for and the voice knows nothing of it.
 _COMPLETION_HEARD, _COMPLETION_ASKED = 0.4, 1.0
-
-
-def shipped_checkpoints() -> Path:
-    """The folder of the weights that come with the project; CheckpointError if it is not there."""
-    package = Path(__file__).resolve().parent.parent
-    for root in (package, package.parent):  # installed as a wheel, or from a checkout
-        if (root / "checkpoints" / "small").is_dir():
-            return root / "checkpoints" / "small"
-    raise CheckpointError("the shipped checkpoints are missing from this installation; give the folder of trained ones")
 
 
 class MotionGenerator:
@@ -83,7 +74,7 @@ class MotionGenerator:
         Raises:
             CheckpointError: one is missing, damaged, or does not fit the others; or there is no such device.
         """
-        folder = Path(folder) if folder is not None else shipped_checkpoints()
+        folder = Path(folder) if folder is not None else shipped("small")
         if not folder.is_dir():
             raise CheckpointError(f"there is no folder of checkpoints {folder}; give the one that training wrote")
         try:

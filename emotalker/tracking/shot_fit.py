@@ -10,6 +10,7 @@ from emotalker.coefficients import ARKIT
 from emotalker.face.fit import FaceFit, FitOptions, fit_identity, fit_sequence
 from emotalker.face.geometry import Camera, rotation_angles, rotation_matrix
 from emotalker.face.model import FaceModel
+from emotalker.tracking.face_reader import FaceReader, Look, context_of
 from emotalker.training.calibration import BLINKS, Calibration, blink_height, relative_pose
 
 IDENTITY_FRAMES = 500  # frames with a face after which the identity is settled
@@ -30,6 +31,12 @@ class ShotFitter:
         landmark_index: ``(L,)`` which points :meth:`add` gets.
         options: strengths of the fit.
         identity: ``(I,)`` if the person is known, else it is fitted on the first frames.
+        reader: reads the faces again if the shot turns out to be drawn, or None.
+        reader_options: strengths of the fit to what it reads.
+
+    Attributes:
+        context: what the reader takes for the shot's, from its first frames; None before, and without a reader.
+        drawn: whether the reader reads the shot.
     """
 
     def __init__(
@@ -39,20 +46,33 @@ class ShotFitter:
         landmark_index: np.ndarray,
         options: FitOptions,
         identity: np.ndarray | None = None,
+        reader: FaceReader | None = None,
+        reader_options: FitOptions | None = None,
     ):
         self.model, self.camera, self.options = model, camera, options
         self.index, self.identity = landmark_index, identity
+        self.reader, self.reader_options = reader, reader_options or options
+        self.context, self.drawn = None, False
+        self._looks: list[Look] = []
         self._points: list[np.ndarray] = []
         self._scores: list[np.ndarray] = []
         self._fits: list[np.ndarray] = []
 
-    def add(self, points: np.ndarray, scores: np.ndarray | None) -> None:
-        """One more frame with a face: ``(L, 2)`` pixels, and ``(52,)`` or None as for all of the shot's frames."""
+    def add(self, points: np.ndarray, scores: np.ndarray | None, look: Look | None = None) -> None:
+        """One more frame with a face: ``(L, 2)`` pixels, and ``(52,)`` or None as for all of the shot's frames; a look for
+        the reader, if :attr:`looking`."""
         self._points.append(points)
+        if look is not None:
+            self._looks.append(look)
         if scores is not None:
             self._scores.append(scores)
         if len(self._points) >= (IDENTITY_FRAMES if self.identity is None else CHUNK):
             self._flush()
+
+    @property
+    def looking(self) -> bool:
+        """Whether frames need a look: there is a reader, and the shot is not known for a photographed one."""
+        return self.reader is not None and (self.context is None or self.drawn)
 
     def finish(self) -> ShotFit:
         """Fit what is left."""
@@ -61,16 +81,23 @@ class ShotFitter:
         if self.identity is None:
             self.identity = np.zeros(self.model.num_identity, np.float32)
         fitted = np.concatenate(self._fits) if self._fits else np.zeros((0, 59), np.float32)
-        return ShotFit(self.identity, fitted[:, :52], fitted[:, 52:55], fitted[:, 55:58], fitted[:, 58])
+        return ShotFit(self.identity, fitted[:, :52], fitted[:, 52:55], fitted[:, 55:58], fitted[:, 58], self.drawn)
 
     def _flush(self) -> None:
-        points = np.stack(self._points)
+        points, options = np.stack(self._points), self.options
         scores = np.stack(self._scores) if self._scores else None
+        if self._looks:
+            if self.context is None:
+                self.context = context_of(self._looks)
+                self.drawn = self.reader.is_drawn(self.context)
+            if self.drawn:
+                points, scores = self.reader.read(self._looks, self.context)
+                options = self.reader_options
         if self.identity is None:
-            self.identity = fit_identity(self.model, points, self.camera, scores, self.index, self.options)
-        fit: FaceFit = fit_sequence(self.model, points, self.camera, scores, self.index, self.identity, self.options)
+            self.identity = fit_identity(self.model, points, self.camera, scores, self.index, options)
+        fit: FaceFit = fit_sequence(self.model, points, self.camera, scores, self.index, self.identity, options)
         self._fits.append(np.column_stack([fit.actions, fit.angles, fit.translation, fit.relative_error]))
-        self._points, self._scores = [], []
+        self._points, self._scores, self._looks = [], [], []
 
 
 @dataclass
@@ -82,6 +109,7 @@ class ShotFit:
         actions: ``(N, 52)`` as tracked, not calibrated.
         angles, translation: ``(N, 3)`` pose in camera space, radians and cm.
         relative_error: ``(N,)`` misfit of the landmarks as a share of the eye distance.
+        drawn: the faces are no photographs and were read by the face reader.
     """
 
     identity: np.ndarray
@@ -89,15 +117,18 @@ class ShotFit:
     angles: np.ndarray
     translation: np.ndarray
     relative_error: np.ndarray
+    drawn: bool = False
 
     def calibration(self) -> Calibration:
         """Resting levels and shut lids of this shot alone.
 
         The median action is rest only as far as trackers err: the rest of it is a lasting expression and stays. Lids that
-        never shut, or hardly, have the usual range instead of that of their trembling.
+        never shut, or hardly, have the usual range instead of that of their trembling. The face reader's shut lids are 1.
         """
         measured = Calibration.measure(self.actions, ARKIT)
         rest = np.minimum(measured.rest, MAX_REST)
+        if self.drawn:
+            return Calibration(ARKIT, rest, (1.0, 1.0))
         shut = []
         for name in BLINKS:
             i = ARKIT.index(name)

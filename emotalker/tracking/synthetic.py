@@ -90,10 +90,10 @@ def random_moments(rng: np.random.Generator, count: int, share: float = SHARE) -
     return Moments(actions, angles, translation)
 
 
-def random_film(rng: np.random.Generator, count: int, frames: int = FRAMES) -> Moments:
+def random_film(rng: np.random.Generator, count: int, frames: int = FRAMES, share: float = SHARE) -> Moments:
     """Continuous motion through ``count`` of :func:`random_moments`, ``frames`` apart, smoothly from each to the next; the
-    head takes TURN times as long, as heads do. ``(count - 1) * frames + 1`` frames."""
-    keys, steps = random_moments(rng, count), np.arange((count - 1) * frames + 1) / frames
+    head takes TURN times as long, as heads do. ``(count - 1) * frames + 1`` frames; a ``share`` as there."""
+    keys, steps = random_moments(rng, count, share), np.arange((count - 1) * frames + 1) / frames
     return Moments(
         _through(keys.actions, steps).astype(np.float32),
         _through(keys.angles, steps / TURN),

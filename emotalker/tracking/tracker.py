@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 
@@ -13,7 +14,8 @@ from emotalker.errors import VideoError
 from emotalker.face.fit import FitOptions
 from emotalker.face.geometry import Camera
 from emotalker.face.model import FaceModel
-from emotalker.tracking.backends import FIT_POINTS, Backend, FaceChoice, MediaPipe
+from emotalker.tracking.backends import FIT_POINTS, Backend, FaceChoice, MediaPipe, Sighting
+from emotalker.tracking.face_reader import FaceReader, Look
 from emotalker.tracking.frames import timed_frames
 from emotalker.tracking.resample import sample_motion
 from emotalker.tracking.result import TrackedVideo
@@ -27,6 +29,8 @@ DOUBTFUL_ERROR = 0.06
 
 #: Near the scores, which are steadier; outlines, which slide over a turning head, count little.
 FIT_OPTIONS = FitOptions(oval_cm=1.5, gap_cm=0.05, score=0.1)
+#: For drawn faces, of which the face reader's actions are nearer to the truth than scores, and its points the head model's.
+READER_OPTIONS = FitOptions(oval_cm=0.3, gap_cm=0.15, score=0.02)
 
 
 @dataclass
@@ -47,9 +51,10 @@ class Tracker:
         backend: another source of landmarks (see :mod:`emotalker.tracking.backends`).
         options: strengths of the fit.
         steady: take the trembling out of the tracks. Frames that have nothing to do with each other need False.
+        reader: reads drawn faces again, where the landmarks are MediaPipe's: the shipped one by default, or none.
 
     Raises:
-        CheckpointError: the landmark model is missing or damaged.
+        CheckpointError: the landmark model or the reader is missing or damaged.
     """
 
     def __init__(
@@ -58,9 +63,13 @@ class Tracker:
         backend: Backend | None = None,
         options: FitOptions = FIT_OPTIONS,
         steady: bool = True,
+        reader: FaceReader | Literal["shipped"] | None = "shipped",
     ):
         self.backend = backend or MediaPipe(landmarker)
         self.model = FaceModel.load()
+        if not isinstance(self.backend, MediaPipe):
+            reader = None
+        self.reader = FaceReader.from_pretrained() if reader == "shipped" else reader
         self.options, self.steady = options, steady
         self._chosen = np.flatnonzero(np.isin(self.backend.landmark_index, FIT_POINTS))
 
@@ -123,7 +132,7 @@ class Tracker:
             if sighting is not None:
                 if last_points is not None and is_jump(last_points, sighting.points):
                     shots.append(self._new_shot(frame, identity))
-                shots[-1].fitter.add(sighting.points[self._chosen], sighting.scores)
+                self._add(shots[-1].fitter, frame, sighting)
                 last_points = sighting.points
             shot = shots[-1]
             shot.times.append(time)
@@ -138,10 +147,14 @@ class Tracker:
             raise VideoError(f"{name} holds no frames")
         return self._assemble(shots, end, size, calibration, landmarks)
 
+    def _add(self, fitter: ShotFitter, frame: np.ndarray, sighting: Sighting) -> None:
+        look = Look.at(frame, sighting.points, sighting.scores) if fitter.looking else None
+        fitter.add(sighting.points[self._chosen], sighting.scores, look)
+
     def _new_shot(self, frame: np.ndarray, identity: np.ndarray | None) -> _Shot:
         camera = Camera.default(frame.shape[1], frame.shape[0])
         index = self.backend.landmark_index[self._chosen]
-        return _Shot(ShotFitter(self.model, camera, index, self.options, identity))
+        return _Shot(ShotFitter(self.model, camera, index, self.options, identity, self.reader, READER_OPTIONS))
 
     def _assemble(
         self,
@@ -157,10 +170,12 @@ class Tracker:
         coefficients = np.full((len(targets), ARKIT.dim), np.nan, np.float32)
         confidence = np.zeros(len(targets), np.float32)
         kept = {name: [] for name in ("shots", "identities", "rest_poses", "rest_actions", "shut_lids")}
+        drawn = 0
         for shot, start, stop in zip(shots, starts, starts[1:], strict=False):
             if stop <= start:
                 continue
             fit = shot.fitter.finish()
+            drawn += fit.drawn
             found, rest = np.array(shot.found), np.zeros(6)
             levels = calibration or Calibration(ARKIT, np.zeros(52), (1.0, 1.0))
             if found.any():
@@ -189,7 +204,7 @@ class Tracker:
             source_fps=float((len(times) - 1) / (times[-1] - times[0])) if len(times) > 1 else float(1 / max(end, 1e-3)),
             size=tuple(int(side) for side in size),
             backend=self.backend.name,
-            prior=self.backend.prior,
+            prior=self.backend.prior + (f", and the face reader in {drawn} of {len(kept['shots'])} shots" if drawn else ""),
             **(
                 {
                     "landmarks": np.array(landmarks, np.float32),

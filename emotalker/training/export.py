@@ -13,6 +13,11 @@ from emotalker.motion.checkpoint import CheckpointMetadata, load_checkpoint, rea
 _LICENCES = ("CC0", "MIT", "Apache-2.0", "CC BY 4.0", "CC BY-SA 4.0", "research", "CC BY-NC 4.0", "CC BY-NC-SA 4.0")
 
 
+#: What weights are meant for.
+TALKING = "Talking portraits of people who agreed to it. Not for passing a video off as a recording."
+READING = "Following the faces of people who agreed to it. Not for telling who somebody is or what they feel."
+
+
 def strictest(licences: list[str]) -> str:
     """The strictest of some licences; one that is not known counts as stricter than all."""
     unknown = [licence for licence in licences if not licence.startswith(_LICENCES)]
@@ -22,7 +27,13 @@ def strictest(licences: list[str]) -> str:
     return max(rank, key=rank.__getitem__)
 
 
-def export(runs: Mapping[str, str | os.PathLike], folder: str | os.PathLike, figures: str = "", command: str = "") -> Path:
+def export(
+    runs: Mapping[str, str | os.PathLike],
+    folder: str | os.PathLike,
+    figures: str = "",
+    command: str = "",
+    purpose: str = TALKING,
+) -> Path:
     """Copy trained networks into ``folder`` and write its ``README.md``.
 
     Args:
@@ -30,6 +41,7 @@ def export(runs: Mapping[str, str | os.PathLike], folder: str | os.PathLike, fig
         folder: to ship.
         figures: measured results in Markdown, as an evaluation command printed them.
         command: what makes these weights.
+        purpose: what they are meant for.
 
     Returns:
         the model card's path.
@@ -47,11 +59,13 @@ def export(runs: Mapping[str, str | os.PathLike], folder: str | os.PathLike, fig
         )
     card = folder / "README.md"
     with replace_on_success(card) as temporary:
-        temporary.write_text(model_card(folder, kept, figures, command), encoding="utf-8")
+        temporary.write_text(model_card(folder, kept, figures, command, purpose), encoding="utf-8")
     return card
 
 
-def model_card(folder: Path, networks: Mapping[str, CheckpointMetadata], figures: str, command: str) -> str:
+def model_card(
+    folder: Path, networks: Mapping[str, CheckpointMetadata], figures: str, command: str, purpose: str = TALKING
+) -> str:
     """The Markdown of a model card from what the checkpoints say about themselves."""
     data = {(d["source"], d["licence"]) for m in networks.values() for d in m.extra.get("data", [])}
     licence = strictest([licence for _, licence in data]) if data else "unknown: the checkpoints name no data"
@@ -75,7 +89,7 @@ def model_card(folder: Path, networks: Mapping[str, CheckpointMetadata], figures
     lines += [
         "## Meant for",
         "",
-        "Talking portraits of people who agreed to it. Not for passing a video off as a recording.",
+        purpose,
         "",
     ]
     return "\n".join(lines)

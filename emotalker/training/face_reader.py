@@ -1,0 +1,185 @@
+"""Training the face reader, the tracker's second look at the picture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torch.utils.data import Dataset
+
+from emotalker.coefficients import ARKIT_ACTIONS
+from emotalker.data.faces import FaceCuts, load_faces
+from emotalker.motion.checkpoint import save_checkpoint
+from emotalker.tracking.face_reader import (
+    MIRRORED_ACTIONS,
+    MIRRORED_POINTS,
+    FaceReader,
+    FaceReaderConfig,
+    gradient_histograms,
+    landmark_entries,
+    mirrored,
+)
+from emotalker.training.sampling import Key, seed_step
+from emotalker.training.solver import Objective, Solver
+from emotalker.training.stage import solver_config
+
+#: How much more often a face whose mouth does something is shown, at most: there are many such movements, so each is rare.
+MOUTH_EMPHASIS = 2.0
+#: What is looked at first in a face weighs more than what hardly shows.
+LEADING_ACTIONS = (
+    "jawOpen", "eyeBlinkLeft", "eyeBlinkRight", "mouthSmileLeft", "mouthSmileRight", "browInnerUp", "browOuterUpLeft",
+    "browOuterUpRight", "mouthPucker",
+)  # fmt: skip
+LEADING_WEIGHT = 4.0
+MIN_VARIANCE = 1e-3  # of an action; rarer ones weigh no more
+WHITENING_FACES = 12_000
+PICTURE_DAMPING, LANDMARK_DAMPING = 0.3, 0.05
+MIN_CONTEXT = 6  # frames whose average is taken for a shot's
+BATCH = 256  # faces described at a time
+
+
+class DescribedFaces(Dataset):
+    """Faces as the network gets them: ``described (D,)``, ``context (D,)``, ``actions (52,)``, ``shifts (P, 2)``, and
+    ``drawn ()``, 1 for drawn faces and 0 for photographs.
+
+    Args:
+        model: describes them, its whitening learnt.
+        sets: the faces.
+        shares: how often each set is drawn from in training; None asks every face once, in the context of all of the
+            person's frames. In training the context is that of some of them at random.
+    """
+
+    def __init__(self, model: FaceReader, sets: Sequence[FaceCuts], shares: Sequence[float] | None = None):
+        self.shares = None if shares is None else np.asarray(shares) / np.sum(shares)
+        mouth = [i for i, name in enumerate(ARKIT_ACTIONS) if name.startswith("mouth")]
+        self._views = [_described(model, cuts, with_mirror=shares is not None) for cuts in sets]
+        self._labels = [self._with_mirrored(cuts) for cuts in sets]
+        self._drawn = [cuts.drawn for cuts in sets]
+        self._weights = [np.cumsum(1 + MOUTH_EMPHASIS * cuts.actions[:, mouth].max(1)) for cuts in sets]
+        self._ends = np.cumsum([len(cuts) for cuts in sets])
+        self._company = []
+        for cuts in sets:
+            _, which = np.unique(cuts.person, return_inverse=True)
+            frames = np.split(np.argsort(which, kind="stable"), np.cumsum(np.bincount(which))[:-1])
+            self._company.append([frames[i] for i in which])
+
+    @staticmethod
+    def _with_mirrored(cuts: FaceCuts) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Actions and shifts of the faces, and of the mirrored ones."""
+        actions, shifts = cuts.actions, (cuts.true - cuts.found).astype(np.float16)
+        return [(actions, shifts), (actions[:, MIRRORED_ACTIONS], shifts[:, MIRRORED_POINTS] * np.float16([-1, 1]))]
+
+    def __len__(self) -> int:
+        return int(self._ends[-1])
+
+    def __getitem__(self, key: Key) -> dict:
+        rng = key.rng()
+        if self.shares is None:
+            which = int(np.searchsorted(self._ends, key.index, side="right"))
+            item, view = key.index - int(self._ends[which]) + len(self._company[which]), 0
+            company = self._company[which][item]
+        else:
+            which, view = int(rng.choice(len(self.shares), p=self.shares)), int(rng.integers(2))
+            weights = self._weights[which]
+            item = int(np.searchsorted(weights, rng.uniform(0, weights[-1])))
+            company = self._company[which][item]
+            count = int(rng.integers(min(MIN_CONTEXT, len(company)), len(company) + 1))
+            company = company[rng.permutation(len(company))[:count]]
+        described, (actions, shifts) = self._views[which][view], self._labels[which][view]
+        return {
+            "described": described[item].astype(np.float32),
+            "context": described[company].mean(0, dtype=np.float32),
+            "actions": actions[item],
+            "shifts": shifts[item].astype(np.float32),
+            "drawn": np.float32(self._drawn[which]),
+        }
+
+
+@torch.inference_mode()
+def _described(model: FaceReader, cuts: FaceCuts, with_mirror: bool) -> list[np.ndarray]:
+    """Descriptions ``(N, D)`` float16 of the faces, and of the mirrored ones."""
+    told, views = torch.from_numpy(landmark_entries(cuts.found, cuts.scores)), ([], [])
+    for grey, landmarks in zip(torch.from_numpy(cuts.image).split(BATCH), told.split(BATCH), strict=True):
+        given = (gradient_histograms(grey.float()), landmarks)
+        views[0].append(model.describe(*given).half())
+        if with_mirror:
+            views[1].append(model.describe(*mirrored(*given)).half())
+    return [torch.cat(parts).numpy() for parts in views if parts]
+
+
+class FaceReaderObjective(Objective):
+    """Of drawn faces, mean square error of the actions as a share of their variance, and smooth L1 of the points' shifts; of
+    all, cross-entropy of whether they are drawn.
+
+    Args:
+        model: the network.
+        variance: ``(52,)`` of the actions.
+        shift: weight of the second loss.
+        noise: standard deviation of what is added to descriptions in training.
+    """
+
+    def __init__(self, model: FaceReader, variance: Tensor, shift: float, noise: float):
+        super().__init__()
+        self.model = model
+        self.shift, self.noise = shift, noise
+        precision = 1 / variance.clamp(min=MIN_VARIANCE)
+        precision[[ARKIT_ACTIONS.index(name) for name in LEADING_ACTIONS]] *= LEADING_WEIGHT
+        self.register_buffer("precision", precision * len(precision) / (precision * variance).sum(), persistent=False)
+
+    def forward(self, batch: dict[str, Tensor], step: int) -> dict[str, Tensor]:
+        described = batch["described"]
+        if self.training:
+            described = described + self.noise * torch.randn_like(described)
+        actions, shifts, drawn = self.model(described, batch["context"])
+        counts = batch["drawn"] / batch["drawn"].sum().clamp(min=1)
+        # Squares, as most actions rest in most frames: absolute errors are least if all are said to rest always.
+        action = ((actions - batch["actions"]).square() * self.precision).mean(1) @ counts
+        shift = F.smooth_l1_loss(shifts, batch["shifts"], beta=0.5, reduction="none").mean((1, 2)) @ counts
+        kind = F.binary_cross_entropy_with_logits(drawn, batch["drawn"])
+        return {
+            "loss": action + self.shift * shift + kind,
+            "action": action,
+            "shift": shift,
+            "told_apart": ((drawn > 0) == (batch["drawn"] > 0)).float().mean(),
+        }
+
+
+def train(config: dict) -> dict[str, float]:
+    """Train from a composed configuration (``configs/face_reader.yaml``); returns the last validation's numbers."""
+    data, loss = config["data"], config["loss"]
+    sets = [load_faces(root) for root in data["root"]]
+    seed_step(config["seed"], 0)
+    model = FaceReader(FaceReaderConfig.from_dict(config["model"]))
+    taught, held_out = zip(*(cuts.split() for cuts in sets), strict=True)
+    _learn_whitening(model, taught, data["shares"], config["seed"])
+    facts = {"data": [{"source": s.source, "licence": s.licence} for s in sets], "faces": sum(len(s) for s in sets)}
+
+    def export(path: Path, more: dict) -> None:
+        save_checkpoint(path.with_suffix(".safetensors"), model, extra=facts | more)
+
+    solver = Solver(
+        solver_config(config),
+        # the first set says how much each action varies
+        FaceReaderObjective(model, torch.from_numpy(taught[0].actions.var(0)), loss["shift"], loss["noise"]),
+        DescribedFaces(model, taught, data["shares"]),
+        DescribedFaces(model, [cuts for cuts in held_out if len(cuts)]),
+        export,
+        {name: config[name] for name in ("model", "loss")} | {"shares": data["shares"]},
+    )
+    return solver.run()
+
+
+def _learn_whitening(model: FaceReader, sets: Sequence[FaceCuts], shares: Sequence[float], seed: int) -> None:
+    """From some faces of all sets, by their shares."""
+    rng, pictures, landmarks = np.random.default_rng(seed), [], []
+    for cuts, share in zip(sets, np.asarray(shares) / np.sum(shares), strict=True):
+        chosen = rng.integers(len(cuts), size=round(WHITENING_FACES * share))
+        grey = torch.from_numpy(cuts.image[chosen])
+        pictures += [gradient_histograms(part.float()) for part in grey.split(BATCH)]
+        landmarks.append(torch.from_numpy(landmark_entries(cuts.found[chosen], cuts.scores[chosen])))
+    model.of_picture.learn(torch.cat(pictures), PICTURE_DAMPING)
+    model.of_landmarks.learn(torch.cat(landmarks), LANDMARK_DAMPING)
