@@ -82,7 +82,9 @@ def main() -> None:
     print(
         f"{'action':20s} {'all':>6s} {'a film':>7s}   correlation over all frames; median of the films that show the action"
     )
-    film_r = np.nanmedian(of_films, axis=0)
+    of_films = np.array(of_films)
+    shown, film_r = np.isfinite(of_films).any(0), np.full(len(ARKIT_ACTIONS), np.nan)
+    film_r[shown] = np.nanmedian(of_films[:, shown], axis=0)
     for i in np.argsort(-np.nan_to_num(r, nan=-1)):
         mark = ("  *" if r[i] >= MIN_CORRELATION else "  * below 0.9") if ARKIT_ACTIONS[i] in REQUIRED else ""
         print(f"{ARKIT_ACTIONS[i]:20s} {r[i]:6.3f} {film_r[i]:7.3f}{mark}")

@@ -15,6 +15,7 @@ from emotalker.training.calibration import BLINKS, Calibration, blink_height, re
 
 IDENTITY_FRAMES = 500  # frames with a face after which the identity is settled
 CHUNK = 128  # frames fitted at a time from then on
+KIND_FRAMES = 32  # frames with a face that tell whether a shot is drawn
 
 #: What a tracker takes for an action on a resting face seldom exceeds this; what is more was the person's expression.
 MAX_REST = 0.25
@@ -64,6 +65,8 @@ class ShotFitter:
         self._points.append(points)
         if look is not None:
             self._looks.append(look)
+            if len(self._looks) == KIND_FRAMES and self.context is None:
+                self._tell_kind()
         if scores is not None:
             self._scores.append(scores)
         if len(self._points) >= (IDENTITY_FRAMES if self.identity is None else CHUNK):
@@ -73,6 +76,13 @@ class ShotFitter:
     def looking(self) -> bool:
         """Whether frames need a look: there is a reader, and the shot is not known for a photographed one."""
         return self.reader is not None and (self.context is None or self.drawn)
+
+    def _tell_kind(self) -> None:
+        """Photographs are not looked at any longer; of a drawn shot more frames make a better context."""
+        context = context_of(self._looks)
+        self.drawn = self.reader.is_drawn(context)
+        if not self.drawn:
+            self.context, self._looks = context, []
 
     def finish(self) -> ShotFit:
         """Fit what is left."""
@@ -88,9 +98,9 @@ class ShotFitter:
         scores = np.stack(self._scores) if self._scores else None
         if self._looks:
             if self.context is None:
-                self.context = context_of(self._looks)
-                self.drawn = self.reader.is_drawn(self.context)
+                self._tell_kind()
             if self.drawn:
+                self.context = self.context or context_of(self._looks)
                 points, scores = self.reader.read(self._looks, self.context)
                 options = self.reader_options
         if self.identity is None:
