@@ -10,10 +10,6 @@ import argparse
 
 from emotalker.cli import run
 
-REQUIRED = (
-    "jawOpen", "eyeBlinkLeft", "eyeBlinkRight", "mouthSmileLeft", "mouthSmileRight", "browInnerUp", "browOuterUpLeft",
-    "browOuterUpRight", "mouthPucker",
-)  # fmt: skip
 MIN_CORRELATION, MAX_POSE_ERROR = 0.9, 1.5
 
 
@@ -37,19 +33,17 @@ def main() -> None:
     from emotalker.coefficients import ARKIT, ARKIT_ACTIONS
     from emotalker.data.face_sources import portrait_motion
     from emotalker.face.geometry import rotation_matrix
-    from emotalker.face.landmarks import FaceLandmarker
     from emotalker.progress import progress_bar
     from emotalker.render.portrait import Portrait
     from emotalker.render.warp_renderer import WarpRenderer
     from emotalker.tracking import Tracker
-    from emotalker.tracking.synthetic import SyntheticPerson, random_film
+    from emotalker.tracking.synthetic import LEADING_ACTIONS, SyntheticPerson, random_film
     from emotalker.training.calibration import relative_pose
     from emotalker.video.image import load_image
 
     tracker = Tracker(args.landmarker, **({"reader": None} if args.without_reader else {}))
     true, tracked, pose_errors, count = [], [], [], 0
     subjects = args.portraits or range(args.people)
-    landmarker = FaceLandmarker(args.landmarker) if args.portraits else None
     with progress_bar() as progress:
         length = len(random_film(np.random.default_rng(), args.moments).actions)
         task = progress.add_task("draw and track", total=len(subjects) * length)
@@ -57,7 +51,7 @@ def main() -> None:
             rng = np.random.default_rng(args.seed + number)
             if args.portraits:
                 moments = random_film(rng, args.moments)
-                portrait = Portrait.from_image(load_image(subject), landmarker, tracker.model, args.size, subject)
+                portrait = Portrait.from_image(load_image(subject), tracker.backend, tracker.model, args.size, subject)
                 motion = portrait_motion(moments)
                 pictures = WarpRenderer(portrait).render(motion)
             else:
@@ -86,15 +80,15 @@ def main() -> None:
     shown, film_r = np.isfinite(of_films).any(0), np.full(len(ARKIT_ACTIONS), np.nan)
     film_r[shown] = np.nanmedian(of_films[:, shown], axis=0)
     for i in np.argsort(-np.nan_to_num(r, nan=-1)):
-        mark = ("  *" if r[i] >= MIN_CORRELATION else "  * below 0.9") if ARKIT_ACTIONS[i] in REQUIRED else ""
+        mark = ("  *" if r[i] >= MIN_CORRELATION else "  * below 0.9") if ARKIT_ACTIONS[i] in LEADING_ACTIONS else ""
         print(f"{ARKIT_ACTIONS[i]:20s} {r[i]:6.3f} {film_r[i]:7.3f}{mark}")
     rms = np.sqrt(np.square(np.concatenate(pose_errors)).mean(0))
     print(f"face found in {count} of {len(subjects) * length} frames; landmarks: {film.backend}, prior: {film.prior}")
     print(f"mean correlation of all actions: {np.nanmean(r):.3f}")
     print(f"pose error, RMS degrees: pitch {rms[0]:.2f}, yaw {rms[1]:.2f}, roll {rms[2]:.2f}")
-    reached = sum(r[ARKIT.index(name)] >= MIN_CORRELATION for name in REQUIRED)
+    reached = sum(r[ARKIT.index(name)] >= MIN_CORRELATION for name in LEADING_ACTIONS)
     print(
-        f"required actions (*) at {MIN_CORRELATION} or more: {reached} of {len(REQUIRED)}; "
+        f"required actions (*) at {MIN_CORRELATION} or more: {reached} of {len(LEADING_ACTIONS)}; "
         f"pose within {MAX_POSE_ERROR} degrees: {'yes' if rms.max() <= MAX_POSE_ERROR else 'no'}"
     )
 

@@ -12,7 +12,6 @@ import numpy as np
 
 from emotalker.coefficients import ARKIT
 from emotalker.face.geometry import Camera, rotation_matrix
-from emotalker.face.landmarks import FaceLandmarker
 from emotalker.face.model import FaceModel
 from emotalker.render.portrait import Portrait
 from emotalker.render.warp_renderer import WarpRenderer
@@ -43,7 +42,7 @@ class FaceSources:
 
     def __init__(self, landmarker: str | os.PathLike | None = None):
         self.model = FaceModel.load()
-        self._backend, self._landmarker = MediaPipe(landmarker), FaceLandmarker(landmarker)
+        self._backend = MediaPipe(landmarker)
 
     def drawn(self, number: int, share: float = SHARE) -> list[dict[str, np.ndarray]]:
         """A drawn person in single frames of a film; everything about them is known. ``share`` is of the moments in which a
@@ -85,7 +84,7 @@ class FaceSources:
         return faces
 
     def _prepared(self, image: np.ndarray, name: str) -> Portrait:
-        return Portrait.from_image(image, self._landmarker, self.model, PORTRAIT_SIZE, name)
+        return Portrait.from_image(image, self._backend, self.model, PORTRAIT_SIZE, name)
 
     def video(self, path: str | os.PathLike, number: int) -> list[dict[str, np.ndarray]]:
         """Frames of a real video, labelled by a fit to MediaPipe's landmarks and scores alone.
@@ -99,9 +98,8 @@ class FaceSources:
         faces, fitter = [], None
         for _, _, image in timed_frames(path):
             if sighting := self._backend.follow(image):
-                chosen = np.isin(self._backend.landmark_index, FIT_POINTS)
                 fitter = fitter or ShotFitter(self.model, Camera.default(*image.shape[1::-1]), FIT_POINTS, FIT_OPTIONS)
-                fitter.add(sighting.points[chosen], sighting.scores)
+                fitter.add(sighting.points[FIT_POINTS], sighting.scores)
                 faces.append(_face(image, sighting, np.zeros(len(ARKIT.expression_names)), number))
         if fitter is None:
             return []

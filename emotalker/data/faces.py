@@ -53,8 +53,11 @@ class FaceCuts:
         return self._chosen(~held_out), self._chosen(held_out)
 
     def _chosen(self, mask: np.ndarray) -> FaceCuts:
-        arrays = {f.name: getattr(self, f.name)[mask] for f in fields(self) if f.name not in HEADER_FIELDS}
+        arrays = {name: getattr(self, name)[mask] for name in ARRAYS}
         return FaceCuts(**arrays, drawn=self.drawn, source=self.source, licence=self.licence)
+
+
+ARRAYS = tuple(field.name for field in fields(FaceCuts) if field.name not in HEADER_FIELDS)
 
 
 def load_faces(root: str | os.PathLike) -> FaceCuts:
@@ -64,7 +67,7 @@ def load_faces(root: str | os.PathLike) -> FaceCuts:
         header = json.loads((root / HEADER).read_text())
     except (OSError, ValueError) as error:
         raise DataError(f"{root} is no folder of faces ({error}); write one with scripts/prepare_faces.py") from error
-    parts: dict[str, list[np.ndarray]] = {name: [] for name in ("image", "found", "true", "scores", "actions", "person")}
+    parts: dict[str, list[np.ndarray]] = {name: [] for name in ARRAYS}
     for path in sorted(root.glob("*.npz")):
         try:
             with np.load(path, allow_pickle=False) as file:

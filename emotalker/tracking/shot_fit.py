@@ -97,7 +97,7 @@ class ShotFitter:
         points, options = np.stack(self._points), self.options
         scores = np.stack(self._scores) if self._scores else None
         if self._looks:
-            if self.context is None:
+            if self.context is None and not self.drawn:
                 self._tell_kind()
             if self.drawn:
                 self.context = self.context or context_of(self._looks)

@@ -51,6 +51,12 @@ MOVEMENTS = (
     ),
 )  # fmt: skip
 
+#: What is looked at first in a face, and what a tracker is held to.
+LEADING_ACTIONS = (
+    "jawOpen", "eyeBlinkLeft", "eyeBlinkRight", "mouthSmileLeft", "mouthSmileRight", "browInnerUp", "browOuterUpLeft",
+    "browOuterUpRight", "mouthPucker",
+)  # fmt: skip
+
 
 @dataclass
 class Moments:

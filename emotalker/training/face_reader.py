@@ -23,18 +23,14 @@ from emotalker.tracking.face_reader import (
     landmark_entries,
     mirrored,
 )
+from emotalker.tracking.synthetic import LEADING_ACTIONS
 from emotalker.training.sampling import Key, seed_step
 from emotalker.training.solver import Objective, Solver
 from emotalker.training.stage import solver_config
 
 #: How much more often a face whose mouth does something is shown, at most: there are many such movements, so each is rare.
 MOUTH_EMPHASIS = 2.0
-#: What is looked at first in a face weighs more than what hardly shows.
-LEADING_ACTIONS = (
-    "jawOpen", "eyeBlinkLeft", "eyeBlinkRight", "mouthSmileLeft", "mouthSmileRight", "browInnerUp", "browOuterUpLeft",
-    "browOuterUpRight", "mouthPucker",
-)  # fmt: skip
-LEADING_WEIGHT = 4.0
+LEADING_WEIGHT = 4.0  # of LEADING_ACTIONS: what is looked at first in a face, against what hardly shows
 MIN_VARIANCE = 1e-3  # of an action; rarer ones weigh no more
 WHITENING_FACES = 12_000
 PICTURE_DAMPING, LANDMARK_DAMPING = 0.3, 0.05
