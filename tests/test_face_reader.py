@@ -114,7 +114,7 @@ def test_training_learns_and_its_checkpoint_remembers_the_data(faces, photograph
     from omegaconf import OmegaConf
 
     options = [f"run={tmp_path / 'run'}", f"data.root=[{faces},{photographs}]", "data.shares=[0.8,0.2]", "workers=0", *SHORT]
-    options += ["model={picture: 20, landmarks: 20, hidden: 32, dropout: 0}", "steps=60", "validate_every=60"]
+    options += ["model={picture: 20, landmarks: 20, hidden: 32, members: 2, dropout: 0}", "steps=60", "validate_every=60"]
     with initialize_config_dir(str(SCRIPTS.parent / "configs"), version_base="1.3"):
         config = OmegaConf.to_container(compose("face_reader", options), resolve=True)
     config.pop("hydra", None)

@@ -172,13 +172,15 @@ class FaceReaderConfig:
     """Attributes:
     picture: components kept of the gradients.
     landmarks: components kept of points and scores.
-    hidden: width of the first layer.
+    hidden: width of a member's first layer.
+    members: how many networks read each face; their mean counts.
     dropout: in training.
     """
 
-    picture: int = 600
-    landmarks: int = 200
-    hidden: int = 512
+    picture: int = 700
+    landmarks: int = 250
+    hidden: int = 1024
+    members: int = 3
     dropout: float = 0.2
 
     def to_dict(self) -> dict:
@@ -212,8 +214,31 @@ class Whitening(nn.Module):
         self.basis.copy_(directions / (variance + damping * variance[count // 2]).sqrt().clamp(min=1e-6))
 
 
+class Member(nn.Module):
+    """One of the networks that read a face: descriptions ``(B, entries)`` to actions ``(B, 52)`` and shifts ``(B, P, 2)``."""
+
+    def __init__(self, entries: int, config: FaceReaderConfig):
+        super().__init__()
+        half = config.hidden // 2
+        self.body = nn.Sequential(
+            nn.Linear(entries, config.hidden),
+            nn.ReLU(),
+            nn.Dropout(config.dropout),
+            nn.Linear(config.hidden, half),
+            nn.ReLU(),
+        )
+        self.actions = nn.Linear(half, len(ARKIT_ACTIONS))
+        self.shifts = nn.Linear(half, 2 * len(FIT_POINTS))
+
+    def forward(self, described: Tensor) -> tuple[Tensor, Tensor]:
+        hidden = self.body(described)
+        return self.actions(hidden), self.shifts(hidden).unflatten(1, (-1, 2))
+
+
 class FaceReader(nn.Module):
     """Gradients, landmarks and scores of a frame and of its shot to actions and the landmarks' corrections.
+
+    Several networks, alike but for where their training began, err differently; their mean errs less than each.
 
     Args:
         config: sizes.
@@ -226,16 +251,8 @@ class FaceReader(nn.Module):
         self.config = config
         self.of_picture = Whitening(PICTURE_DIM, config.picture)
         self.of_landmarks = Whitening(POINTS_DIM, config.landmarks)
-        described, half = config.picture + config.landmarks, config.hidden // 2
-        self.body = nn.Sequential(
-            nn.Linear(2 * described, config.hidden),
-            nn.ReLU(),
-            nn.Dropout(config.dropout),
-            nn.Linear(config.hidden, half),
-            nn.ReLU(),
-        )
-        self.actions = nn.Linear(half, len(ARKIT_ACTIONS))
-        self.shifts = nn.Linear(half, 2 * len(FIT_POINTS))
+        described = config.picture + config.landmarks
+        self.members = nn.ModuleList(Member(2 * described, config) for _ in range(config.members))
         self.drawn = nn.Linear(described, 1)
 
     def describe(self, picture: Tensor, landmarks: Tensor) -> Tensor:
@@ -250,11 +267,12 @@ class FaceReader(nn.Module):
             context: ``(B, D)`` or ``(1, D)``, their means over the shots.
 
         Returns:
-            actions ``(B, 52)``, not limited to 0..1; shifts ``(B, P, 2)`` of the points in pixels of the cut; and logits
-            ``(B,)`` of the shots' being drawn.
+            actions ``(M, B, 52)`` by each of the M members, not limited to 0..1; shifts ``(M, B, P, 2)`` of the points in
+            pixels of the cut; and logits ``(B,)`` of the shots' being drawn.
         """
-        hidden = self.body(torch.cat([described, described - context], 1))
-        return self.actions(hidden), self.shifts(hidden).unflatten(1, (-1, 2)), self.drawn(context)[:, 0]
+        beside = torch.cat([described, described - context], 1)
+        actions, shifts = zip(*(member(beside) for member in self.members), strict=True)
+        return torch.stack(actions), torch.stack(shifts), self.drawn(context)[:, 0]
 
     @torch.inference_mode()
     def is_drawn(self, context: Context) -> bool:
@@ -263,7 +281,7 @@ class FaceReader(nn.Module):
 
     @torch.inference_mode()
     def read(self, looks: Sequence[Look], context: Context) -> tuple[np.ndarray, np.ndarray]:
-        """Read frames of one shot, each as it is and in a mirror: the mean of both readings errs less.
+        """Read frames of one shot, each as it is and in a mirror: the mean of all readings errs less.
 
         Args:
             looks: T of them, at least one.
@@ -275,8 +293,8 @@ class FaceReader(nn.Module):
         given = _stacked(looks)
         actions, shifts, _ = self(self.describe(*given), self.describe(*context))
         others, there, _ = self(self.describe(*mirrored(*given)), self.describe(*mirrored(*context)))
-        actions = (actions + others[:, MIRRORED_ACTIONS]) / 2
-        shifts = (shifts + there[:, MIRRORED_POINTS] * torch.tensor([-1.0, 1.0])) / 2
+        actions = ((actions + others[..., MIRRORED_ACTIONS]) / 2).mean(0)
+        shifts = ((shifts + there[:, :, MIRRORED_POINTS] * torch.tensor([-1.0, 1.0])) / 2).mean(0)
         points, transforms = (np.stack([getattr(look, name) for look in looks]) for name in ("points", "transform"))
         back = np.linalg.inv(transforms[:, :2, :2])
         moved = points + np.einsum("tij,tpj->tpi", back, shifts.numpy().astype(np.float64))

@@ -131,10 +131,13 @@ class FaceReaderObjective(Objective):
         if self.training:
             described = described + self.noise * torch.randn_like(described)
         actions, shifts, drawn = self.model(described, batch["context"])
+        if not self.training:  # each member learns alone, and all read together
+            actions, shifts = actions.mean(0, keepdim=True), shifts.mean(0, keepdim=True)
         counts = batch["drawn"] / batch["drawn"].sum().clamp(min=1)
         # Squares, as most actions rest in most frames: absolute errors are least if all are said to rest always.
-        action = ((actions - batch["actions"]).square() * self.precision).mean(1) @ counts
-        shift = F.smooth_l1_loss(shifts, batch["shifts"], beta=0.5, reduction="none").mean((1, 2)) @ counts
+        action = ((actions - batch["actions"]).square() * self.precision).mean((0, 2)) @ counts
+        truth = batch["shifts"].expand_as(shifts)
+        shift = F.smooth_l1_loss(shifts, truth, beta=0.5, reduction="none").mean((0, 2, 3)) @ counts
         kind = F.binary_cross_entropy_with_logits(drawn, batch["drawn"])
         return {
             "loss": action + self.shift * shift + kind,
