@@ -135,9 +135,9 @@ class FaceReaderObjective(Objective):
             actions, shifts = actions.mean(0, keepdim=True), shifts.mean(0, keepdim=True)
         counts = batch["drawn"] / batch["drawn"].sum().clamp(min=1)
         # Squares, as most actions rest in most frames: absolute errors are least if all are said to rest always.
-        action = ((actions - batch["actions"]).square() * self.precision).mean((0, 2)) @ counts
+        action = ((actions - batch["actions"]).square() * self.precision).mean((0, 2)).mul(counts).sum()
         truth = batch["shifts"].expand_as(shifts)
-        shift = F.smooth_l1_loss(shifts, truth, beta=0.5, reduction="none").mean((0, 2, 3)) @ counts
+        shift = F.smooth_l1_loss(shifts, truth, beta=0.5, reduction="none").mean((0, 2, 3)).mul(counts).sum()
         kind = F.binary_cross_entropy_with_logits(drawn, batch["drawn"])
         return {
             "loss": action + self.shift * shift + kind,
