@@ -134,7 +134,8 @@ class FaceReaderObjective(Objective):
         if not self.training:  # each member learns alone, and all read together
             actions, shifts = actions.mean(0, keepdim=True), shifts.mean(0, keepdim=True)
         counts = batch["drawn"] / batch["drawn"].sum().clamp(min=1)
-        # Squares, as most actions rest in most frames: absolute errors are least if all are said to rest always.
+        # Squares, as most actions rest in most frames: absolute errors are least if all are said to rest always. A product
+        # with counts and its sum, as a matrix product would be rounded to bf16 under mixed precision.
         action = ((actions - batch["actions"]).square() * self.precision).mean((0, 2)).mul(counts).sum()
         truth = batch["shifts"].expand_as(shifts)
         shift = F.smooth_l1_loss(shifts, truth, beta=0.5, reduction="none").mean((0, 2, 3)).mul(counts).sum()
