@@ -16,7 +16,7 @@ from emotalker.face.model import FaceModel
 from emotalker.render.portrait import Portrait
 from emotalker.render.warp_renderer import WarpRenderer
 from emotalker.tracking.backends import FIT_POINTS, MediaPipe, Sighting
-from emotalker.tracking.face_reader import cut, place, placement
+from emotalker.tracking.face_look import cut, place, placement
 from emotalker.tracking.frames import timed_frames
 from emotalker.tracking.shot_fit import ShotFitter
 from emotalker.tracking.synthetic import SHARE, Moments, SyntheticPerson, random_film

@@ -17,7 +17,7 @@ import numpy as np
 from emotalker.data.shards import is_held_out
 from emotalker.errors import DataError
 from emotalker.files import replace_on_success
-from emotalker.tracking.backends import FIT_POINTS
+from emotalker.tracking.face_look import READ_POINTS
 
 HEADER = "faces.json"
 HEADER_FIELDS = ("drawn", "source", "licence")
@@ -27,7 +27,7 @@ HEADER_FIELDS = ("drawn", "source", "licence")
 class FaceCuts:
     """Attributes:
     image: ``(N, 128, 128)`` uint8.
-    found, true: ``(N, P, 2)`` FIT_POINTS in the cut's pixels.
+    found, true: ``(N, P, 2)`` READ_POINTS in the cut's pixels.
     scores, actions: ``(N, 52)``.
     person: ``(N,)``.
     drawn: they are no photographs, and ``true`` and ``actions`` are the truth.
@@ -72,7 +72,7 @@ def load_faces(root: str | os.PathLike) -> FaceCuts:
         try:
             with np.load(path, allow_pickle=False) as file:
                 for name, values in parts.items():
-                    values.append(file[name][:, FIT_POINTS] if name in ("found", "true") else file[name])
+                    values.append(file[name][:, READ_POINTS] if name in ("found", "true") else file[name])
         except (OSError, KeyError, ValueError, EOFError) as error:
             raise DataError(f"{path} is damaged ({error}); delete it and prepare the faces again") from error
     if not parts["image"]:

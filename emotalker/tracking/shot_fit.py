@@ -10,7 +10,8 @@ from emotalker.coefficients import ARKIT
 from emotalker.face.fit import FaceFit, FitOptions, fit_identity, fit_sequence
 from emotalker.face.geometry import Camera, rotation_angles, rotation_matrix
 from emotalker.face.model import FaceModel
-from emotalker.tracking.face_reader import FaceReader, Look, context_of
+from emotalker.tracking.face_look import Look, seen_in
+from emotalker.tracking.face_reader import FaceReader
 from emotalker.training.calibration import BLINKS, Calibration, blink_height, relative_pose
 
 IDENTITY_FRAMES = 500  # frames with a face after which the identity is settled
@@ -79,7 +80,7 @@ class ShotFitter:
 
     def _tell_kind(self) -> None:
         """Photographs are not looked at any longer; of a drawn shot more frames make a better context."""
-        context = context_of(self._looks)
+        context = seen_in(self._looks).mean()
         self.drawn = self.reader.is_drawn(context)
         if not self.drawn:
             self.context, self._looks = context, []
@@ -100,7 +101,7 @@ class ShotFitter:
             if self.context is None and not self.drawn:
                 self._tell_kind()
             if self.drawn:
-                self.context = self.context or context_of(self._looks)
+                self.context = self.context or seen_in(self._looks).mean()
                 points, scores = self.reader.read(self._looks, self.context)
                 options = self.reader_options
         if self.identity is None:

@@ -15,7 +15,8 @@ from emotalker.face.fit import FitOptions
 from emotalker.face.geometry import Camera
 from emotalker.face.model import FaceModel
 from emotalker.tracking.backends import FIT_POINTS, Backend, FaceChoice, MediaPipe, Sighting
-from emotalker.tracking.face_reader import FaceReader, Look
+from emotalker.tracking.face_look import Look
+from emotalker.tracking.face_reader import FaceReader
 from emotalker.tracking.frames import timed_frames
 from emotalker.tracking.resample import sample_motion
 from emotalker.tracking.result import TrackedVideo

@@ -14,15 +14,8 @@ from torch.utils.data import Dataset
 from emotalker.coefficients import ARKIT_ACTIONS
 from emotalker.data.faces import FaceCuts, load_faces
 from emotalker.motion.checkpoint import save_checkpoint
-from emotalker.tracking.face_reader import (
-    MIRRORED_ACTIONS,
-    MIRRORED_POINTS,
-    FaceReader,
-    FaceReaderConfig,
-    gradient_histograms,
-    landmark_entries,
-    mirrored,
-)
+from emotalker.tracking.face_look import MIRRORED_ACTIONS, MIRRORED_POINTS, Seen, see
+from emotalker.tracking.face_reader import FaceReader, FaceReaderConfig
 from emotalker.tracking.synthetic import LEADING_ACTIONS
 from emotalker.training.sampling import Key, seed_step
 from emotalker.training.solver import Objective, Solver
@@ -35,7 +28,7 @@ MIN_VARIANCE = 1e-3  # of an action; rarer ones weigh no more
 WHITENING_FACES = 12_000
 PICTURE_DAMPING, LANDMARK_DAMPING = 0.3, 0.05
 MIN_CONTEXT = 6  # frames whose average is taken for a shot's
-BATCH = 256  # faces described at a time
+BATCH = 32  # faces described at a time: few enough for a processor's cache
 
 
 class DescribedFaces(Dataset):
@@ -98,13 +91,17 @@ class DescribedFaces(Dataset):
 @torch.inference_mode()
 def _described(model: FaceReader, cuts: FaceCuts, with_mirror: bool) -> list[np.ndarray]:
     """Descriptions ``(N, D)`` float16 of the faces, and of the mirrored ones."""
-    told, views = torch.from_numpy(landmark_entries(cuts.found, cuts.scores)), ([], [])
-    for grey, landmarks in zip(torch.from_numpy(cuts.image).split(BATCH), told.split(BATCH), strict=True):
-        given = (gradient_histograms(grey.float()), landmarks)
-        views[0].append(model.describe(*given).half())
+    views = ([], [])
+    for start in range(0, len(cuts), BATCH):
+        seen = _seen(cuts, np.arange(start, min(start + BATCH, len(cuts))))
+        views[0].append(model.describe(seen).half())
         if with_mirror:
-            views[1].append(model.describe(*mirrored(*given)).half())
+            views[1].append(model.describe(seen.mirrored()).half())
     return [torch.cat(parts).numpy() for parts in views if parts]
+
+
+def _seen(cuts: FaceCuts, chosen: np.ndarray) -> Seen:
+    return see(cuts.image[chosen], cuts.found[chosen], cuts.scores[chosen])
 
 
 class FaceReaderObjective(Objective):
@@ -175,11 +172,11 @@ def train(config: dict) -> dict[str, float]:
 
 def _learn_whitening(model: FaceReader, sets: Sequence[FaceCuts], shares: Sequence[float], seed: int) -> None:
     """From some faces of all sets, by their shares."""
-    rng, pictures, landmarks = np.random.default_rng(seed), [], []
+    rng, seen = np.random.default_rng(seed), []
     for cuts, share in zip(sets, np.asarray(shares) / np.sum(shares), strict=True):
         chosen = rng.integers(len(cuts), size=round(WHITENING_FACES * share))
-        grey = torch.from_numpy(cuts.image[chosen])
-        pictures += [gradient_histograms(part.float()) for part in grey.split(BATCH)]
-        landmarks.append(torch.from_numpy(landmark_entries(cuts.found[chosen], cuts.scores[chosen])))
-    model.of_picture.learn(torch.cat(pictures), PICTURE_DAMPING)
-    model.of_landmarks.learn(torch.cat(landmarks), LANDMARK_DAMPING)
+        seen += [_seen(cuts, part) for part in np.array_split(chosen, len(chosen) // BATCH + 1)]
+    mouth, eyes, landmarks = (torch.cat(parts) for parts in zip(*seen, strict=True))
+    model.of_mouth.learn(mouth, PICTURE_DAMPING)
+    model.of_eye.learn(eyes.flatten(0, 1), PICTURE_DAMPING)
+    model.of_landmarks.learn(landmarks, LANDMARK_DAMPING)
