@@ -34,7 +34,7 @@ def networks():
         "expression": ExpressionPrior(ExpressionConfig()),
         "sync": SyncExpert(SyncConfig(mel_channels=(4, 4, 4), lip_channels=(4, 4), dim=4)),
         "audio_encoder": AudioEncoder(AudioEncoderConfig.small(**hubert)),
-        "face_reader": FaceReader(FaceReaderConfig(picture=4, landmarks=4, hidden=8)),
+        "face_reader": FaceReader(FaceReaderConfig(mouth=4, eye=4, landmarks=4, hidden=8)),
     }
 
 
