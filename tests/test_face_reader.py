@@ -11,7 +11,7 @@ import pytest
 import torch
 from skimage import data
 
-from emotalker.coefficients import ARKIT, ARKIT_ACTIONS
+from emotalker.coefficients import ARKIT, ARKIT_ACTIONS, MIRRORED_ACTIONS
 from emotalker.data.face_sources import FaceSources, another_person
 from emotalker.data.faces import load_faces, save_faces
 from emotalker.errors import CheckpointError, DataError
@@ -22,7 +22,6 @@ from emotalker.tracking.face_look import (
     EYE_HEIGHT,
     EYE_SIZE,
     MEAN_POINTS,
-    MIRRORED_ACTIONS,
     MIRRORED_POINTS,
     MOUTH_HEIGHT,
     MOUTH_SIZE,
@@ -111,6 +110,10 @@ def test_a_mirrored_face_has_mirrored_labels(faces):
     for found, other, plain, again in zip(seen.mirrored(), expected, seen, seen.mirrored().mirrored(), strict=True):
         assert (found - other).abs().mean() < 0.02 * (plain - other).abs().mean()
         torch.testing.assert_close(again, plain)
+    np.testing.assert_allclose(seen.mirrored().landmarks.numpy(), expected.landmarks.numpy(), atol=1e-4)
+    mouth, _ = windows(cuts.image[0], cuts.found[0])
+    turned = gradient_histograms(torch.from_numpy(mouth[None, :, ::-1].copy()).float())
+    torch.testing.assert_close(seen.mirrored().mouth[:1], turned)
 
 
 @pytest.mark.parametrize("shift", [(0, 0), (3, -5)])

@@ -25,6 +25,11 @@ ARKIT_ACTIONS: tuple[str, ...] = (
     "cheekSquintLeft", "cheekSquintRight", "noseSneerLeft", "noseSneerRight", "tongueOut",
 )  # fmt: skip
 
+#: Where each action's partner on the other side of the face is, the action itself if it has none, ``(52,)``.
+MIRRORED_ACTIONS = np.array([
+    ARKIT_ACTIONS.index(n.replace("Left", "?").replace("Right", "Left").replace("?", "Right")) for n in ARKIT_ACTIONS
+])  # fmt: skip
+
 #: Rigid pose: rotations about x (right), y (up), z (towards the viewer), then a shift along them.
 POSE_NAMES: tuple[str, ...] = ("pitch", "yaw", "roll", "shiftX", "shiftY", "shiftZ")
 

@@ -13,11 +13,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from scipy.spatial import cKDTree
 
-from emotalker.coefficients import ARKIT_ACTIONS
+from emotalker.coefficients import ARKIT_ACTIONS, MIRRORED_ACTIONS
 from emotalker.errors import DataError
-from emotalker.face.geometry import Camera
+from emotalker.face.geometry import Camera, mirror_partners
 from emotalker.face.identity import IdentitySampler, identity_space
 from emotalker.face.makehuman import RawMesh, read_base, read_target
 from emotalker.face.model import FaceModel
@@ -176,7 +175,7 @@ def carried_along(points: np.ndarray, surface: np.ndarray, displacement: np.ndar
 
 def mirror_index(vertices: np.ndarray) -> np.ndarray:
     """For each vertex ``(V, 3)`` of a mesh symmetric about x = 0, the index of its mirror image."""
-    distance, index = cKDTree(vertices).query(vertices * [-1, 1, 1])
+    index, distance = mirror_partners(vertices)
     if distance.max() > 0.02:
         raise DataError(f"the base mesh is not symmetric (by {distance.max():.3f} cm); is this MakeHuman's hm08?")
     return index
@@ -184,14 +183,7 @@ def mirror_index(vertices: np.ndarray) -> np.ndarray:
 
 def symmetric_actions(actions: np.ndarray, mirror: np.ndarray) -> np.ndarray:
     """Average each action ``(52, V, 3)`` with its partner's mirror image; small slips in the targets go."""
-    swap = {"Left": "Right", "Right": "Left"}
-    partner = [name[: -len(side)] + swap[side] if (side := _side(name)) else name for name in ARKIT_ACTIONS]
-    order = [ARKIT_ACTIONS.index(name) for name in partner]
-    return (actions + actions[order][:, mirror] * [-1, 1, 1]) / 2
-
-
-def _side(name: str) -> str:
-    return next((side for side in ("Left", "Right") if name.endswith(side)), "")
+    return (actions + actions[MIRRORED_ACTIONS][:, mirror] * [-1, 1, 1]) / 2
 
 
 def assemble(folder: Path, rng: np.random.Generator, components: int = 64, num_samples: int = 1200) -> FaceModel:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.spatial import cKDTree
 
 
 def rotation_matrix(angles: ArrayLike) -> np.ndarray:
@@ -91,6 +92,12 @@ class Camera:
         """Camera-space points ``(..., 3)`` in cm to ``(..., 3)``: u, v in pixels and depth in cm, for the rasteriser."""
         points = np.asarray(points)
         return np.concatenate([self.project(points), -points[..., 2:]], -1)
+
+
+def mirror_partners(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """For each point ``(N, 3)`` the one nearest to its mirror image across x = 0: indices, and how far off they are."""
+    distance, index = cKDTree(points).query(points * [-1, 1, 1])
+    return index, distance
 
 
 def vertex_normals(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:

@@ -7,6 +7,7 @@ of every face, and few people teach what it looks like in motion. The windows ar
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -17,7 +18,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from emotalker.coefficients import ARKIT_ACTIONS
+from emotalker.coefficients import ARKIT_ACTIONS, MIRRORED_ACTIONS
+from emotalker.face.geometry import mirror_partners
 from emotalker.face.model import FaceModel
 from emotalker.tracking.backends import FIT_POINTS
 
@@ -72,18 +74,10 @@ def cut(image: np.ndarray, transform: np.ndarray) -> np.ndarray:
     return cv2.resize(cv2.cvtColor(fine, cv2.COLOR_RGB2GRAY), (SIDE, SIDE), interpolation=cv2.INTER_AREA)
 
 
-def _partners() -> np.ndarray:
-    points = FaceModel.load().landmark_mean
-    return np.argmin(((points[:, None] * [-1, 1, 1] - points) ** 2).sum(-1), 1)
-
-
+_PARTNERS, _ = mirror_partners(FaceModel.load().landmark_mean)
 #: FIT_POINTS and their partners on the other side of the face, and where among them each one's partner is, ``(P,)``.
-READ_POINTS = np.union1d(FIT_POINTS, _partners()[FIT_POINTS])
-MIRRORED_POINTS = np.searchsorted(READ_POINTS, _partners()[READ_POINTS])
-#: Each action's partner on the other side of the face, itself if it has none.
-MIRRORED_ACTIONS = np.array([
-    ARKIT_ACTIONS.index(n.replace("Left", "?").replace("Right", "Left").replace("?", "Right")) for n in ARKIT_ACTIONS
-])  # fmt: skip
+READ_POINTS = np.union1d(FIT_POINTS, _PARTNERS[FIT_POINTS])
+MIRRORED_POINTS = np.searchsorted(READ_POINTS, _PARTNERS[READ_POINTS])
 _UNIT_MEAN = torch.from_numpy(MEAN_POINTS[READ_POINTS] / POINT_SCALE).float()
 
 #: Places in READ_POINTS of what a window is centred on: the lips all round, and the corners of an eye.
@@ -133,7 +127,7 @@ def _cells(size: tuple[int, int]) -> tuple[int, int]:
 
 def histogram_dim(size: tuple[int, int]) -> int:
     """Entries of the histograms of a picture of ``size`` (height, width)."""
-    return DIRECTIONS * int(np.prod(_cells(size)))
+    return DIRECTIONS * math.prod(_cells(size))
 
 
 MOUTH_DIM, EYE_DIM = histogram_dim(MOUTH_SIZE), histogram_dim(EYE_SIZE)

@@ -20,13 +20,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from emotalker.coefficients import ARKIT_ACTIONS
+from emotalker.coefficients import ARKIT, ARKIT_ACTIONS, MIRRORED_ACTIONS
 from emotalker.motion.checkpoint import load_checkpoint, shipped
 from emotalker.tracking.backends import FIT_POINTS
 from emotalker.tracking.face_look import (
     EYE_DIM,
     MEAN_POINTS,
-    MIRRORED_ACTIONS,
     MIRRORED_POINTS,
     MOUTH_DIM,
     POINTS_DIM,
@@ -37,7 +36,7 @@ from emotalker.tracking.face_look import (
 )
 
 #: Which actions and READ_POINTS the mouth's window tells; the rest is read from the eyes' windows.
-OF_MOUTH = np.array([name.startswith(("mouth", "jaw", "tongue")) for name in ARKIT_ACTIONS])
+OF_MOUTH = np.isin(ARKIT_ACTIONS, ARKIT.lip_names)
 LOW = MEAN_POINTS[READ_POINTS, 1] > MEAN_POINTS[2, 1]  # below the nose
 
 

@@ -11,10 +11,10 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import Dataset
 
-from emotalker.coefficients import ARKIT_ACTIONS
+from emotalker.coefficients import ARKIT_ACTIONS, MIRRORED_ACTIONS
 from emotalker.data.faces import FaceCuts, load_faces
 from emotalker.motion.checkpoint import save_checkpoint
-from emotalker.tracking.face_look import MIRRORED_ACTIONS, MIRRORED_POINTS, Seen, see
+from emotalker.tracking.face_look import MIRRORED_POINTS, Seen, see
 from emotalker.tracking.face_reader import FaceReader, FaceReaderConfig
 from emotalker.tracking.synthetic import LEADING_ACTIONS
 from emotalker.training.sampling import Key, seed_step
