@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from emotalker.pipeline import TalkingHead
+    from emotalker.inference.pipeline import TalkingHead
 
 __version__ = "0.1.0"
 __all__ = ["TalkingHead", "__version__"]
@@ -13,7 +13,7 @@ __all__ = ["TalkingHead", "__version__"]
 
 def __getattr__(name: str) -> Any:
     if name == "TalkingHead":  # imported on first use: torch takes seconds, and `--help` should not
-        from emotalker.pipeline import TalkingHead
+        from emotalker.inference.pipeline import TalkingHead
 
         return TalkingHead
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -9,7 +9,7 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from emotalker.cli import run
+from emotalker.core.cli import run
 
 
 def parse_arguments() -> argparse.Namespace:

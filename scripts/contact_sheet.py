@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 
-from emotalker.cli import run
+from emotalker.core.cli import run
 
 
 def parse_arguments() -> argparse.Namespace:

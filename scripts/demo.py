@@ -9,7 +9,7 @@ import argparse
 from importlib.resources import files
 from pathlib import Path
 
-from emotalker.cli import run
+from emotalker.core.cli import run
 
 
 def main() -> None:
@@ -20,7 +20,7 @@ def main() -> None:
     from skimage import data
 
     from emotalker import TalkingHead
-    from emotalker.progress import saving_progress
+    from emotalker.core.progress import saving_progress
 
     video = TalkingHead.from_pretrained().generate(Path(str(files("emotalker") / "assets" / "demo.flac")), data.astronaut())
     with saving_progress(len(video)) as on_frame:

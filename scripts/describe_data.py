@@ -3,7 +3,7 @@
 python scripts/describe_data.py data=data/mead out=report.html
 """
 
-from emotalker.training.cli import launch
+from emotalker.core.launch import launch
 
 if __name__ == "__main__":
     launch("describe", "emotalker.data.report:describe")

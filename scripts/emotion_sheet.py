@@ -10,7 +10,7 @@ import argparse
 from importlib.resources import files
 from pathlib import Path
 
-from emotalker.cli import run
+from emotalker.core.cli import run
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -32,8 +32,8 @@ def main() -> None:
     import numpy as np
 
     from emotalker import TalkingHead
-    from emotalker.data.base import EMOTIONS
-    from emotalker.motion.style import Style
+    from emotalker.core.emotions import EMOTIONS
+    from emotalker.inference.style import Style
     from emotalker.video.image import load_image, save_image
 
     if args.image:

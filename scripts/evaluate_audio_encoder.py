@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from emotalker.cli import run
+from emotalker.core.cli import run
 
 HELD_OUT = {"ravdess": (17, 18, 19, 20), "javanese": (8, 9)}
 

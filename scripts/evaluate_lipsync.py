@@ -12,7 +12,7 @@ import argparse
 import csv
 from pathlib import Path
 
-from emotalker.cli import run
+from emotalker.core.cli import run
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -50,13 +50,13 @@ def main() -> None:
             print(f"{Path(audio).name}: correlation with log energy: jawOpen {by_jaw:.3f}, lip gap {by_gap:.3f}")
         return
 
-    from emotalker.data.grid import Tracks
-    from emotalker.data.shards import is_held_out
+    from emotalker.core.splits import split_of_name
+    from emotalker.data.readers.grid import Tracks
 
     tracks = Tracks.load(args.grid / "motion.npz")
     with open(args.grid / "words.tsv") as file:
         words = list(csv.DictReader(file, delimiter="\t"))
-    held_out = [name for name in tracks.names if is_held_out(name)][: args.clips]
+    held_out = [name for name in tracks.names if split_of_name(name) == "test"][: args.clips]
     jaw, gap, closures, real_closures = [], [], [], []
     for name in held_out:
         mouth, _ = talk(args.grid / "audio" / f"{name}.opus")

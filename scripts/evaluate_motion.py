@@ -12,7 +12,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from emotalker.cli import run
+from emotalker.core.cli import run
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -31,12 +31,12 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> None:
     args = parse_arguments()
 
+    from emotalker.core.checkpoint import load_checkpoint, shipped
+    from emotalker.core.files import replace_on_success
     from emotalker.evaluation import report
     from emotalker.evaluation.motion import choose_clips, open_corpus, perform
     from emotalker.face.model import FaceModel
-    from emotalker.files import replace_on_success
-    from emotalker.motion.checkpoint import load_checkpoint, shipped
-    from emotalker.motion.generator import MotionGenerator
+    from emotalker.inference.generator import MotionGenerator
 
     folder = args.checkpoints or shipped("small")
     expert = load_checkpoint(args.sync or folder / "sync.safetensors", "sync")
@@ -44,7 +44,7 @@ def main() -> None:
     corpora = {"GRID": open_corpus(args.grid), "RAVDESS": open_corpus(args.ravdess)}
     held_out = {
         name: perform(
-            generator, corpus, choose_clips(corpus.split("val"), args.clips), name, args.seed, decoding=args.decoding
+            generator, corpus, choose_clips(corpus.split("test"), args.clips), name, args.seed, decoding=args.decoding
         )
         for name, corpus in corpora.items()
     }

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 
-from emotalker.cli import run
+from emotalker.core.cli import run
 
 MIN_CORRELATION, MAX_POSE_ERROR = 0.9, 1.5
 
@@ -19,8 +19,8 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--moments", type=int, default=25, help="random moments of each film (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--size", type=int, default=360, help="side of the pictures in pixels (default: %(default)s)")
-    parser.add_argument("--portraits", nargs="+", help="move these pictures instead of drawn heads")
-    parser.add_argument("--without-reader", action="store_true", help="leave drawn faces to the landmarker, too")
+    parser.add_argument("--portraits", nargs="+", help="move these pictures instead of synthetic heads")
+    parser.add_argument("--without-reader", action="store_true", help="leave synthetic faces to the landmarker, too")
     parser.add_argument("--landmarker", help="path of face_landmarker.task (default: found or fetched once)")
     return parser.parse_args()
 
@@ -30,22 +30,23 @@ def main() -> None:
 
     import numpy as np
 
-    from emotalker.coefficients import ARKIT, ARKIT_ACTIONS
-    from emotalker.data.face_sources import portrait_motion
-    from emotalker.face.geometry import rotation_matrix
-    from emotalker.progress import progress_bar
-    from emotalker.render.portrait import Portrait
+    from emotalker.coefficients import ARKIT, ARKIT_BLENDSHAPES
+    from emotalker.coefficients.rotation import rotation_matrix
+    from emotalker.core.progress import progress_bar
+    from emotalker.face.calibration import relative_pose
+    from emotalker.face.portrait import Portrait
     from emotalker.render.warp_renderer import WarpRenderer
+    from emotalker.synthetic.films import LEADING_BLENDSHAPES, SyntheticPerson, random_film
+    from emotalker.synthetic.reader import SyntheticFaceReader
+    from emotalker.synthetic.sources import portrait_motion
     from emotalker.tracking import Tracker
-    from emotalker.tracking.synthetic import LEADING_ACTIONS, SyntheticPerson, random_film
-    from emotalker.training.calibration import relative_pose
     from emotalker.video.image import load_image
 
-    tracker = Tracker(args.landmarker, **({"reader": None} if args.without_reader else {}))
+    tracker = Tracker(args.landmarker, reader=None if args.without_reader else SyntheticFaceReader.from_pretrained())
     true, tracked, pose_errors, count = [], [], [], 0
     subjects = args.portraits or range(args.people)
     with progress_bar() as progress:
-        length = len(random_film(np.random.default_rng(), args.moments).actions)
+        length = len(random_film(np.random.default_rng(), args.moments).blendshapes)
         task = progress.add_task("draw and track", total=len(subjects) * length)
         for number, subject in enumerate(subjects):
             rng = np.random.default_rng(args.seed + number)
@@ -62,7 +63,7 @@ def main() -> None:
             film = tracker.track_frames(frames, on_frame=lambda _: progress.advance(task))
             seen = film.valid
             count += int(seen.sum())
-            true.append(moments.actions[seen])
+            true.append(moments.blendshapes[seen])
             tracked.append(film.motion.coefficients[seen][:, ARKIT.expression])
             angles, place = (motion[:, 52:55], motion[:, 55:]) if args.portraits else (moments.angles, moments.translation)
             rest = relative_pose(rotation_matrix(angles[seen].astype(np.float64)), place[seen])
@@ -70,25 +71,25 @@ def main() -> None:
     truth, found = np.concatenate(true), np.concatenate(tracked)
     with np.errstate(invalid="ignore", divide="ignore"):
         r, *of_films = (
-            np.array([np.corrcoef(a[:, i], b[:, i])[0, 1] for i in range(len(ARKIT_ACTIONS))])
+            np.array([np.corrcoef(a[:, i], b[:, i])[0, 1] for i in range(len(ARKIT_BLENDSHAPES))])
             for a, b in [(truth, found), *zip(true, tracked, strict=True)]
         )
     print(
-        f"{'action':20s} {'all':>6s} {'a film':>7s}   correlation over all frames; median of the films that show the action"
+        f"{'blendshape':20s} {'all':>6s} {'a film':>7s}   correlation over all frames; median of the films that show the blendshape"
     )
     of_films = np.array(of_films)
-    shown, film_r = np.isfinite(of_films).any(0), np.full(len(ARKIT_ACTIONS), np.nan)
+    shown, film_r = np.isfinite(of_films).any(0), np.full(len(ARKIT_BLENDSHAPES), np.nan)
     film_r[shown] = np.nanmedian(of_films[:, shown], axis=0)
     for i in np.argsort(-np.nan_to_num(r, nan=-1)):
-        mark = ("  *" if r[i] >= MIN_CORRELATION else "  * below 0.9") if ARKIT_ACTIONS[i] in LEADING_ACTIONS else ""
-        print(f"{ARKIT_ACTIONS[i]:20s} {r[i]:6.3f} {film_r[i]:7.3f}{mark}")
+        mark = ("  *" if r[i] >= MIN_CORRELATION else "  * below 0.9") if ARKIT_BLENDSHAPES[i] in LEADING_BLENDSHAPES else ""
+        print(f"{ARKIT_BLENDSHAPES[i]:20s} {r[i]:6.3f} {film_r[i]:7.3f}{mark}")
     rms = np.sqrt(np.square(np.concatenate(pose_errors)).mean(0))
     print(f"face found in {count} of {len(subjects) * length} frames; landmarks: {film.backend}, prior: {film.prior}")
-    print(f"mean correlation of all actions: {np.nanmean(r):.3f}")
+    print(f"mean correlation of all blendshapes: {np.nanmean(r):.3f}")
     print(f"pose error, RMS degrees: pitch {rms[0]:.2f}, yaw {rms[1]:.2f}, roll {rms[2]:.2f}")
-    reached = sum(r[ARKIT.index(name)] >= MIN_CORRELATION for name in LEADING_ACTIONS)
+    reached = sum(r[ARKIT.index(name)] >= MIN_CORRELATION for name in LEADING_BLENDSHAPES)
     print(
-        f"required actions (*) at {MIN_CORRELATION} or more: {reached} of {len(LEADING_ACTIONS)}; "
+        f"required blendshapes (*) at {MIN_CORRELATION} or more: {reached} of {len(LEADING_BLENDSHAPES)}; "
         f"pose within {MAX_POSE_ERROR} degrees: {'yes' if rms.max() <= MAX_POSE_ERROR else 'no'}"
     )
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from emotalker.cli import run
+from emotalker.core.cli import run
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -22,9 +22,9 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> None:
     args = parse_arguments()
 
+    from emotalker.core.checkpoint import load_checkpoint
     from emotalker.data.shards import load_clips
-    from emotalker.motion.checkpoint import load_checkpoint
-    from emotalker.motion.generator import MotionGenerator
+    from emotalker.inference.generator import MotionGenerator
     from emotalker.training.expression import fit
     from emotalker.training.stage import exporter
 

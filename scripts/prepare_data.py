@@ -3,7 +3,7 @@
 python scripts/prepare_data.py corpus=mead root=path/to/MEAD out=data/mead
 """
 
-from emotalker.training.cli import launch
+from emotalker.core.launch import launch
 
 if __name__ == "__main__":
     launch("prepare", "emotalker.data.prepare:prepare_and_report")

@@ -1,6 +1,6 @@
-"""Prepare single faces with known actions, to train the face reader on. Faces already there are not made again.
+"""Prepare single faces with known blendshapes, to train the face reader on. Faces already there are not made again.
 
-python scripts/prepare_faces.py drawn --first 0 --people 900
+python scripts/prepare_faces.py synthetic --first 0 --people 900
 python scripts/prepare_faces.py portraits --pictures portraits/ grid_s1/video/bbaf2n.mp4 --source "..." --licence "CC BY 4.0"
 python scripts/prepare_faces.py videos --videos grid_s1/video --source "GRID (Cooke et al. 2006)" --licence "CC BY 4.0"
 """
@@ -10,20 +10,22 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from emotalker.cli import run
+from emotalker.core.cli import run
 
 PEOPLE_PER_FILE = 25
 PICTURE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp"}
-DRAWN = {"source": "faces drawn with EmoTalker's own head model", "licence": "CC0", "drawn": True}
+SYNTHETIC = {"source": "faces rendered with EmoTalker's own head model", "licence": "CC0", "synthetic": True}
 
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     kinds = parser.add_subparsers(dest="kind", required=True)
-    drawn = kinds.add_parser("drawn", help="random heads of the head model")
-    drawn.add_argument("--people", type=int, default=1800, help="(default: %(default)s)")
-    drawn.add_argument("--first", type=int, default=0, help="number of the first, to share the work (default: 0)")
-    drawn.add_argument("--share", type=float, default=0.5, help="of moments in which a part of a face moves (default: 0.5)")
+    synthetic = kinds.add_parser("synthetic", help="random heads of the head model")
+    synthetic.add_argument("--people", type=int, default=1800, help="(default: %(default)s)")
+    synthetic.add_argument("--first", type=int, default=0, help="number of the first, to share the work (default: 0)")
+    synthetic.add_argument(
+        "--moving-fraction", type=float, default=0.5, help="of moments in which a part of a face moves (default: 0.5)"
+    )
     portraits = kinds.add_parser("portraits", help="pictures, moved at random by the renderer")
     portraits.add_argument(
         "--pictures", nargs="+", type=Path, required=True, help="files (of videos the first frame) or folders"
@@ -44,12 +46,12 @@ def main() -> None:
 
     import json
 
-    from emotalker.data.base import VIDEO_SUFFIXES
-    from emotalker.data.face_sources import FaceSources
-    from emotalker.data.faces import HEADER, save_faces
-    from emotalker.files import replace_on_success
-    from emotalker.progress import progress_bar
-    from emotalker.tracking.frames import timed_frames
+    from emotalker.core.files import replace_on_success
+    from emotalker.core.progress import progress_bar
+    from emotalker.data.readers.base import VIDEO_SUFFIXES
+    from emotalker.synthetic.dataset import HEADER, save_faces
+    from emotalker.synthetic.sources import FaceSources
+    from emotalker.video.frames import timed_frames
     from emotalker.video.image import load_image
 
     def files(paths: list[Path], suffixes: set[str]) -> list[Path]:
@@ -60,21 +62,21 @@ def main() -> None:
         return found
 
     sources = FaceSources(args.landmarker)
-    if args.kind == "drawn":
+    if args.kind == "synthetic":
         numbers = range(args.first, args.first + args.people)
         jobs = [numbers[i : i + PEOPLE_PER_FILE] for i in range(0, len(numbers), PEOPLE_PER_FILE)]
-        header = DRAWN
+        header = SYNTHETIC
     else:
         pictures = args.kind == "portraits"
         inputs = (
             files(args.pictures, {*VIDEO_SUFFIXES, *PICTURE_SUFFIXES}) if pictures else files(args.videos, VIDEO_SUFFIXES)
         )
         jobs = [[number] for number in range(len(inputs))]
-        header = {"source": args.source, "licence": args.licence, "drawn": False}
+        header = {"source": args.source, "licence": args.licence, "synthetic": False}
 
     def faces(number: int) -> list[dict]:
-        if args.kind == "drawn":
-            return sources.drawn(number, args.share)
+        if args.kind == "synthetic":
+            return sources.synthetic(number, args.moving_fraction)
         if args.kind == "videos":
             return sources.video(inputs[number], number)
         path = inputs[number]

@@ -1,4 +1,4 @@
-"""Track the face in a video: actions and pose of every frame at 25 fps.
+"""Track the face in a video: blendshapes and pose of every frame at 25 fps.
 
 python scripts/track.py --video v.mp4 --output c.npz --preview p.mp4
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 
-from emotalker.cli import run
+from emotalker.core.cli import run
 
 
 def face_choice(text: str) -> int | tuple[float, float]:
@@ -32,6 +32,7 @@ def parse_arguments() -> argparse.Namespace:
         "--face", type=face_choice, metavar="N|X,Y", help="N-th largest face or the one at a point (default: the largest)"
     )
     parser.add_argument("--backend", choices=["mediapipe", "face-alignment"], default="mediapipe")
+    parser.add_argument("--photographs", action="store_true", help="do not look for rendered and painted faces")
     parser.add_argument("--landmarks", action="store_true", help="also keep the landmarks")
     parser.add_argument("--landmarker", help="path of face_landmarker.task (default: found or fetched once)")
     return parser.parse_args()
@@ -42,9 +43,10 @@ def main() -> None:
 
     import time
 
-    from emotalker.errors import FaceNotFoundError
-    from emotalker.files import check_writable
-    from emotalker.progress import progress_bar
+    from emotalker.core.errors import FaceNotFoundError
+    from emotalker.core.files import check_writable
+    from emotalker.core.progress import progress_bar
+    from emotalker.synthetic.reader import SyntheticFaceReader
     from emotalker.tracking import Tracker
     from emotalker.tracking.backends import FaceAlignment, MediaPipe
     from emotalker.tracking.preview import write_preview
@@ -55,7 +57,8 @@ def main() -> None:
     info = video_info(args.video)
     with progress_bar() as progress:
         task = progress.add_task("tracking", total=info.duration)
-        tracker = Tracker(backend=MediaPipe(args.landmarker) if args.backend == "mediapipe" else FaceAlignment())
+        backend = MediaPipe(args.landmarker) if args.backend == "mediapipe" else FaceAlignment()
+        tracker = Tracker(backend=backend, reader=None if args.photographs else SyntheticFaceReader.from_pretrained())
         begun, count = time.perf_counter(), 0
 
         def on_frame(seconds: float) -> None:

@@ -36,7 +36,7 @@ def main() -> None:
         command = [sys.executable, str(SCRIPTS / script), *arguments]
         print("$ python", "scripts/" + script, *arguments, flush=True)
         if subprocess.run(command, check=False).returncode:
-            sys.exit(f"error: {script} stopped; mend what it says above and run this again, finished steps are kept")
+            sys.exit(f"error: {script} stopped; fix what it says above and run this again, finished steps are kept")
 
     corpora = {"grid": args.data / "grid_s1"}
     if not args.permissive:

@@ -6,7 +6,7 @@ python scripts/train_face_reader.py data.root=[data/faces/drawn] data.shares=[1]
 Run it again with the same run=... folder to resume; --help lists every option.
 """
 
-from emotalker.training.cli import launch
+from emotalker.core.launch import launch
 
 if __name__ == "__main__":
     launch("face_reader", "emotalker.training.face_reader:train")

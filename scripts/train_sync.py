@@ -6,7 +6,7 @@ python scripts/train_sync.py data.root=[data/a,data/b] run=runs/sync
 Run it again with the same run=... folder to resume; --help lists every option.
 """
 
-from emotalker.training.cli import launch
+from emotalker.core.launch import launch
 
 if __name__ == "__main__":
     launch("sync", "emotalker.training.sync:train")

@@ -6,7 +6,7 @@ python scripts/train_transformer.py model=transformer_paper vqvae=... encoder=su
 Run it again with the same run=... folder to resume; --help lists every option.
 """
 
-from emotalker.training.cli import launch
+from emotalker.core.launch import launch
 
 if __name__ == "__main__":
     launch("transformer", "emotalker.training.transformer:train")

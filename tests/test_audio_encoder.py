@@ -10,19 +10,21 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from emotalker import registry
 from emotalker.audio.io import save_wav
-from emotalker.errors import CheckpointError, DataError
-from emotalker.features.hubert import AudioEncoder, AudioEncoderConfig
-from emotalker.features.mel_stem import FLOOR, SPEECH_LEVEL, LogMelStem
-from emotalker.motion.checkpoint import load_checkpoint, read_metadata, save_checkpoint
-from emotalker.training import audio_encoder, recordings
-from emotalker.training.audio_encoder import TeacherCrops, distort_mel, stretch
-from emotalker.training.cli import CONFIGS
-from emotalker.training.recordings import Recording, hidden_states, label, load_recordings, speech_span
+from emotalker.coefficients.resample import change_speed
+from emotalker.core import registry
+from emotalker.core.checkpoint import load_checkpoint, read_metadata, save_checkpoint
+from emotalker.core.errors import CheckpointError, DataError
+from emotalker.core.launch import CONFIGS
+from emotalker.data import recordings
+from emotalker.data.recordings import Recording, hidden_states, label, load_recordings, speech_span
+from emotalker.models.hubert import AudioEncoder, AudioEncoderConfig
+from emotalker.models.mel_stem import FLOOR, SPEECH_LEVEL, LogMelStem
+from emotalker.models.whisper import read_ctranslate2, whisper_encoder
+from emotalker.training import audio_encoder
+from emotalker.training.audio_encoder import TeacherCrops, distort_mel
 from emotalker.training.sampling import Key
 from emotalker.training.solver import Solver
-from emotalker.training.whisper import read_ctranslate2, whisper_encoder
 
 DIM, LAYERS, FRAMES = 64, 2, 50
 
@@ -168,12 +170,12 @@ def test_speech_is_found_between_pauses():
     assert speech_span(np.zeros(6400, np.int16)) == (0, 6400)
 
 
-def test_stretch_keeps_the_middles():
-    ramp = torch.arange(100.0).view(1, 100, 1)
-    assert torch.equal(stretch(ramp, 1.0, 60)[0, :, 0], torch.arange(60.0))
-    fast = stretch(ramp, 1.5, 60)[0, :, 0]
-    assert torch.allclose(fast, (torch.arange(60) + 0.5) * 1.5 - 0.5)
-    assert stretch(ramp[:, :10], 1.0, 20).shape == (1, 20, 1)
+def test_a_change_of_speed_keeps_the_middles():
+    ramp = np.arange(100.0, dtype=np.float32).reshape(1, 100, 1)
+    assert np.array_equal(change_speed(ramp, 1.0, 60, axis=1)[0, :, 0], np.arange(60.0))
+    fast = change_speed(ramp, 1.5, 60, axis=1)[0, :, 0]
+    assert np.allclose(fast, (np.arange(60) + 0.5) * 1.5 - 0.5)
+    assert change_speed(ramp[:, :10], 1.0, 20, axis=1).shape == (1, 20, 1)
 
 
 def test_distortion_of_nothing_is_nothing():
@@ -194,7 +196,7 @@ def test_crops_and_targets_stay_together():
     for index in range(3):
         item = crops[Key(index, (index,))]
         heard = np.round(item["wave"].reshape(64, 320)[:, 160] * 32768)
-        assert np.array_equal(heard, item["targets"][0, :, 0].numpy()) and heard[-1] - heard[0] == 63
+        assert np.array_equal(heard, item["targets"][0, :, 0]) and heard[-1] - heard[0] == 63
     short = dataclasses.replace(recording, samples=samples[: 320 * 30], targets=targets[:, :30], speech=(0, 320 * 30))
     item = TeacherCrops([short], 1.28, None)[Key(0, (0,))]
     assert item["valid"].sum() == 30 and item["wave"].shape == (320 * 64,) and item["targets"].shape == (2, 64, 4)
@@ -205,7 +207,7 @@ def world(teacher_file, tmp_path_factory):
     """Recordings named as RAVDESS', by two actors, and the tiny teacher in the registry's place."""
     root = tmp_path_factory.mktemp("world")
     (root / "ravdess").mkdir()
-    for actor in (1, 17):
+    for actor in (1, 15):
         for emotion in (1, 3, 5):
             wave = voice(1.6, 100 + 20 * emotion, actor)
             save_wav(root / "ravdess" / f"03-01-0{emotion}-01-01-01-{actor:02d}.wav", wave)
@@ -286,8 +288,8 @@ def test_missing_recordings_are_named(world, teacher_file, tmp_path):
 
 def test_the_cache_is_used_and_checked(world, teacher_file, tiny_registry, tmp_path):
     made = load_recordings(world, ["ravdess"], tmp_path, lambda: whisper_encoder(teacher_file), [1])
-    assert len(made) == 6 and made[0].targets.shape == (1, 80, DIM) and {r.actor for r in made} == {1, 17}
-    assert sum(r.held_out({"ravdess": [17]}) for r in made) == 3
+    assert len(made) == 6 and made[0].targets.shape == (1, 80, DIM) and {r.actor for r in made} == {1, 15}
+    assert [r.split for r in made].count("val") == 3
     again = load_recordings(world / "nowhere", ["ravdess"], tmp_path, None, [1])
     assert all(torch.equal(a.targets, b.targets) for a, b in zip(made, again, strict=True))
     with pytest.raises(DataError, match="other layers"):

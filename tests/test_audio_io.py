@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from emotalker.audio.io import load_audio, resample, save_wav
-from emotalker.errors import AudioError, OutputError
+from emotalker.core.errors import AudioError, OutputError
 
 
 def tone(seconds=1.0, rate=16000, frequency=440.0, level=0.4):

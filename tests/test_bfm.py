@@ -7,7 +7,7 @@ from scipy.io import savemat
 from emotalker.coefficients import get_space
 from emotalker.coefficients.bfm import PARTS, BFMModel, Reconstruction, bfm_rotation, read_bfm_mat
 from emotalker.coefficients.space import BFM
-from emotalker.errors import CheckpointError, DataError
+from emotalker.core.errors import CheckpointError, DataError
 
 
 def test_the_layout_is_the_papers():

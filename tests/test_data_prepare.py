@@ -14,12 +14,12 @@ from scipy.io import savemat
 from emotalker.audio.io import save_wav
 from emotalker.coefficients import get_space
 from emotalker.coefficients.track import MotionTrack
+from emotalker.core.errors import DataError, MissingExtraError
+from emotalker.core.launch import CONFIGS
 from emotalker.data import prepare as preparation
 from emotalker.data.prepare import Worker, parse_part, prepare, prepare_and_report
 from emotalker.data.report import describe
 from emotalker.data.shards import Corpus, decode_flac, encode_flac, load_clips, read_tar
-from emotalker.errors import DataError, MissingExtraError
-from emotalker.training.cli import CONFIGS
 
 CLIPS, FRAMES = 10, 30
 
@@ -38,7 +38,7 @@ def write_mats(root: Path, clips: int = CLIPS, frames: int = FRAMES) -> Path:
 
 
 def config(root: Path, out: Path, **changes) -> dict:
-    values = {"features": [], "encoder": None, "clips_per_shard": 4, "shard": "1/1", "workers": 1, "backend": "processes"}
+    values = {"clips_per_shard": 4, "shard": "1/1", "workers": 1, "backend": "processes"}
     corpus = {"reader": "bfm_mat", "source": "made up", "licence": "CC0"}
     return values | {"corpus": corpus, "root": str(root), "out": str(out), "retry": False} | changes
 
@@ -177,8 +177,6 @@ def test_an_output_of_other_settings_is_not_mixed_up(prepared, tmp_path):
     prepare(config(prepared / "in", tmp_path / "out"))
     with pytest.raises(DataError, match="other settings"):
         prepare(config(prepared / "in", tmp_path / "out", clips_per_shard=5))
-    with pytest.raises(DataError, match="needs encoder="):
-        prepare(config(prepared / "in", tmp_path / "new", features=["hubert"]))
     with pytest.raises(DataError, match="no folder"):
         prepare(config(tmp_path / "nothing", tmp_path / "new"))
     with pytest.raises(DataError, match="no clip laid out"):
@@ -189,12 +187,6 @@ def test_an_output_of_other_settings_is_not_mixed_up(prepared, tmp_path):
         prepare(config(tmp_path, tmp_path / "new3", corpus={"reader": "bfm_mat", "speed": 1}))
 
 
-def test_mel_spectrograms_are_kept_beside_the_sound(prepared, tmp_path):
-    prepare(config(prepared / "in", tmp_path / "out", features=["mel"]))
-    clip = next(c for c in Corpus(tmp_path / "out").clips if c.has_audio)
-    assert clip.array("mel.npy").shape[0] == 80 and clip.array("mel.npy").dtype == np.float16
-
-
 def test_ray_is_an_extra(prepared, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(MissingExtraError, match=r"emotalker\[ray\]"):
@@ -203,11 +195,9 @@ def test_ray_is_an_extra(prepared, tmp_path, monkeypatch):
 
 def test_splits_by_name_and_by_speaker(prepared, tmp_path, monkeypatch):
     corpus = Corpus(prepared / "out")
-    corpus.manifest["held_out_speakers"] = ["M002"]
-    assert {c.speaker for c in corpus.split("val")} == {"M002"} and {c.speaker for c in corpus.split("train")} == {
-        "M001",
-        "M003",
-    }
+    corpus.manifest |= {"validation_speakers": ["M003"], "test_speakers": ["M002"]}
+    speakers = {split: {clip.speaker for clip in corpus.split(split)} for split in ("train", "val", "test")}
+    assert speakers == {"train": {"M001"}, "val": {"M003"}, "test": {"M002"}}
     with pytest.raises(DataError, match=r"'bfm'.*space=bfm"):
         load_clips(prepared / "out", "train", space="arkit")
     assert all(c.has_audio for c in load_clips(prepared / "out", "train", space="bfm"))

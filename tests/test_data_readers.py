@@ -9,19 +9,21 @@ import pytest
 from scipy.io import savemat
 
 from emotalker.audio.io import save_wav
-from emotalker.coefficients import ARKIT, ARKIT_ACTIONS, MotionTrack
-from emotalker.data.base import EMOTIONS, ClipSource, emotion_of, fill_gaps, usable_span
-from emotalker.data.facegood import read_arkit_map
-from emotalker.data.grid import HEIGHT, WIDTH
+from emotalker.coefficients import ARKIT, ARKIT_BLENDSHAPES, MotionTrack
+from emotalker.coefficients.resample import resample, resample_angles, resampled_length
+from emotalker.coefficients.rotation import rotation_matrix
+from emotalker.core.emotions import EMOTIONS, emotion_of
+from emotalker.core.errors import DataError, EmoTalkerError
+from emotalker.core.launch import CONFIGS
 from emotalker.data.prepare import prepare, thumbnail
 from emotalker.data.readers import READERS, make_reader
-from emotalker.data.resample import resample, resample_angles, resampled_length
+from emotalker.data.readers.base import ClipSource, fill_gaps, usable_span
+from emotalker.data.readers.facegood import read_arkit_map
+from emotalker.data.readers.grid import HEIGHT, WIDTH
+from emotalker.data.readers.tracked import VideoReader
 from emotalker.data.shards import Corpus
-from emotalker.data.tracked import VideoReader
-from emotalker.errors import DataError, EmoTalkerError
-from emotalker.face.geometry import Camera, rotation_matrix
+from emotalker.face.geometry import Camera
 from emotalker.face.model import FaceModel
-from emotalker.training.cli import CONFIGS
 from emotalker.video import VideoWriter
 
 LANDMARKS = np.arange(0, 478, 5)
@@ -65,7 +67,7 @@ def test_ravdess_videos(tmp_path):
         ("01-06-02-01-02-03", "03", "fear", "fearful", 2),
         ("01-02-01-01-01-17", "17", "neutral", "calm", 1),
     ]
-    assert reader.held_out_speakers == ("17", "18", "19", "20")
+    assert (reader.validation_speakers, reader.test_speakers) == (("15", "16"), ("17", "18", "19", "20"))
 
 
 def test_cremad_and_hdtf(tmp_path):
@@ -103,9 +105,9 @@ def test_a_folder_of_actors_in_one_sitting(tmp_path):
     reader = make_reader(configured("javanese") | {"root": tmp_path})
     (clip,) = reader.clips()
     assert (clip.speaker, clip.emotion, reader.name) == ("08", "fear", "javanese")
-    assert reader.one_sitting and reader.held_out_speakers == ("08", "09")
+    assert reader.one_sitting and (reader.validation_speakers, reader.test_speakers) == (("07",), ("08", "09"))
     plain = make_reader({"reader": "folder", "root": tmp_path})
-    assert not plain.one_sitting and not plain.held_out_speakers
+    assert not plain.one_sitting and not plain.test_speakers
 
 
 def configured(corpus: str) -> dict:
@@ -113,7 +115,7 @@ def configured(corpus: str) -> dict:
     from hydra import compose, initialize_config_dir
     from omegaconf import OmegaConf
 
-    from emotalker.training.cli import CONFIGS
+    from emotalker.core.launch import CONFIGS
 
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
         config = compose("prepare", [f"corpus={corpus}", "root=x", "out=y"])
@@ -241,7 +243,7 @@ def test_a_sitting_is_measured_from_the_speakers_rest(videos):
                 motion[:, ARKIT.index("yaw")] = 0.05
                 return SimpleNamespace(
                     motion=MotionTrack(motion, ARKIT), valid=np.ones(30, bool), confidence=np.ones(30),
-                    shots=np.array([[0, 30]]), identities=np.ones((1, 4)), rest_actions=np.full((1, 52), 0.1),
+                    shots=np.array([[0, 30]]), identities=np.ones((1, 4)), rest_blendshapes=np.full((1, 52), 0.1),
                     shut_lids=np.array([[0.6, 0.7]]), rest_poses=np.array([origin]),
                 )  # fmt: skip
 
@@ -280,14 +282,14 @@ def test_gaps_are_bridged_when_short_and_cut_when_long():
 def test_a_miniature_of_grid(tmp_path):
     """Landmarks of the face model itself, with known pose and jaw, come back as calibrated motion."""
     model, camera = FaceModel.load(), Camera.default(WIDTH, HEIGHT)
-    names, frames, clips = ["_neutral", *ARKIT_ACTIONS[:-1]], 40, 3
+    names, frames, clips = ["_neutral", *ARKIT_BLENDSHAPES[:-1]], 40, 3
     scores = np.zeros((clips, frames, 52), np.float32)
-    scores[..., 1 + ARKIT_ACTIONS.index("jawOpen")] = 0.3 + 0.3 * np.sin(np.arange(frames) / 3)
-    scores[..., 1 + ARKIT_ACTIONS.index("browDownLeft")] = 0.2
-    actions = np.concatenate([scores[..., 1:], np.zeros((clips, frames, 1))], -1)
+    scores[..., 1 + ARKIT_BLENDSHAPES.index("jawOpen")] = 0.3 + 0.3 * np.sin(np.arange(frames) / 3)
+    scores[..., 1 + ARKIT_BLENDSHAPES.index("browDownLeft")] = 0.2
+    blendshapes = np.concatenate([scores[..., 1:], np.zeros((clips, frames, 1))], -1)
     yaw = 0.1 * np.sin(np.arange(frames) / 8)
     rotation = rotation_matrix(np.stack([np.zeros(frames), yaw, np.zeros(frames)], -1))
-    points = model.landmarks(None, actions)[:, :, LANDMARKS] @ rotation.transpose(0, 2, 1) + np.array([0, 0, -90.0])
+    points = model.landmarks(None, blendshapes)[:, :, LANDMARKS] @ rotation.transpose(0, 2, 1) + np.array([0, 0, -90.0])
     landmarks = np.concatenate([camera.project(points) / [WIDTH, HEIGHT], points[..., 2:]], -1).astype(np.float32)
     scores[1, :4] = landmarks[1, :4] = np.nan
     scores[2, 5:35] = landmarks[2, 5:35] = np.nan
@@ -311,7 +313,7 @@ def test_a_miniature_of_grid(tmp_path):
     ]
     assert corpus.manifest["licence"] == "CC BY 4.0" and corpus.manifest["fps"] == 25
     motion = corpus.clips[0].motion
-    np.testing.assert_allclose(motion[:, ARKIT.index("jawOpen")], actions[0, :, ARKIT.index("jawOpen")], atol=0.08)
+    np.testing.assert_allclose(motion[:, ARKIT.index("jawOpen")], blendshapes[0, :, ARKIT.index("jawOpen")], atol=0.08)
     assert motion[:, ARKIT.index("browDownLeft")].max() < 0.05
     np.testing.assert_allclose(motion[:, ARKIT.index("yaw")], yaw - yaw.mean(), atol=0.03)
     np.testing.assert_allclose(corpus.clips[1].audio[:640], 400 / 32768, atol=1e-4)

@@ -7,15 +7,16 @@ import pytest
 import torch
 
 from emotalker.coefficients import ARKIT
+from emotalker.core.emotions import RAVDESS_EMOTIONS
+from emotalker.core.errors import DataError
 from emotalker.data import CorpusWriter
-from emotalker.data.ravdess import EMOTION_WORDS, describe
+from emotalker.data.readers.ravdess import describe
 from emotalker.data.shards import Corpus
-from emotalker.errors import DataError
-from emotalker.evaluation import emotion, landmarks, life, lips, report
+from emotalker.evaluation import emotion, landmarks, lips, motion_statistics, report
 from emotalker.evaluation.motion import Performance, choose_clips, neutral_references, open_corpus, pair_key, perform
 from emotalker.evaluation.tables import markdown_table
 from emotalker.face.model import FaceModel
-from emotalker.motion.sync import SyncConfig, SyncExpert
+from emotalker.models.sync import SyncConfig, SyncExpert
 
 FRAMES = 40
 
@@ -47,18 +48,18 @@ def corpus(tmp_path_factory) -> Corpus:
                     labels = describe(f"01-{name}")
                     kept = {k: labels[k] for k in ("speaker", "emotion", "original_emotion", "level")}
                     writer.add(name, *acted(word, level, actor, rng), **kept)
-    manifest = writer.close().manifest | {"held_out_speakers": ["17", "18"]}
+    manifest = writer.close().manifest | {"test_speakers": ["17", "18"]}
     (root / "corpus.json").write_text(json.dumps(manifest))
     return open_corpus(root)
 
 
 def performances(corpus: Corpus, make) -> list[Performance]:
     references = neutral_references(corpus)
-    return [Performance(c, references[c.speaker], c.motion, make(c)) for c in corpus.split("val")]
+    return [Performance(c, references[c.speaker], c.motion, make(c)) for c in corpus.split("test")]
 
 
 def test_clips_are_chosen_in_pairs(corpus):
-    held_out = corpus.split("val")
+    held_out = corpus.split("test")
     chosen = choose_clips(held_out, 30)
     assert 20 <= len(chosen) <= 30 and len({c.name for c in chosen}) == len(chosen)
     keys = [pair_key(c) for c in chosen if c.original_emotion not in emotion.RESTFUL]
@@ -85,7 +86,7 @@ def test_mouth_opening_is_the_heads(head):
 
 
 def test_the_classifier_reads_real_motion_and_finds_no_emotion_where_there_is_none(corpus):
-    training, held_out = corpus.split("train"), corpus.split("val")
+    training, held_out = corpus.split("train"), corpus.split("test")
     motions = [c.motion for c in held_out]
     classifier = emotion.EmotionClassifier(training, [c.motion for c in training])
     neutral = emotion.neutral_means(held_out, motions)
@@ -104,9 +105,9 @@ def test_the_classifier_reads_real_motion_and_finds_no_emotion_where_there_is_no
 
 
 def test_merging_calm_forgives_only_calm(corpus):
-    clips = [c for c in corpus.split("val") if c.original_emotion in ("calm", "sad")]
+    clips = [c for c in corpus.split("test") if c.original_emotion in ("calm", "sad")]
     scores = torch.full((len(clips), 8), 0.01)
-    scores[:, EMOTION_WORDS.index("neutral")] = 0.93
+    scores[:, RAVDESS_EMOTIONS.index("neutral")] = 0.93
     reading = emotion.Reading(clips, scores.log(), torch.zeros(len(clips)))
     assert reading.accuracy() == (0.0, 0.0) and reading.accuracy(merged=True)[1] == 0.5
 
@@ -157,7 +158,7 @@ class Echo:
 
 
 def test_the_whole_report(corpus, head):
-    chosen = choose_clips(corpus.split("val"), 1000)
+    chosen = choose_clips(corpus.split("test"), 1000)
     made = perform(Echo(), corpus, chosen, "acted")
     assert all(not p.reference[ARKIT.pose].any() and p.generated.shape == p.real.shape for p in made)
     torch.manual_seed(0)
@@ -170,15 +171,17 @@ def test_the_whole_report(corpus, head):
 def test_blinks_are_counted_once_each():
     motion = np.zeros((1500, ARKIT.dim), np.float32)
     for start in (100, 400, 900):
-        motion[start : start + 6, life.BLINKS] = np.array([0.4, 0.9, 0.45, 0.8, 0.3, 0.1])[:, None]  # the lids tremble
+        motion[start : start + 6, motion_statistics.BLINKS] = np.array([0.4, 0.9, 0.45, 0.8, 0.3, 0.1])[
+            :, None
+        ]  # the lids tremble
     motion[:, ARKIT.index("yaw")] = np.radians(np.tile([0, 2], 750))
-    assert life.count_blinks(motion) == 3
-    row = life.life_table({"one": [motion]}).splitlines()[-1].split("|")
+    assert motion_statistics.count_blinks(motion) == 3
+    row = motion_statistics.motion_statistics_table({"one": [motion]}).splitlines()[-1].split("|")
     assert [cell.strip() for cell in row[2:5]] == ["3.0", "0.000", "0.000"] and float(row[6]) == pytest.approx(50)
 
 
 def test_a_speaker_without_neutral_clips_is_named(corpus):
-    chosen = [c for c in corpus.split("val") if c.speaker == "17"]
+    chosen = [c for c in corpus.split("test") if c.speaker == "17"]
     broken = Corpus(corpus.root)
     broken.clips = [c for c in broken.clips if c.original_emotion != "neutral"]
     with pytest.raises(DataError, match="no neutral clip of speaker 17"):

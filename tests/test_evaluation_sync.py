@@ -5,12 +5,12 @@ import pytest
 import torch
 
 from emotalker.coefficients import ARKIT
+from emotalker.core.checkpoint import load_checkpoint, save_checkpoint
+from emotalker.core.launch import CONFIGS
 from emotalker.data import CorpusWriter
 from emotalker.evaluation.sync import SyncMeter, SyncScore, sync_table
-from emotalker.motion.checkpoint import load_checkpoint, save_checkpoint
-from emotalker.motion.sync import MAX_SHIFT, SyncConfig, SyncExpert, shifted_similarity
+from emotalker.models.sync import MAX_SHIFT, SyncConfig, SyncExpert, shifted_similarity
 from emotalker.training import sync
-from emotalker.training.cli import CONFIGS
 
 TINY = SyncConfig(mel_channels=(16, 16, 16), lip_channels=(16, 16), dim=16)
 FRAMES = 75

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from emotalker.errors import CheckpointError
-from emotalker.motion.checkpoint import load_checkpoint, save_checkpoint
-from emotalker.motion.vqvae import VQVAE, VQVAEConfig
+from emotalker.core.checkpoint import load_checkpoint, save_checkpoint
+from emotalker.core.errors import CheckpointError
+from emotalker.models.vqvae import VQVAE, VQVAEConfig
 from emotalker.training.export import export, strictest
 
 

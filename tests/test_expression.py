@@ -5,12 +5,12 @@ import pytest
 import torch
 
 from emotalker.coefficients import ARKIT
+from emotalker.core.checkpoint import load_checkpoint, save_checkpoint
+from emotalker.core.emotions import EMOTIONS
+from emotalker.core.errors import DataError
 from emotalker.data import CorpusWriter
-from emotalker.data.base import EMOTIONS
 from emotalker.data.shards import load_clips
-from emotalker.errors import DataError
-from emotalker.motion.checkpoint import load_checkpoint, save_checkpoint
-from emotalker.motion.expression import CONTEMPT, ExpressionConfig, ExpressionPrior
+from emotalker.models.expression import CONTEMPT, ExpressionConfig, ExpressionPrior
 from emotalker.training.expression import expression_offsets
 
 SMILE, BROW, JAW = ARKIT.indices(["mouthSmileLeft", "browInnerUp", "jawOpen"])
@@ -60,10 +60,10 @@ def test_what_lacks_is_added_and_nothing_else(tmp_path):
     mix = torch.eye(8)[[EMOTIONS.index("happy")]]
     motion = torch.rand(1, 20, ARKIT.dim) * 0.1
     motion[..., SMILE] = 0.25
-    lacking = prior.lacking(motion, mix, range(ARKIT.dim))
+    lacking = prior.correction(motion, mix, range(ARKIT.dim))
     assert lacking.shape == (1, 1, ARKIT.dim) and lacking[0, 0, SMILE].item() == pytest.approx(0.3, abs=1e-3)
     assert lacking.count_nonzero() == 1
-    assert prior.lacking(motion + lacking, mix, range(ARKIT.dim)).abs().max() < 1e-3
+    assert prior.correction(motion + lacking, mix, range(ARKIT.dim)).abs().max() < 1e-3
     neutral = torch.zeros(1, 20, ARKIT.dim)
     neutral[..., SMILE] = 0.05
-    assert prior.lacking(neutral, torch.zeros(1, 8), range(ARKIT.dim)).abs().max() < 1e-6
+    assert prior.correction(neutral, torch.zeros(1, 8), range(ARKIT.dim)).abs().max() < 1e-6

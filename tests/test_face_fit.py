@@ -9,8 +9,9 @@ import pytest
 from skimage import data
 
 from emotalker.coefficients import ARKIT
+from emotalker.coefficients.rotation import rotation_matrix
 from emotalker.face.fit import FitOptions, fit_face, fit_identity, fit_sequence
-from emotalker.face.geometry import Camera, rotation_matrix
+from emotalker.face.geometry import Camera
 from emotalker.face.landmarks import FaceLandmarker
 from emotalker.face.model import FaceModel
 from emotalker.face.topology import INNER_LIPS
@@ -24,7 +25,7 @@ SUBSET = np.unique(
 @dataclass
 class Clip:
     identity: np.ndarray
-    actions: np.ndarray
+    blendshapes: np.ndarray
     angles: np.ndarray
     exact: np.ndarray
     landmarks: np.ndarray
@@ -34,12 +35,12 @@ def synthetic(model: FaceModel, seed: int, frames: int = 60, noise: float = 0.5)
     """Random faces as seen by the camera, with ``noise`` pixels on every landmark."""
     rng = np.random.default_rng(seed)
     identity = rng.normal(size=model.num_identity)
-    actions = rng.uniform(size=(frames, 52)) * (rng.uniform(size=(frames, 52)) < 0.3)
+    blendshapes = rng.uniform(size=(frames, 52)) * (rng.uniform(size=(frames, 52)) < 0.3)
     angles = rng.normal(0, 0.12, (frames, 3))
     translation = rng.normal([0, 0, -45], [1, 1, 2], (frames, 3))
-    placed = model.landmarks(identity, actions) @ rotation_matrix(angles).transpose(0, 2, 1) + translation[:, None]
+    placed = model.landmarks(identity, blendshapes) @ rotation_matrix(angles).transpose(0, 2, 1) + translation[:, None]
     exact = CAMERA.project(placed)
-    return Clip(identity, actions, angles, exact, exact + rng.normal(0, noise, exact.shape))
+    return Clip(identity, blendshapes, angles, exact, exact + rng.normal(0, noise, exact.shape))
 
 
 @pytest.fixture(scope="module")
@@ -52,10 +53,10 @@ def test_closed_loop_without_scores(model: FaceModel, index: np.ndarray | None) 
     clip = synthetic(model, seed=0)
     points = slice(None) if index is None else index
     fit = fit_sequence(model, clip.landmarks[:, points], CAMERA, landmark_index=index)
-    drawn = np.stack([CAMERA.project(fit.place(model.landmarks(fit.identity, a), i)) for i, a in enumerate(fit.actions)])
+    drawn = np.stack([CAMERA.project(fit.place(model.landmarks(fit.identity, a), i)) for i, a in enumerate(fit.blendshapes)])
     assert np.linalg.norm(drawn - clip.exact, axis=-1)[:, points].mean() < 1.2, "pixels from the noiseless truth"
     assert fit.reprojection_error_px.max() < 2.5 and fit.relative_error.mean() < 0.012
-    assert fit.actions.min() >= 0 and fit.actions.max() <= 1
+    assert fit.blendshapes.min() >= 0 and fit.blendshapes.max() <= 1
     for name in (
         "jawOpen",
         "eyeBlinkLeft",
@@ -66,7 +67,7 @@ def test_closed_loop_without_scores(model: FaceModel, index: np.ndarray | None) 
         "browDownLeft",
     ):
         column = ARKIT.index(name)
-        assert np.corrcoef(fit.actions[:, column], clip.actions[:, column])[0, 1] > 0.9, name
+        assert np.corrcoef(fit.blendshapes[:, column], clip.blendshapes[:, column])[0, 1] > 0.9, name
     # Tilt and identity are ambiguous up to a constant: motion is what counts.
     error = np.degrees(fit.angles - clip.angles)
     assert np.sqrt(((error - error.mean(0)) ** 2).mean(0)).max() < 1.5
@@ -75,7 +76,7 @@ def test_closed_loop_without_scores(model: FaceModel, index: np.ndarray | None) 
 def test_lip_gap_is_followed_closely(model: FaceModel) -> None:
     clip = synthetic(model, seed=1)
     fit = fit_sequence(model, clip.landmarks, CAMERA)
-    drawn = np.stack([CAMERA.project(fit.place(model.landmarks(fit.identity, a), i)) for i, a in enumerate(fit.actions)])
+    drawn = np.stack([CAMERA.project(fit.place(model.landmarks(fit.identity, a), i)) for i, a in enumerate(fit.blendshapes)])
     gap = np.linalg.norm(drawn[:, 13] - drawn[:, 14], axis=1)
     seen = np.linalg.norm(clip.exact[:, 13] - clip.exact[:, 14], axis=1)
     assert np.abs(gap - seen).mean() < 1.0 and np.corrcoef(gap, seen)[0, 1] > 0.99
@@ -94,22 +95,24 @@ def test_identity_carries_over_to_other_clips(model: FaceModel) -> None:
 
 def test_scores_decide_what_landmarks_do_not_show(model: FaceModel) -> None:
     clip = synthetic(model, seed=3, frames=10, noise=0)
-    scores = clip.actions.copy()
+    scores = clip.blendshapes.copy()
     scores[:, ARKIT.index("tongueOut")] = 0.6
     with_scores = fit_sequence(model, clip.landmarks, CAMERA, scores)
     without = fit_sequence(model, clip.landmarks, CAMERA)
-    assert np.allclose(with_scores.actions[:, ARKIT.index("tongueOut")], 0.6, atol=0.01)
-    error, error_without = (np.abs(f.actions - scores)[:, :51].mean() for f in (with_scores, without))  # tongueOut is last
+    assert np.allclose(with_scores.blendshapes[:, ARKIT.index("tongueOut")], 0.6, atol=0.01)
+    error, error_without = (
+        np.abs(f.blendshapes - scores)[:, :51].mean() for f in (with_scores, without)
+    )  # tongueOut is last
     assert error < error_without
     tight = fit_sequence(model, clip.landmarks, CAMERA, scores, options=FitOptions(score=0.01))
-    assert np.abs(tight.actions - scores).max() < 0.1
+    assert np.abs(tight.blendshapes - scores).max() < 0.1
 
 
 def test_resolution_does_not_matter(model: FaceModel) -> None:
     clip = synthetic(model, seed=4, frames=5)
     small = fit_sequence(model, clip.landmarks, CAMERA)
     large = fit_sequence(model, clip.landmarks * 2, Camera.default(1024, 1024))
-    assert np.allclose(small.actions, large.actions, atol=1e-4)
+    assert np.allclose(small.blendshapes, large.blendshapes, atol=1e-4)
     assert np.allclose(large.reprojection_error_px, 2 * small.reprojection_error_px, rtol=1e-3)
 
 
@@ -117,10 +120,10 @@ def test_frames_without_a_face_stay_empty(model: FaceModel) -> None:
     clip = synthetic(model, seed=5, frames=6)
     clip.landmarks[2] = np.nan
     fit = fit_sequence(model, clip.landmarks, CAMERA)
-    assert np.isnan(fit.actions[2]).all() and np.isnan(fit.angles[2]).all() and np.isnan(fit.reprojection_error_px[2])
-    assert np.isfinite(np.delete(fit.actions, 2, axis=0)).all() and np.isfinite(fit.identity).all()
+    assert np.isnan(fit.blendshapes[2]).all() and np.isnan(fit.angles[2]).all() and np.isnan(fit.reprojection_error_px[2])
+    assert np.isfinite(np.delete(fit.blendshapes, 2, axis=0)).all() and np.isfinite(fit.identity).all()
     empty = fit_sequence(model, np.full((2, 478, 2), np.nan), CAMERA)
-    assert np.isnan(empty.actions).all() and (empty.identity == 0).all()
+    assert np.isnan(empty.blendshapes).all() and (empty.identity == 0).all()
 
 
 def test_wrong_shapes(model: FaceModel) -> None:
@@ -135,7 +138,7 @@ def test_photograph(model: FaceModel) -> None:
     (face,) = FaceLandmarker().detect(photo)[:1]
     camera = Camera.default(photo.shape[1], photo.shape[0])
     fit = fit_face(model, face.points[:, :2], camera, face.scores)
-    assert fit.actions.shape == (1, 52) and fit.relative_error[0] < 0.035
+    assert fit.blendshapes.shape == (1, 52) and fit.relative_error[0] < 0.035
     assert np.abs(np.degrees(fit.angles)).max() < 12 and fit.translation[0, 2] < -20
-    smile = fit.actions[0, [ARKIT.index("mouthSmileLeft"), ARKIT.index("mouthSmileRight")]]
+    smile = fit.blendshapes[0, [ARKIT.index("mouthSmileLeft"), ARKIT.index("mouthSmileRight")]]
     assert smile.min() > 0.3

@@ -8,15 +8,18 @@ import numpy as np
 import pytest
 import torch
 
-from emotalker.coefficients import ARKIT, ARKIT_ACTIONS
-from emotalker.errors import CheckpointError
-from emotalker.face.build import mirror_index
-from emotalker.face.embedding import action_vector, meeting_points, nearest_on_triangles, part_colors
-from emotalker.face.geometry import Camera, align_rigid, rotation_angles, rotation_matrix, vertex_normals
+from emotalker.coefficients import ARKIT, ARKIT_BLENDSHAPES
+from emotalker.coefficients.rotation import rotation_angles, rotation_matrix
+from emotalker.coefficients.space import blendshape_vector
+from emotalker.core.errors import CheckpointError
+from emotalker.face.appearance import part_colors
+from emotalker.face.geometry import Camera, align_rigid, vertex_normals
 from emotalker.face.landmarks import FaceLandmarker
 from emotalker.face.model import PARTS, FaceModel
 from emotalker.face.rasterizer import interpolate, rasterize, shade
 from emotalker.face.topology import FACE_OVAL, INNER_LIPS, LEFT_EYE, LEFT_IRIS, OUTER_LIPS, RIGHT_EYE, RIGHT_IRIS
+from tools.face_model.build import mirror_index
+from tools.face_model.embedding import meeting_points, nearest_on_triangles
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +28,7 @@ def model() -> FaceModel:
 
 
 def posed(**values: float) -> np.ndarray:
-    return action_vector(values)
+    return blendshape_vector(values)
 
 
 def both(name: str, value: float = 1.0) -> dict[str, float]:
@@ -40,15 +43,15 @@ def heights(points: np.ndarray, contours) -> np.ndarray:
 def test_shapes_and_parts(model: FaceModel) -> None:
     count = len(model.vertices)
     assert model.identity_basis.shape == (model.num_identity, count, 3)
-    assert model.action_basis.shape == (52, count, 3)
+    assert model.blendshape_basis.shape == (52, count, 3)
     assert model.triangles.min() == 0 and model.triangles.max() == count - 1
     assert set(model.parts) == set(PARTS)
     owned = np.concatenate(list(model.parts.values()))
     assert np.array_equal(np.sort(owned), np.arange(len(model.triangles)))
     assert model.uv.min() >= 0 and model.uv.max() <= 1
     assert "CC0" in model.licence and "MakeHuman" in model.source
-    identity, actions = np.ones(model.num_identity), np.zeros((2, 3, 52))
-    assert model.deform(identity, actions).shape == (2, 3, count, 3)
+    identity, blendshapes = np.ones(model.num_identity), np.zeros((2, 3, 52))
+    assert model.deform(identity, blendshapes).shape == (2, 3, count, 3)
 
 
 def test_units_and_origin(model: FaceModel) -> None:
@@ -66,19 +69,19 @@ def test_triangles_face_outwards(model: FaceModel) -> None:
     assert (normals[front, 2] > 0).all()
 
 
-def test_mesh_and_actions_are_symmetric(model: FaceModel) -> None:
+def test_mesh_and_blendshapes_are_symmetric(model: FaceModel) -> None:
     mirror = mirror_index(model.vertices)
-    for left, name in enumerate(ARKIT_ACTIONS):
+    for left, name in enumerate(ARKIT_BLENDSHAPES):
         partner = name.replace("Left", "Right") if name.endswith("Left") else name
         if name.endswith("Right"):
             continue
-        image = model.action_basis[ARKIT.index(partner)][mirror] * [-1, 1, 1]
-        assert np.abs(model.action_basis[left] - image).max() < 0.01, name
+        image = model.blendshape_basis[ARKIT.index(partner)][mirror] * [-1, 1, 1]
+        assert np.abs(model.blendshape_basis[left] - image).max() < 0.01, name
 
 
 def test_skull_stands_still(model: FaceModel) -> None:
     skull = model.vertices[:, 1] > 9.0  # above the hairline; brows wrinkle the forehead below it
-    assert np.abs(model.action_basis[:, skull]).max() < 1e-3
+    assert np.abs(model.blendshape_basis[:, skull]).max() < 1e-3
 
 
 def test_identity_keeps_size_and_pose(model: FaceModel) -> None:
@@ -93,25 +96,25 @@ def test_identity_keeps_size_and_pose(model: FaceModel) -> None:
 
 def test_landmarks_are_the_surface_points_of_the_deformed_mesh(model: FaceModel) -> None:
     rng = np.random.default_rng(1)
-    identity, actions = rng.normal(size=model.num_identity), rng.uniform(size=52)
-    corners = model.deform(identity, actions)[model.triangles[model.landmark_triangles]]
+    identity, blendshapes = rng.normal(size=model.num_identity), rng.uniform(size=52)
+    corners = model.deform(identity, blendshapes)[model.triangles[model.landmark_triangles]]
     expected = (corners * model.landmark_barycentric[..., None]).sum(1)
-    assert np.allclose(model.landmarks(identity, actions), expected, atol=1e-4)
+    assert np.allclose(model.landmarks(identity, blendshapes), expected, atol=1e-4)
 
 
 def test_mouth_is_shut_at_rest_and_opens_with_the_jaw(model: FaceModel) -> None:
     assert np.abs(heights(model.landmarks(), INNER_LIPS)).max() < 0.08
-    opened = heights(model.landmarks(actions=posed(jawOpen=1)), INNER_LIPS)
+    opened = heights(model.landmarks(blendshapes=posed(jawOpen=1)), INNER_LIPS)
     assert opened.min() > 1.0 and opened[4] > 3.0
-    assert np.abs(heights(model.landmarks(actions=posed(jawOpen=1, mouthClose=1)), INNER_LIPS)).max() < 0.1
-    upper, lower = model.landmark_actions[ARKIT.index("jawOpen")][[0, 17]]
+    assert np.abs(heights(model.landmarks(blendshapes=posed(jawOpen=1, mouthClose=1)), INNER_LIPS)).max() < 0.1
+    upper, lower = model.landmark_blendshapes[ARKIT.index("jawOpen")][[0, 17]]
     assert -lower[1] > 3 * abs(upper[1]), "outer lip points lie on their own lips"
 
 
 @pytest.mark.parametrize("eye", [RIGHT_EYE, LEFT_EYE])
 def test_lids_meet_in_a_blink(model: FaceModel, eye) -> None:
     assert heights(model.landmarks(), eye)[3] > 0.6
-    shut = heights(model.landmarks(actions=posed(**both("eyeBlink"))), eye)
+    shut = heights(model.landmarks(blendshapes=posed(**both("eyeBlink"))), eye)
     assert np.abs(shut).max() < 0.15 and np.abs(shut[2:5]).max() < 0.08
 
 
@@ -119,8 +122,8 @@ def test_no_eyeball_shows_in_a_blink(model: FaceModel) -> None:
     camera = Camera(1500, 400, 200)
     balls = np.isin(np.arange(len(model.triangles)), np.concatenate([model.parts["left_eye"], model.parts["right_eye"]]))
 
-    def visible(actions: np.ndarray | None) -> int:
-        placed = model.deform(actions=actions) + np.float32([0, 0, -60])
+    def visible(blendshapes: np.ndarray | None) -> int:
+        placed = model.deform(blendshapes=blendshapes) + np.float32([0, 0, -60])
         ids, _ = rasterize(
             torch.from_numpy(camera.project_with_depth(placed)),
             torch.from_numpy(model.triangles),
@@ -135,8 +138,8 @@ def test_no_eyeball_shows_in_a_blink(model: FaceModel) -> None:
 
 def test_irises_follow_gaze(model: FaceModel) -> None:
     rest = model.landmarks()
-    left = model.landmarks(actions=posed(eyeLookOutLeft=1, eyeLookInRight=1)) - rest
-    up = model.landmarks(actions=posed(**both("eyeLookUp"))) - rest
+    left = model.landmarks(blendshapes=posed(eyeLookOutLeft=1, eyeLookInRight=1)) - rest
+    up = model.landmarks(blendshapes=posed(**both("eyeLookUp"))) - rest
     for iris in (RIGHT_IRIS, LEFT_IRIS):
         assert (left[iris, 0] > 0.2).all() and (up[iris, 1] > 0.1).all()
         assert 0.5 < np.linalg.norm(rest[iris[1]] - rest[iris[3]]) / 2 < 0.75, "iris radius, cm"
@@ -156,10 +159,12 @@ def test_landmarker_agrees_on_a_new_head(model: FaceModel) -> None:
     identity = rng.normal(0, 0.5, model.num_identity)
     camera = Camera.default(384, 384)
     rotation, translation = rotation_matrix(np.radians([5, -8, 3])).astype(np.float32), np.float32([0, 1.5, -45])
-    actions = posed(jawOpen=0.3)
-    picture = shade(model.deform(identity, actions) @ rotation.T + translation, model.triangles, part_colors(model), camera)
+    blendshapes = posed(jawOpen=0.3)
+    picture = shade(
+        model.deform(identity, blendshapes) @ rotation.T + translation, model.triangles, part_colors(model), camera
+    )
     (face,) = FaceLandmarker().detect(picture)
-    expected = camera.project(model.landmarks(identity, actions) @ rotation.T + translation)
+    expected = camera.project(model.landmarks(identity, blendshapes) @ rotation.T + translation)
     eye_distance = np.linalg.norm(expected[468] - expected[473])
     inside = np.setdiff1d(np.arange(478), FACE_OVAL)
     assert np.linalg.norm(face.points[inside, :2] - expected[inside], axis=1).mean() < 0.06 * eye_distance
@@ -167,7 +172,7 @@ def test_landmarker_agrees_on_a_new_head(model: FaceModel) -> None:
 
 def test_save_load(model: FaceModel, tmp_path) -> None:
     again = FaceModel.load(model.save(tmp_path / "model.npz"))
-    assert np.allclose(again.action_basis, model.action_basis, atol=2e-3)
+    assert np.allclose(again.blendshape_basis, model.blendshape_basis, atol=2e-3)
     assert np.array_equal(again.triangles, model.triangles)
     moved = replace(model, vertices=model.vertices + 1)
     assert np.allclose(moved.landmark_mean, model.landmark_mean + 1, atol=1e-4)

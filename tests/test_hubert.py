@@ -3,8 +3,8 @@ import json
 import pytest
 import torch
 
-from emotalker.errors import CheckpointError
-from emotalker.features.hubert import SAMPLES_PER_VIDEO_FRAME, AudioEncoder, AudioEncoderConfig
+from emotalker.core.errors import CheckpointError
+from emotalker.models.hubert import SAMPLES_PER_VIDEO_FRAME, AudioEncoder, AudioEncoderConfig
 
 TINY = {
     "conv_dim": [8] * 7,

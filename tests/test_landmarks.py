@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from skimage import data
 
-from emotalker.coefficients import ARKIT_ACTIONS
-from emotalker.errors import CheckpointError
+from emotalker.coefficients import ARKIT_BLENDSHAPES
+from emotalker.core.errors import CheckpointError
 from emotalker.face.landmarks import SCORE_NAMES, SCORE_POINTS, FaceLandmarker, Window
 
 # What mediapipe 0.10.21's FaceLandmarker (image mode) says about the astronaut.
@@ -56,14 +56,14 @@ def test_agrees_with_mediapipe(face):
     assert distance(found, expected) < 1  # the eyes are 60 pixels apart
     assert np.abs(found - expected).max() < 2.5
     for name, score in REFERENCE_SCORES.items():
-        assert face.scores[ARKIT_ACTIONS.index(name)] == pytest.approx(score, abs=0.13), name
+        assert face.scores[ARKIT_BLENDSHAPES.index(name)] == pytest.approx(score, abs=0.13), name
 
 
 def test_scores_are_in_arkit_order(face):
     assert face.scores.shape == (52,) and face.scores.dtype == np.float32
-    assert face.scores[ARKIT_ACTIONS.index("tongueOut")] == 0
+    assert face.scores[ARKIT_BLENDSHAPES.index("tongueOut")] == 0
     assert ((face.scores >= 0) & (face.scores <= 1)).all()
-    assert {*SCORE_NAMES} - {"_neutral"} == {*ARKIT_ACTIONS} - {"tongueOut"}
+    assert {*SCORE_NAMES} - {"_neutral"} == {*ARKIT_BLENDSHAPES} - {"tongueOut"}
     assert len(SCORE_NAMES) == 52 and len(SCORE_POINTS) == len(set(SCORE_POINTS.tolist())) == 146
 
 
@@ -99,8 +99,8 @@ def test_flip_swaps_left_and_right(landmarker, portrait, face):
     (flipped,) = landmarker.detect(np.ascontiguousarray(portrait[:, ::-1]))
     for left, right in ((33, 263), (61, 291), (234, 454), (468, 473)):
         assert np.linalg.norm(flipped.points[left, :2] - (512 - face.points[right, 0], face.points[right, 1])) < 2
-    left = [i for i, name in enumerate(ARKIT_ACTIONS) if name.endswith("Left")]
-    right = [ARKIT_ACTIONS.index(ARKIT_ACTIONS[i][:-4] + "Right") for i in left]
+    left = [i for i, name in enumerate(ARKIT_BLENDSHAPES) if name.endswith("Left")]
+    right = [ARKIT_BLENDSHAPES.index(ARKIT_BLENDSHAPES[i][:-4] + "Right") for i in left]
     assert np.abs(flipped.scores[left] - face.scores[right]).mean() < 0.08
     assert np.corrcoef(flipped.scores[left], face.scores[right])[0, 1] > 0.9
 

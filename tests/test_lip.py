@@ -4,7 +4,7 @@ import torch
 from emotalker.audio.mel import MelSpectrogram
 from emotalker.coefficients import ARKIT
 from emotalker.coefficients.statistics import Statistics
-from emotalker.motion.lip import LipBranch, LipConfig
+from emotalker.models.lip import LipBranch, LipConfig
 
 TINY = LipConfig(channels=(4, 4, 8, 8), blocks=1, audio_dim=8, hidden_dim=16)
 

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from emotalker.motion.masks import age_bias, aligned_windows, head_slopes, self_attention_bias
+from emotalker.models.masks import age_bias, aligned_windows, head_slopes, self_attention_bias
 
 
 def test_slopes():

@@ -17,7 +17,7 @@ def tone(hertz, seconds=1.0, amplitude=0.5):
 
 
 def reference_mel(wav):
-    """SPEC 5 frame by frame, in NumPy."""
+    """docs/method.md 5 frame by frame, in NumPy."""
     emphasised = wav - 0.97 * np.concatenate([[0], wav[:-1]])
     padded = np.pad(emphasised, 400)
     hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(800) / 800)

@@ -106,7 +106,7 @@ def test_options_out_of_range_are_refused_by_name(option):
 
 
 def test_help_is_instant_because_it_imports_nothing_heavy():
-    code = "import sys; import emotalker.cli, emotalker; assert 'torch' not in sys.modules and 'cv2' not in sys.modules"
+    code = "import sys; import emotalker.core.cli, emotalker; assert 'torch' not in sys.modules and 'cv2' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
     assert infer("--help").returncode == 0
 
@@ -132,6 +132,6 @@ def test_motion_stays_in_range(talking_head):
     rng = np.random.default_rng(0)
     loud = (rng.uniform(-1, 1, 48000).astype(np.float32), 16000)
     motion = talking_head.generate(loud, data.astronaut(), size=64).motion
-    actions = motion.coefficients[:, motion.space.expression]
-    assert actions.min() >= 0 and actions.max() <= 1
+    blendshapes = motion.coefficients[:, motion.space.expression]
+    assert blendshapes.min() >= 0 and blendshapes.max() <= 1
     assert np.abs(motion.coefficients[:, motion.space.pose][:, :3]).max() < np.radians(25)

@@ -5,7 +5,7 @@ import torch
 from torch import distributed as dist
 from torch import multiprocessing
 
-from emotalker.motion.quantizer import VectorQuantizer
+from emotalker.models.quantizer import VectorQuantizer
 
 
 def train(quantizer, batches):

@@ -7,8 +7,8 @@ import zipfile
 
 import pytest
 
-from emotalker import registry
-from emotalker.errors import CheckpointError
+from emotalker.core import registry
+from emotalker.core.errors import CheckpointError
 
 CONTENT = b"weights " * 100
 

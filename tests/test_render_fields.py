@@ -1,16 +1,16 @@
-"""The pieces of the warp: fields with slits, their inversion, and sheets over an opening."""
+"""The pieces of the warp: fields with opening_lines, their inversion, and layers over an opening."""
 
 import numpy as np
 import pytest
 
-from emotalker.render.aperture import sheet_weights
-from emotalker.render.slit_field import LOWER, UPPER, Slit, SlitField
+from emotalker.render.opening import layer_weights
+from emotalker.render.opening_field import LOWER, UPPER, OpeningField, OpeningLine
 from emotalker.render.warp import Inverter, Region, outside_polygon
 
 LINE = np.array([[30.0, 50.0], [50.0, 52.0], [70.0, 50.0]])
 
 
-def mouth_field() -> SlitField:
+def mouth_field() -> OpeningField:
     """Lips on a 100 px face: the lower one and the chin go down by 10, everything above stays."""
     xs = np.linspace(35, 65, 7)
     upper = np.column_stack([xs, np.interp(xs, *LINE.T) - 1])
@@ -21,7 +21,7 @@ def mouth_field() -> SlitField:
     values = np.zeros((len(points), 2))
     values[7:14, 1] = 10 * (1 - ((xs - 50) / 20) ** 2)
     values[14:18, 1] = 8.0
-    return SlitField(points, values, [Slit(LINE)], [(np.arange(7), np.arange(7, 14))], scale=100.0, smoothing=1e-4)
+    return OpeningField(points, values, [OpeningLine(LINE)], [(np.arange(7), np.arange(7, 14))], scale=100.0, smoothing=1e-4)
 
 
 def test_the_field_tears_along_the_slit_and_nowhere_else():
@@ -57,11 +57,11 @@ def test_inversion_undoes_the_displacement(step):
 def test_sheets_never_cover_more_than_everything_and_touching_ones_cover_all():
     rng = np.random.default_rng(0)
     upper, lower = rng.uniform(-4, 4, (2, 10_000))
-    a, b = sheet_weights(upper, lower, softness=1.5)
+    a, b = layer_weights(upper, lower, softness=1.5)
     assert a.min() >= 0 and b.min() >= 0 and (a + b).max() <= 1 + 1e-9
-    a, b = sheet_weights(upper, -upper, softness=1.5)  # closed lips: two sides of one line
+    a, b = layer_weights(upper, -upper, softness=1.5)  # closed lips: two sides of one line
     np.testing.assert_allclose(a + b, 1)
-    a, b = sheet_weights(np.array([-3.0]), np.array([-3.0]), softness=1.5)  # between parted lips
+    a, b = layer_weights(np.array([-3.0]), np.array([-3.0]), softness=1.5)  # between parted lips
     assert a[0] == b[0] == 0
 
 

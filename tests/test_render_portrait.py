@@ -5,13 +5,13 @@ import pytest
 from skimage import data
 
 from emotalker.coefficients import ARKIT
-from emotalker.errors import FaceNotFoundError
+from emotalker.core.errors import FaceNotFoundError
 from emotalker.evaluation.lipsync import lip_gap
 from emotalker.face.fit import fit_face
 from emotalker.face.landmarks import FaceLandmarker
 from emotalker.face.model import FaceModel
+from emotalker.face.portrait import Portrait, crop_face
 from emotalker.face.topology import LEFT_EYE, LEFT_IRIS, RIGHT_EYE
-from emotalker.render.portrait import Portrait, crop_face
 from emotalker.render.warp_renderer import WarpRenderer
 
 SIZE = 256

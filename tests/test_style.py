@@ -5,30 +5,30 @@ import argparse
 import numpy as np
 import pytest
 
-from emotalker.cli import share
 from emotalker.coefficients import ARKIT
-from emotalker.data.base import EMOTIONS
-from emotalker.motion.style import EmotionError, Style, apply_amplitudes, emotion_shares, parse_emotion, set_blinks
+from emotalker.core.cli import fraction
+from emotalker.core.emotions import EMOTIONS
+from emotalker.inference.style import Style, StyleError, apply_amplitudes, emotion_weights, parse_emotion, set_blinks
 
 
 def test_emotions_are_parsed_and_bad_ones_told():
     assert parse_emotion("happy") == {"happy": 1.0}
     assert parse_emotion("joy:0.5, angry:0.25") == {"happy": 0.5, "angry": 0.25}
     assert sum(parse_emotion("happy,sad").values()) == pytest.approx(1.0)
-    with pytest.raises(EmotionError, match="bored"):
+    with pytest.raises(StyleError, match="bored"):
         parse_emotion("bored")
-    with pytest.raises(EmotionError, match="0 to 1"):
+    with pytest.raises(StyleError, match="0 to 1"):
         parse_emotion("happy:much")
 
 
-def test_a_wanted_emotion_takes_its_share_from_the_heard_one():
+def test_a_wanted_emotion_takes_its_weight_from_the_heard_one():
     heard = {"angry": 0.75, "calm": 0.25}
-    mix = emotion_shares(heard, None)
+    mix = emotion_weights(heard, None, 3)
     assert mix[EMOTIONS.index("angry")] == pytest.approx(27 / 28), "what is heard best is shown more purely"
     assert mix[EMOTIONS.index("neutral")] == pytest.approx(1 / 28)
-    mix = emotion_shares(heard, {"happy": 0.5})
+    mix = emotion_weights(heard, {"happy": 0.5}, 3)
     assert mix[EMOTIONS.index("happy")] == 0.5 and mix[EMOTIONS.index("angry")] == pytest.approx(27 / 56)
-    assert emotion_shares({}, None).sum() == 0
+    assert emotion_weights({}, None).sum() == 0
 
 
 def some_motion(frames: int = 50) -> np.ndarray:
@@ -60,9 +60,9 @@ def test_blinks_come_at_the_rate_that_was_asked_for():
 
 
 @pytest.mark.parametrize(("text", "allowed"), [("0", True), ("0.5", True), ("1", True), ("-0.1", False), ("1.01", False)])
-def test_shares_lie_between_nothing_and_all(text: str, allowed: bool):
+def test_fractions_lie_between_nothing_and_all(text: str, allowed: bool):
     if allowed:
-        assert share(text) == float(text)
+        assert fraction(text) == float(text)
     else:
         with pytest.raises(argparse.ArgumentTypeError, match="0 to 1"):
-            share(text)
+            fraction(text)

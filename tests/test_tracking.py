@@ -8,14 +8,17 @@ import numpy as np
 import pytest
 
 from emotalker.coefficients import ARKIT, MotionTrack
-from emotalker.errors import DataError, MissingExtraError, VideoError
+from emotalker.coefficients.resample import resample_motion
+from emotalker.coefficients.rotation import rotation_angles, rotation_matrix
+from emotalker.core.errors import DataError, MissingExtraError, VideoError
 from emotalker.face.fit import fit_sequence
-from emotalker.face.geometry import Camera, rotation_angles, rotation_matrix
+from emotalker.face.geometry import Camera
 from emotalker.face.model import FaceModel
-from emotalker.tracking import TrackedVideo, Tracker, resample_motion
-from emotalker.tracking.backends import FIT_POINTS, IBUG_68, FaceAlignment, Sighting, choose
+from emotalker.face.topology import IBUG_68
+from emotalker.tracking import TrackedVideo, Tracker
+from emotalker.tracking.backends import FIT_POINTS, Detection, FaceAlignment, choose
 from emotalker.tracking.shots import CutDetector, is_jump
-from emotalker.tracking.steady import steady_fast
+from emotalker.tracking.smoothing import smooth_fast
 
 SIZE = 256
 CAMERA = Camera.default(SIZE, SIZE)
@@ -28,11 +31,11 @@ class Puppet:
 
     name, prior, landmark_index = "puppet", "none", np.arange(478)
 
-    def __init__(self, actions: np.ndarray, noise: float = 0.2, angles: np.ndarray | None = None, hidden: tuple = ()):
+    def __init__(self, blendshapes: np.ndarray, noise: float = 0.2, angles: np.ndarray | None = None, hidden: tuple = ()):
         rng = np.random.default_rng(0)
-        angles = np.zeros((len(actions), 3)) if angles is None else angles
+        angles = np.zeros((len(blendshapes), 3)) if angles is None else angles
         identity = 0.5 * rng.normal(size=MODEL.num_identity)
-        placed = MODEL.landmarks(identity, actions) @ rotation_matrix(angles).transpose(0, 2, 1) + [0, 0, -45]
+        placed = MODEL.landmarks(identity, blendshapes) @ rotation_matrix(angles).transpose(0, 2, 1) + [0, 0, -45]
         exact = CAMERA.project(placed)
         self.points = exact + rng.normal(0, noise, exact.shape)
         self.hidden, self.resets, self.frame = set(hidden), [], -1
@@ -42,7 +45,7 @@ class Puppet:
 
     def follow(self, image):
         self.frame += 1
-        return None if self.frame in self.hidden else Sighting(self.points[self.frame].astype(np.float32), None, 1.0)
+        return None if self.frame in self.hidden else Detection(self.points[self.frame].astype(np.float32), None, 1.0)
 
 
 def still(count: int, fps: float = 25.0, value: int = 90):
@@ -50,16 +53,16 @@ def still(count: int, fps: float = 25.0, value: int = 90):
     return [(i / fps, 1 / fps, np.full((SIZE, SIZE, 3), value, np.uint8)) for i in range(count)]
 
 
-def track(actions: np.ndarray, fps: float = 25.0, steady: bool = True, **options) -> TrackedVideo:
-    return Tracker(backend=Puppet(actions, **options), steady=steady).track_frames(still(len(actions), fps))
+def track(blendshapes: np.ndarray, fps: float = 25.0, smoothing: bool = True, **options) -> TrackedVideo:
+    return Tracker(backend=Puppet(blendshapes, **options), smoothing=smoothing).track_frames(still(len(blendshapes), fps))
 
 
 def test_closures_and_blinks_keep_their_depth_while_a_still_face_calms_down() -> None:
-    actions = np.zeros((80, 52))
-    actions[:, JAW] = 0.3
-    actions[30:32, JAW] = 0.0  # lips shut for two frames
-    actions[50:53, BLINK] = [[0.6], [1.0], [0.6]]
-    steady, raw = (track(actions, steady=s).motion.coefficients for s in (True, False))
+    blendshapes = np.zeros((80, 52))
+    blendshapes[:, JAW] = 0.3
+    blendshapes[30:32, JAW] = 0.0  # lips shut for two frames
+    blendshapes[50:53, BLINK] = [[0.6], [1.0], [0.6]]
+    steady, raw = (track(blendshapes, smoothing=s).motion.coefficients for s in (True, False))
     rest = np.r_[5:25, 60:75]
     depth = [np.median(m[rest, JAW]) - m[30:32, JAW].mean() for m in (steady, raw)]
     assert depth[0] >= 0.9 * depth[1] and depth[0] >= 0.2
@@ -77,21 +80,21 @@ def test_noise_falls_without_lag_or_loss() -> None:
     clean = np.full((200, 1), 0.4)
     clean[60:62] = 0.05
     noisy = clean + rng.normal(0, 0.01, clean.shape)
-    calm = steady_fast(noisy)
+    calm = smooth_fast(noisy)
     assert np.abs(calm - clean)[100:].mean() < 0.7 * np.abs(noisy - clean)[100:].mean()
     assert (0.4 - calm[60:62]).min() > 0.9 * 0.35
-    assert np.allclose(steady_fast(noisy[::-1])[::-1], calm), "the same backwards: zero phase"
-    assert np.array_equal(steady_fast(clean), clean)
+    assert np.allclose(smooth_fast(noisy[::-1])[::-1], calm), "the same backwards: zero phase"
+    assert np.array_equal(smooth_fast(clean), clean)
 
 
-def test_pose_and_actions_come_back() -> None:
+def test_pose_and_blendshapes_come_back() -> None:
     time = np.arange(75)
-    actions = np.zeros((75, 52))
-    actions[:, JAW] = 0.25 - 0.25 * np.cos(time / 4)
+    blendshapes = np.zeros((75, 52))
+    blendshapes[:, JAW] = 0.25 - 0.25 * np.cos(time / 4)
     angles = np.radians(10) * np.stack([np.sin(time / 12), np.sin(time / 9), np.sin(time / 15)], 1)
-    tracked = track(actions, angles=angles)
+    tracked = track(blendshapes, angles=angles)
     motion = tracked.motion.coefficients
-    assert np.corrcoef(motion[:, JAW], actions[:, JAW])[0, 1] > 0.9
+    assert np.corrcoef(motion[:, JAW], blendshapes[:, JAW])[0, 1] > 0.9
     expected = angles - angles.mean(0)
     error = np.degrees(motion[:, 52:55] - expected)
     assert np.sqrt((error**2).mean()) < 1.0
@@ -99,7 +102,7 @@ def test_pose_and_actions_come_back() -> None:
     # What is kept suffices to place the head in the picture again.
     identity, placed, turn, place = tracked.placed(40)
     drawn = CAMERA.project(MODEL.landmarks(identity, placed) @ rotation_matrix(turn).T + place)
-    assert np.linalg.norm(drawn - Puppet(actions, 0, angles).points[40], axis=1).mean() < 2.0, "pixels"
+    assert np.linalg.norm(drawn - Puppet(blendshapes, 0, angles).points[40], axis=1).mean() < 2.0, "pixels"
 
 
 def test_hidden_frames_are_marked_and_not_invented() -> None:
@@ -112,10 +115,10 @@ def test_hidden_frames_are_marked_and_not_invented() -> None:
 
 
 def test_a_lasting_expression_is_not_taken_for_rest() -> None:
-    actions = np.zeros((60, 52))
+    blendshapes = np.zeros((60, 52))
     brow = ARKIT.indices(["browInnerUp", "browOuterUpLeft", "browOuterUpRight"])
-    actions[20:, brow] = 0.9
-    raised = track(actions, noise=0.05).motion.coefficients[30:, brow]
+    blendshapes[20:, brow] = 0.9
+    raised = track(blendshapes, noise=0.05).motion.coefficients[30:, brow]
     assert raised.mean() > 0.4
 
 
@@ -135,15 +138,15 @@ def test_memory_holds_no_more_than_a_chunk_of_landmarks() -> None:
         most = max(most, len(fitter._points))
     assert most < shot_fit.IDENTITY_FRAMES and len(fitter._points) == 5
     fit = fitter.finish()
-    assert len(fit.actions) == shot_fit.IDENTITY_FRAMES + 2 * shot_fit.CHUNK + 5 and np.isfinite(fit.actions).all()
+    assert len(fit.blendshapes) == shot_fit.IDENTITY_FRAMES + 2 * shot_fit.CHUNK + 5 and np.isfinite(fit.blendshapes).all()
 
 
 def test_every_shot_has_its_own_identity_and_rest() -> None:
-    actions = np.zeros((60, 52))
+    blendshapes = np.zeros((60, 52))
     angles = np.zeros((60, 3))
     angles[30:, 1] = np.radians(12)
-    backend = Puppet(actions, angles=angles)
-    other = Puppet(actions, angles=angles)
+    backend = Puppet(blendshapes, angles=angles)
+    other = Puppet(blendshapes, angles=angles)
     backend.points[30:] = other.points[30:] + [0.0, 6.0]
     frames = still(30) + [(i / 25, 1 / 25, np.full((SIZE, SIZE, 3), 220, np.uint8)) for i in range(30, 60)]
     tracked = Tracker(backend=backend).track_frames(frames)
@@ -239,7 +242,7 @@ class TestResampling:
 def test_files(tmp_path) -> None:
     tracked = Tracker(backend=Puppet(np.zeros((12, 52)))).track_frames(still(12), keep_landmarks=True)
     again = TrackedVideo.load(tracked.save(tmp_path / "c.npz"))
-    for name in ("confidence", "valid", "shots", "identities", "rest_poses", "rest_actions", "shut_lids", "landmarks"):
+    for name in ("confidence", "valid", "shots", "identities", "rest_poses", "rest_blendshapes", "shut_lids", "landmarks"):
         assert np.array_equal(getattr(again, name), getattr(tracked, name)), name
     assert np.array_equal(again.motion.coefficients, tracked.motion.coefficients)
     assert (again.size, again.backend, again.prior, again.source_fps) == ((SIZE, SIZE), "puppet", "none", pytest.approx(25))
@@ -256,11 +259,11 @@ def test_no_frames() -> None:
 
 
 def test_68_points_are_enough_to_follow_the_jaw() -> None:
-    actions = np.zeros((50, 52))
-    actions[:, JAW] = 0.3 - 0.3 * np.cos(np.arange(50) / 5)
-    points = Puppet(actions).points[:, IBUG_68]
+    blendshapes = np.zeros((50, 52))
+    blendshapes[:, JAW] = 0.3 - 0.3 * np.cos(np.arange(50) / 5)
+    points = Puppet(blendshapes).points[:, IBUG_68]
     fit = fit_sequence(MODEL, points, CAMERA, landmark_index=IBUG_68)
-    assert np.corrcoef(fit.actions[:, JAW], actions[:, JAW])[0, 1] > 0.95
+    assert np.corrcoef(fit.blendshapes[:, JAW], blendshapes[:, JAW])[0, 1] > 0.95
 
 
 def test_the_extra_is_named(monkeypatch) -> None:

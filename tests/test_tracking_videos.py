@@ -13,14 +13,14 @@ import numpy as np
 import pytest
 from skimage import data
 
-from emotalker.coefficients import ARKIT, ARKIT_ACTIONS, MotionTrack
-from emotalker.errors import VideoError
+from emotalker.coefficients import ARKIT, ARKIT_BLENDSHAPES, MotionTrack
+from emotalker.core.errors import VideoError
+from emotalker.synthetic.films import MAX_TURN, Moments, SyntheticPerson, random_film, random_moments
 from emotalker.tracking import Tracker
 from emotalker.tracking.backends import MediaPipe
-from emotalker.tracking.frames import timed_frames
 from emotalker.tracking.preview import write_preview
-from emotalker.tracking.synthetic import MAX_TURN, Moments, SyntheticPerson, random_film, random_moments
 from emotalker.video import VideoWriter, read_frames, video_info
+from emotalker.video.frames import timed_frames
 
 WIDTH, HEIGHT = 320, 240
 PHOTO = data.astronaut()
@@ -126,7 +126,7 @@ def test_the_chosen_face_is_not_exchanged_for_another(tmp_path: Path) -> None:
     backend = MediaPipe()
     backend.reset(2)
     seen = [backend.follow(image) for image in [both] * 3 + [alone] * 5 + [both] * 3]
-    assert [sighting is not None for sighting in seen] == [True] * 3 + [False] * 5 + [True] * 3
+    assert [detection is not None for detection in seen] == [True] * 3 + [False] * 5 + [True] * 3
 
 
 @pytest.mark.parametrize("turns", [1, 3])
@@ -207,29 +207,29 @@ def test_script(tmp_path: Path) -> None:
     assert failed.returncode == 1 and "no face was found" in failed.stderr and not (tmp_path / "b.npz").exists()
 
 
-def test_drawn_motion_covers_every_action_and_is_continuous() -> None:
+def test_drawn_motion_covers_every_blendshape_and_is_continuous() -> None:
     moments = random_moments(np.random.default_rng(0), 1500)
-    actions = dict(zip(ARKIT_ACTIONS, moments.actions.T, strict=True))
-    assert all(values.max() > 0.5 for values in actions.values()) and moments.actions.min() == 0
-    assert moments.actions.max() <= 1 and np.abs(moments.angles).max() <= MAX_TURN
-    assert (actions["mouthClose"] <= actions["jawOpen"]).all()
-    assert not (actions["eyeLookUpLeft"] * actions["eyeLookDownLeft"]).any(), "one movement of a part at a time"
+    blendshapes = dict(zip(ARKIT_BLENDSHAPES, moments.blendshapes.T, strict=True))
+    assert all(values.max() > 0.5 for values in blendshapes.values()) and moments.blendshapes.min() == 0
+    assert moments.blendshapes.max() <= 1 and np.abs(moments.angles).max() <= MAX_TURN
+    assert (blendshapes["mouthClose"] <= blendshapes["jawOpen"]).all()
+    assert not (blendshapes["eyeLookUpLeft"] * blendshapes["eyeLookDownLeft"]).any(), "one movement of a part at a time"
     film, keys = random_film(np.random.default_rng(1), 7), random_moments(np.random.default_rng(1), 7)
-    assert len(film.actions) == 49 and np.allclose(film.actions[::8], keys.actions, atol=1e-6)
-    assert np.allclose(film.angles[::24], keys.angles[:3]) and np.abs(np.diff(film.actions, axis=0)).max() < 0.25
+    assert len(film.blendshapes) == 49 and np.allclose(film.blendshapes[::8], keys.blendshapes, atol=1e-6)
+    assert np.allclose(film.angles[::24], keys.angles[:3]) and np.abs(np.diff(film.blendshapes, axis=0)).max() < 0.25
 
 
 def test_a_drawn_face_is_read_back(tracker: Tracker) -> None:
     time, names = np.arange(48), ["jawOpen", "eyeBlinkLeft", "eyeBlinkRight"]
     moments = Moments(np.zeros((48, 52), np.float32), np.zeros((48, 3)), np.tile([0.0, 0.0, -50.0], (48, 1)))
-    moments.actions[:, ARKIT.index(names[0])] = 0.35 - 0.35 * np.cos(time / 3)
-    moments.actions[:, ARKIT.indices(names[1:])] = np.maximum(np.sin(time / 2.5), 0)[:, None]
+    moments.blendshapes[:, ARKIT.index(names[0])] = 0.35 - 0.35 * np.cos(time / 3)
+    moments.blendshapes[:, ARKIT.indices(names[1:])] = np.maximum(np.sin(time / 2.5), 0)[:, None]
     moments.angles[:, 1] = np.radians(10) * np.sin(time / 8)
     person = SyntheticPerson(tracker.model, np.random.default_rng(900), 256)
     film = tracker.track_frames((i / 25, 1 / 25, image) for i, image in enumerate(person.film(moments)))
     assert film.valid.all()
     for name in names:
         i = ARKIT.index(name)
-        assert np.corrcoef(film.motion.coefficients[:, i], moments.actions[:, i])[0, 1] > 0.9, name
+        assert np.corrcoef(film.motion.coefficients[:, i], moments.blendshapes[:, i])[0, 1] > 0.9, name
     yaw = np.degrees(film.motion.coefficients[:, 53] - moments.angles[:, 1])
     assert (yaw - yaw.mean()).std() < 1.5

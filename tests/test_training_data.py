@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 
 from emotalker.coefficients import ARKIT
-from emotalker.data import Corpus, CorpusWriter, is_held_out, load_clips
-from emotalker.errors import DataError
+from emotalker.coefficients.resample import change_speed
+from emotalker.core.errors import DataError
+from emotalker.core.splits import SPLITS, split_of_name
+from emotalker.data import Corpus, CorpusWriter, load_clips
 from emotalker.training import augment
-from emotalker.training.dataset import LipWindows, MotionWindows, SpeechMotion, motion_statistics
+from emotalker.training.datasets import LipWindows, MotionWindows, SpeechMotion, motion_statistics
 from emotalker.training.sampling import Key, StepBatches, sequential_batches
 
 
@@ -43,13 +45,12 @@ def test_a_corpus_gives_back_what_was_written(root):
 
 
 def test_the_split_is_a_function_of_the_name_alone(root):
-    train, held_out = load_clips(root, "train"), load_clips(root, "val")
-    assert len(train) + len(held_out) == 30 and len(held_out) > 0
-    assert {c.name for c in train}.isdisjoint(c.name for c in held_out)
-    assert all(is_held_out(c.name) for c in held_out)
-    share = np.mean([is_held_out(f"name{i}") for i in range(5000)])
-    assert abs(share - 0.1) < 0.015
-    assert is_held_out("swiz3n") == is_held_out("swiz3n")
+    parts = {split: {clip.name for clip in load_clips(root, split)} for split in SPLITS}
+    assert sum(map(len, parts.values())) == 30 == len(set.union(*parts.values()))
+    assert all(split_of_name(name) == split for split, names in parts.items() for name in names)
+    splits = [split_of_name(f"name{i}") for i in range(5000)]
+    assert abs(splits.count("test") / 5000 - 0.1) < 0.015 and abs(splits.count("val") / 5000 - 0.05) < 0.01
+    assert split_of_name("swiz3n") == split_of_name("swiz3n")
 
 
 def test_missing_or_foreign_corpora_are_data_errors(root, tmp_path):
@@ -119,7 +120,7 @@ def test_speed_keeps_sound_and_motion_together():
     wave[32000] = 1
     for speed in (0.85, 1.0, 1.2):
         frames = int(100 / speed)
-        fast, moved = augment.resample_wave(wave, speed), augment.resample_motion(motion, speed, frames)
+        fast, moved = augment.resample_wave(wave, speed), change_speed(motion, speed, frames)
         click = np.argmax(np.abs(fast)) / 640 - 0.5
         at_click = np.interp(click, np.arange(frames), moved[:, 0])
         assert at_click == pytest.approx(np.interp(49.5, np.arange(100), motion[:, 0]), abs=0.005)

@@ -17,14 +17,14 @@ from torch.utils.data import Dataset
 
 from emotalker.coefficients import ARKIT
 from emotalker.coefficients.space import BFM
+from emotalker.core.checkpoint import load_checkpoint, read_metadata, save_checkpoint
+from emotalker.core.errors import CheckpointError, DataError, MissingExtraError
+from emotalker.core.launch import CONFIGS
 from emotalker.data import CorpusWriter
-from emotalker.errors import CheckpointError, DataError, MissingExtraError
-from emotalker.features.hubert import AudioEncoder, AudioEncoderConfig
-from emotalker.motion import CrossModalTransformer
-from emotalker.motion.checkpoint import load_checkpoint, read_metadata, save_checkpoint
-from emotalker.motion.sync import SyncConfig, SyncExpert
+from emotalker.models.hubert import AudioEncoder, AudioEncoderConfig
+from emotalker.models.sync import SyncConfig, SyncExpert
+from emotalker.models.transformer import CrossModalTransformer
 from emotalker.training import lip, transformer, vqvae
-from emotalker.training.cli import CONFIGS
 from emotalker.training.solver import Objective, OptimizerConfig, Solver, SolverConfig
 
 SHORT = ["steps=6", "batch_size=4", "validate_every=3", "save_every=2", "log_every=1", "cpu=true", "optimizer.warmup=2"]
@@ -241,9 +241,10 @@ def test_paper_configurations_compose_and_build(name):
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
 
-    from emotalker.motion import VQVAE as Network
-    from emotalker.motion import CrossModalTransformer, LipBranch, TransformerConfig, VQVAEConfig
-    from emotalker.motion.lip import LipConfig
+    from emotalker.models.lip import LipBranch, LipConfig
+    from emotalker.models.transformer import CrossModalTransformer, TransformerConfig
+    from emotalker.models.vqvae import VQVAE as Network
+    from emotalker.models.vqvae import VQVAEConfig
     from emotalker.training.stage import solver_config
 
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):

@@ -3,9 +3,9 @@ import dataclasses
 import pytest
 import torch
 
-from emotalker.motion.masks import aligned_windows
-from emotalker.motion.sampling import sample_codes
-from emotalker.motion.transformer import CrossModalTransformer, TransformerConfig
+from emotalker.models.masks import aligned_windows
+from emotalker.models.sampling import sample_codes
+from emotalker.models.transformer import CrossModalTransformer, TransformerConfig
 
 TINY = TransformerConfig(
     audio_dim=12, reference_dim=5, code_dim=6, codebook_size=20, dim=16, num_layers=2, num_heads=4, ffn_dim=24
@@ -28,7 +28,9 @@ def inputs(frames=50, batch=1, seed=0):
 def test_cached_decoding_equals_the_whole_sequence_at_once(mode, max_context):
     model = tiny(max_context=max_context)
     audio, reference, codebook = inputs(77, batch=2)
-    made = model.generate(audio, reference, codebook, mode, generator=torch.Generator().manual_seed(3))
+    made = model.generate(
+        audio, reference, codebook, mode, generators=[torch.Generator().manual_seed(3 + row) for row in range(len(audio))]
+    )
     assert made.codes.shape == (2, 10) and made.features.shape == (2, 10, 6)
     again = model(audio, made.features, reference)
     if mode == "continuous":
@@ -47,7 +49,7 @@ def test_a_context_shorter_than_the_sequence_matters():
 
 
 def test_the_window_is_the_published_mask():
-    """Cross-attention through windows equals dense attention over all S frames with the mask of SPEC 4."""
+    """Cross-attention through windows equals dense attention over all S frames with the mask of docs/method.md 4."""
     layer = tiny().layers[0].cross_attention
     memory, x = torch.randn(2, 53, 16), torch.randn(2, 7, 16)
     ours = layer(x, memory, *aligned_windows(7, 53, 8))
@@ -179,7 +181,9 @@ def test_sampling_follows_its_seed_and_the_scores():
     audio, reference, codebook = inputs(160)
 
     def draw(seed):
-        return model.generate(audio, reference, codebook, "sample", generator=torch.Generator().manual_seed(seed)).codes
+        return model.generate(
+            audio, reference, codebook, "sample", generators=[torch.Generator().manual_seed(seed)] * len(audio)
+        ).codes
 
     assert torch.equal(draw(1), draw(1)) and not torch.equal(draw(1), draw(2))
     logits = torch.tensor([[0.0, 2.0, 1.0, -1.0]]).expand(20000, -1)
@@ -209,7 +213,7 @@ def test_the_papers_size():
     assert TransformerConfig.from_dict(paper.config.to_dict()) == paper.config
 
 
-def test_intensity_leads_from_the_contrast_through_the_emotion():
+def test_guidance_leads_from_the_unconditional_through_the_emotion():
     torch.manual_seed(0)
     model = CrossModalTransformer(TransformerConfig.small(audio_dim=16, dim=32, num_layers=2, num_emotions=8)).eval()
     audio, reference, codebook = torch.randn(1, 40, 16), torch.zeros(1, 58), torch.randn(1024, 256)
@@ -218,9 +222,13 @@ def test_intensity_leads_from_the_contrast_through_the_emotion():
     def features(emotion, **options):
         return model.generate(audio, reference, codebook, emotion=emotion, **options).features
 
-    torch.testing.assert_close(features(angry, contrast=neutral, intensity=0.0), features(neutral), atol=1e-5, rtol=1e-4)
-    torch.testing.assert_close(features(angry, contrast=neutral, intensity=1.0), features(angry))
-    first = [features(angry, contrast=neutral, intensity=i)[:, 0] for i in (0.0, 0.5, 2.0)]  # before feedback sets in
+    torch.testing.assert_close(
+        features(angry, unconditional=neutral, guidance_scale=0.0), features(neutral), atol=1e-5, rtol=1e-4
+    )
+    torch.testing.assert_close(features(angry, unconditional=neutral, guidance_scale=1.0), features(angry))
+    first = [
+        features(angry, unconditional=neutral, guidance_scale=i)[:, 0] for i in (0.0, 0.5, 2.0)
+    ]  # before feedback sets in
     torch.testing.assert_close(first[2] - first[0], 4 * (first[1] - first[0]), atol=1e-4, rtol=1e-3)
     assert not torch.allclose(features(angry), features(neutral))
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from emotalker.audio.io import load_audio, save_wav
-from emotalker.errors import ImageError, OutputError, VideoError
+from emotalker.core.errors import ImageError, OutputError, VideoError
 from emotalker.video import VideoWriter, load_image, read_frames, save_image, video_info
 
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from emotalker.coefficients.statistics import Statistics
-from emotalker.motion.vqvae import VQVAE, VQVAEConfig
+from emotalker.models.vqvae import VQVAE, VQVAEConfig
 
 TINY = {"motion_dim": 6, "width": 16, "depth": 2, "code_dim": 8, "codebook_size": 32, "num_emotions": 3}
 
@@ -132,7 +132,7 @@ def test_the_papers_size():
     paper = VQVAE(VQVAEConfig.paper())
     for half in (paper.encoder, paper.decoder):
         assert 10e6 < sum(p.numel() for p in half.parameters()) < 12e6
-    assert paper.decoder_reach == 252  # about 62 codes either side, SPEC 3
+    assert paper.decoder_reach == 252  # about 62 codes either side, docs/method.md 3
     small = VQVAEConfig.small(motion_dim=30)
     assert (small.codebook_size, small.code_dim) == (1024, 256)
 

@@ -11,8 +11,8 @@ import av
 import numpy as np
 from scipy.signal import resample_poly
 
-from emotalker.errors import AudioError
-from emotalker.files import replace_on_success
+from emotalker.core.errors import AudioError
+from emotalker.core.files import replace_on_success
 
 SAMPLE_RATE = 16000
 MIN_SECONDS = 0.2

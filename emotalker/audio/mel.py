@@ -1,4 +1,4 @@
-"""The lip branch's log-mel spectrogram and its per-frame windows (SPEC 5, after Wav2Lip)."""
+"""The lip branch's log-mel spectrogram and its per-frame windows (docs/method.md 5, after Wav2Lip)."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class MelSpectrogram(nn.Module):
     """Waveform to normalised log-mel: pre-emphasis 0.97, magnitude STFT (n_fft and window 800, hop 200, centred, zeros beyond
     the ends), 80 Slaney mels in 55-7600 Hz, decibels over a reference of 20 dB, [-100, 0] dB mapped to [-4, 4] and clipped.
 
-    Shapes: ``(B, N)`` at 16 kHz in [-1, 1] to ``(B, 80, 1 + N // 200)``. Source: SPEC 5, Wav2Lip.
+    Shapes: ``(B, N)`` at 16 kHz in [-1, 1] to ``(B, 80, 1 + N // 200)``. Source: docs/method.md 5, Wav2Lip.
     """
 
     n_fft = 800
@@ -75,7 +75,7 @@ class MelSpectrogram(nn.Module):
 def lip_windows(mel: Tensor, num_frames: int, fps: int = 25) -> Tensor:
     """What is heard around each video frame: mel frames ``[int(80 (i - 2) / fps), +16)`` for frame i, -80..+120 ms at 25 fps.
 
-    Windows that reach over an end repeat the end's mel frame, so that every video frame has one (SPEC 5).
+    Windows that reach over an end repeat the end's mel frame, so that every video frame has one (docs/method.md 5).
 
     Shapes: ``(B, 80, T)`` to ``(B, num_frames, 80, 16)``.
     """

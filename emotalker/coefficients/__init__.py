@@ -1,6 +1,6 @@
 """Motion vectors: their layout, their statistics, and the files that hold them."""
 
-from emotalker.coefficients.space import ARKIT, ARKIT_ACTIONS, MIRRORED_ACTIONS, CoefficientSpace, get_space
+from emotalker.coefficients.space import ARKIT, ARKIT_BLENDSHAPES, MIRRORED_BLENDSHAPES, CoefficientSpace, get_space
 from emotalker.coefficients.track import MotionTrack
 
-__all__ = ["ARKIT", "ARKIT_ACTIONS", "MIRRORED_ACTIONS", "CoefficientSpace", "MotionTrack", "get_space"]
+__all__ = ["ARKIT", "ARKIT_BLENDSHAPES", "MIRRORED_BLENDSHAPES", "CoefficientSpace", "MotionTrack", "get_space"]

@@ -1,4 +1,4 @@
-"""The paper's coefficients: the Basel Face Model as Deep3DFaceRecon uses it (Deng et al. 2019; SPEC 2).
+"""The paper's coefficients: the Basel Face Model as Deep3DFaceRecon uses it (Deng et al. 2019; docs/method.md 2).
 
 A reconstruction is a vector of 257: identity 80, expression 64, texture 80, Euler angles 3, lighting 27, translation 3.
 Motion is 70 of them: expression, angles (radians), translation (the model's units, about 10 cm). Corpora in this space are
@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from emotalker.coefficients.space import BFM
-from emotalker.errors import CheckpointError, DataError
+from emotalker.core.errors import CheckpointError, DataError
 
 #: Where each part lies in the 257.
 PARTS = {
@@ -82,7 +82,7 @@ def read_bfm_mat(path: str | os.PathLike) -> Reconstruction:
 
 def bfm_rotation(angles: np.ndarray) -> np.ndarray:
     """Angles ``(..., 3)`` to ``(..., 3, 3)``, ``(Rz Ry Rx)^T``: Deep3DFaceRecon turns row vectors, ``v @ R``."""
-    from emotalker.face.geometry import rotation_matrix
+    from emotalker.coefficients.rotation import rotation_matrix
 
     return np.swapaxes(rotation_matrix(angles), -1, -2)
 

@@ -13,8 +13,8 @@ from functools import cached_property
 
 import numpy as np
 
-#: The 52 facial actions of ARKit, in the order of Apple's documentation.
-ARKIT_ACTIONS: tuple[str, ...] = (
+#: The 52 blendshapes of ARKit, in the order of Apple's documentation.
+ARKIT_BLENDSHAPES: tuple[str, ...] = (
     "eyeBlinkLeft", "eyeLookDownLeft", "eyeLookInLeft", "eyeLookOutLeft", "eyeLookUpLeft", "eyeSquintLeft", "eyeWideLeft",
     "eyeBlinkRight", "eyeLookDownRight", "eyeLookInRight", "eyeLookOutRight", "eyeLookUpRight", "eyeSquintRight",
     "eyeWideRight", "jawForward", "jawLeft", "jawRight", "jawOpen", "mouthClose", "mouthFunnel", "mouthPucker", "mouthLeft",
@@ -25,13 +25,19 @@ ARKIT_ACTIONS: tuple[str, ...] = (
     "cheekSquintLeft", "cheekSquintRight", "noseSneerLeft", "noseSneerRight", "tongueOut",
 )  # fmt: skip
 
-#: Where each action's partner on the other side of the face is, the action itself if it has none, ``(52,)``.
-MIRRORED_ACTIONS = np.array([
-    ARKIT_ACTIONS.index(n.replace("Left", "?").replace("Right", "Left").replace("?", "Right")) for n in ARKIT_ACTIONS
+#: Where each blendshape's partner on the other side of the face is, the blendshape itself if it has none, ``(52,)``.
+MIRRORED_BLENDSHAPES = np.array([
+    ARKIT_BLENDSHAPES.index(n.replace("Left", "?").replace("Right", "Left").replace("?", "Right")) for n in ARKIT_BLENDSHAPES
 ])  # fmt: skip
 
 #: Rigid pose: rotations about x (right), y (up), z (towards the viewer), then a shift along them.
 POSE_NAMES: tuple[str, ...] = ("pitch", "yaw", "roll", "shiftX", "shiftY", "shiftZ")
+
+#: Opposite directions of one eye's gaze; the resting gaze is removed from their difference.
+GAZE_PAIRS = tuple(
+    (f"eyeLook{a}{side}", f"eyeLook{b}{side}") for side in ("Left", "Right") for a, b in (("Out", "In"), ("Up", "Down"))
+)
+BLINKS = ("eyeBlinkLeft", "eyeBlinkRight")
 
 LIP_PREFIXES = ("jaw", "mouth", "tongue")
 
@@ -42,7 +48,7 @@ class CoefficientSpace:
 
     Attributes:
         name: identifier stored with tracks and checkpoints.
-        expression_names: the E facial actions or expression basis vectors, entries ``0:E`` of a vector.
+        expression_names: the E blendshapes or expression basis vectors, entries ``0:E`` of a vector.
         lip_names: those of them the lip branch predicts.
         pose_names: the rigid pose entries, ``E:D``; angles in radians first, then translations in centimetres.
         fps: frames per second of a track.
@@ -113,13 +119,13 @@ class CoefficientSpace:
 
 ARKIT = CoefficientSpace(
     name="arkit",
-    expression_names=ARKIT_ACTIONS,
-    lip_names=tuple(n for n in ARKIT_ACTIONS if n.startswith(LIP_PREFIXES)),
+    expression_names=ARKIT_BLENDSHAPES,
+    lip_names=tuple(n for n in ARKIT_BLENDSHAPES if n.startswith(LIP_PREFIXES)),
 )
 
 _BFM_EXPRESSION = tuple(f"expression{i:02d}" for i in range(64))
 
-#: The paper's space (SPEC 2): Deep3DFaceRecon's 64 expression coefficients of the Basel Face Model, Euler angles in radians
+#: The paper's space (docs/method.md 2): Deep3DFaceRecon's 64 expression coefficients of the Basel Face Model, Euler angles in radians
 #: and translation in the model's units of about 10 cm. See :mod:`emotalker.coefficients.bfm`.
 BFM = CoefficientSpace(
     name="bfm",
@@ -136,3 +142,11 @@ def get_space(name: str) -> CoefficientSpace:
         return SPACES[name]
     except KeyError:
         raise ValueError(f"unknown coefficient space {name!r}; known: {', '.join(SPACES)}") from None
+
+
+def blendshape_vector(values: dict[str, float]) -> np.ndarray:
+    """Named blendshapes to ``(52,)`` float32."""
+    vector = np.zeros(len(ARKIT.expression_names), np.float32)
+    for name, value in values.items():
+        vector[ARKIT.index(name)] = value
+    return vector

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from emotalker.coefficients.space import CoefficientSpace, get_space
-from emotalker.errors import DataError
-from emotalker.files import replace_on_success
+from emotalker.core.errors import DataError
+from emotalker.core.files import replace_on_success
 
 
 @dataclass

@@ -18,13 +18,13 @@ from pathlib import Path
 
 import numpy as np
 
-from emotalker.data.base import ClipData, ClipSource, CorpusReader
+from emotalker.core.errors import DataError, EmoTalkerError, MissingExtraError
+from emotalker.core.files import replace_on_success
+from emotalker.core.progress import progress_bar
 from emotalker.data.readers import make_reader
-from emotalker.data.shards import FAILURES, HEADER, Corpus, encode_array, read_tar, write_tar
+from emotalker.data.readers.base import ClipSource, CorpusReader
+from emotalker.data.shards import FAILURES, HEADER, Corpus, read_tar, write_tar
 from emotalker.data.writer import clip_files, header, join_shards, write_shard
-from emotalker.errors import DataError, EmoTalkerError, MissingExtraError
-from emotalker.files import replace_on_success
-from emotalker.progress import progress_bar
 
 THUMBNAIL_HEIGHT = 144
 
@@ -36,27 +36,18 @@ class Settings:
     Attributes:
         reader: arguments of :func:`~emotalker.data.readers.make_reader`.
         work: folder of finished clips.
-        features: of ``"mel"``, ``"hubert"``.
-        encoder: checkpoint of the audio encoder for ``"hubert"``.
     """
 
     reader: dict
     work: Path
-    features: tuple[str, ...] = ()
-    encoder: str | None = None
 
 
 class Worker:
-    """One process' share: reader and encoder are made once and serve every clip."""
+    """One process' share: the reader is made once and serves every clip."""
 
     def __init__(self, settings: Settings):
         self.settings = settings
         self.reader = make_reader(settings.reader)
-        self.encoder = None
-        if "hubert" in settings.features:
-            from emotalker.training.features import load_encoder
-
-            self.encoder = load_encoder(settings.encoder)
 
     def __call__(self, clip: ClipSource) -> str | None:
         """Prepare one clip into the work folder; the reason if it cannot be."""
@@ -77,28 +68,10 @@ class Worker:
         """The files of one clip."""
         data, space = self.reader.load(clip), self.reader.space
         files = clip_files(describe(clip), data, space)
-        if data.audio is not None:
-            files |= self.audio_features(data)
         if clip.video is not None:
             worst = data.first_frame + int(np.argmin(data.confidence))
             files["jpg"] = thumbnail(clip.video, worst / space.fps)
         return [(f"{clip.id}.{suffix}", content) for suffix, content in files.items()]
-
-    def audio_features(self, data: ClipData) -> dict[str, bytes]:
-        """What was asked for of ``mel.npy`` ``(80, T_mel)`` and ``hubert.npy`` ``(2 T, dim)``, float16."""
-        if not self.settings.features:
-            return {}
-        import torch
-
-        files, wave = {}, torch.from_numpy(np.ascontiguousarray(data.audio))[None]
-        if "mel" in self.settings.features:
-            from emotalker.audio.mel import MelSpectrogram
-
-            files["mel.npy"] = encode_array(MelSpectrogram()(wave)[0].numpy().astype(np.float16))
-        if self.encoder is not None:
-            encoded = self.encoder.encode_long(wave)[0, : 2 * len(data.motion)]
-            files["hubert.npy"] = encode_array(encoded.cpu().numpy().astype(np.float16))
-        return files
 
 
 def describe(clip: ClipSource) -> dict:
@@ -146,8 +119,6 @@ def prepare(config: dict) -> dict[str, int]:
         MissingExtraError: the Ray backend is chosen and not installed.
     """
     out, work = Path(config["out"]), Path(config["out"]) / "work"
-    if "hubert" in config["features"] and not config["encoder"]:
-        raise DataError("features=[hubert] needs encoder=, a checkpoint or the name of a downloaded model")
     reader = make_reader(config["corpus"] | {"root": config["root"]})
     clips = reader.clips()
     duplicate = len(clips) - len({clip.id for clip in clips})
@@ -165,7 +136,7 @@ def prepare(config: dict) -> dict[str, int]:
     mine = {name: part for name, part in mine.items() if not (out / f"{name}.jsonl").exists()}
     todo = [clip for part in mine.values() for clip in part if result_of(work, clip) is None]
 
-    settings = Settings(config["corpus"] | {"root": config["root"]}, work, tuple(config["features"]), config["encoder"])
+    settings = Settings(config["corpus"] | {"root": config["root"]}, work)
     owner = {clip.id: name for name, part in mine.items() for clip in part}
     left = {name: sum(result_of(work, clip) is None for clip in part) for name, part in mine.items()}
     for name in [name for name, waiting in left.items() if not waiting]:
@@ -276,9 +247,10 @@ def forget_failures(out: Path, work: Path, shards: dict[str, list[ClipSource]]) 
 def write_header(out: Path, reader: CorpusReader, clips: list[ClipSource], config: dict) -> None:
     """Write ``corpus.json``, or make sure that what is there is of the same corpus and settings."""
     speakers = {clip.speaker for clip in clips}
-    settings = {name: config[name] for name in ("features", "encoder", "clips_per_shard")}
+    settings = {name: config[name] for name in ("clips_per_shard",)}
     about = header(
-        reader.space, reader.source, reader.licence, [s for s in reader.held_out_speakers if s in speakers],
+        reader.space, reader.source, reader.licence, [s for s in reader.validation_speakers if s in speakers],
+        [s for s in reader.test_speakers if s in speakers],
         corpus=reader.name, clips=len(clips), settings=settings,
     )  # fmt: skip
     path = out / HEADER

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from emotalker.coefficients import CoefficientSpace
+from emotalker.core.files import replace_on_success
 from emotalker.data.shards import Clip, Corpus
-from emotalker.files import replace_on_success
 
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 64rem; margin: 2rem auto; padding: 0 1rem; color: #1d2733; }

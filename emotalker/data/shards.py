@@ -2,10 +2,10 @@
 
 A corpus folder holds
 
-- ``corpus.json``: coefficient space, rates, source, licence, held-out speakers;
+- ``corpus.json``: coefficient space, rates, source, licence, speakers for validation and test;
 - ``shard-00000.tar`` ...: per clip ``<id>.json`` (labels, quality), ``<id>.npz`` (``coefficients (T, D)`` float32, ``names``,
   ``fps``, ``space``, ``valid``, ``confidence``), ``<id>.flac`` (16 kHz mono, 640 samples a frame) where there is sound,
-  ``<id>.jpg`` (the worst-tracked frame) where there is video, and on demand ``<id>.mel.npy`` and ``<id>.hubert.npy``. The
+  ``<id>.jpg`` (the worst-tracked frame) where there is video. The
   `webdataset` package and plain ``tar`` read them;
 - ``manifest.jsonl``: one line a clip: its json, its shard, and offset and size of each of its files, for random access;
 - ``failures.jsonl``: clips left out, and why.
@@ -13,7 +13,6 @@ A corpus folder holds
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import os
@@ -29,21 +28,15 @@ import numpy as np
 
 from emotalker.audio.io import SAMPLE_RATE
 from emotalker.coefficients import CoefficientSpace, get_space
-from emotalker.data.base import EMOTIONS
-from emotalker.errors import DataError
-from emotalker.files import replace_on_success
+from emotalker.core.emotions import EMOTIONS
+from emotalker.core.errors import DataError
+from emotalker.core.files import replace_on_success
+from emotalker.core.splits import SPLITS, Split, split_of_name, split_of_speaker
 
 FORMAT = "emotalker-webdataset-1"
 HEADER, MANIFEST, FAILURES = "corpus.json", "manifest.jsonl", "failures.jsonl"
-HELD_OUT_SHARE = 0.1
 UNLABELLED = -1
 CACHE_BYTES = 512 * 2**20  # decoded sound kept per process
-
-
-def is_held_out(name: str, share: float = HELD_OUT_SHARE) -> bool:
-    """Whether a clip is kept for validation and evaluation: a fixed hash of its name, so that nothing has to be stored."""
-    digest = hashlib.sha256(name.encode()).digest()
-    return int.from_bytes(digest[:8], "big") < share * 2**64
 
 
 def encode_flac(samples: np.ndarray) -> bytes:
@@ -72,13 +65,6 @@ def encode_arrays(**arrays: np.ndarray) -> bytes:
     """Arrays as an ``.npz``; the same arrays give the same bytes."""
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)
-    return buffer.getvalue()
-
-
-def encode_array(array: np.ndarray) -> bytes:
-    """An array as an ``.npy``."""
-    buffer = io.BytesIO()
-    np.save(buffer, array)
     return buffer.getvalue()
 
 
@@ -118,7 +104,7 @@ class Clip:
         name: unique in its corpus.
         frames: T.
         speaker: who speaks.
-        emotion, original_emotion: one of :data:`~emotalker.data.base.EMOTIONS` and the corpus' own word, or None.
+        emotion, original_emotion: one of :data:`~emotalker.data.readers.base.EMOTIONS` and the corpus' own word, or None.
         level: intensity, 1 the weakest, or None.
         first_frame: where the clip starts in its source recording, in frames (the source's alignments count from there).
         has_audio: whether :attr:`audio` is there.
@@ -141,7 +127,7 @@ class Clip:
     @property
     def motion(self) -> np.ndarray:
         """``(T, D)`` float32 in the corpus' space."""
-        return self.array("npz", "coefficients")
+        return np.load(io.BytesIO(self.corpus.read(self, "npz")), allow_pickle=False)["coefficients"]
 
     @property
     def audio(self) -> np.ndarray:
@@ -150,19 +136,14 @@ class Clip:
 
     @property
     def label(self) -> int:
-        """Index into :data:`~emotalker.data.base.EMOTIONS`, or -1."""
+        """Index into :data:`~emotalker.data.readers.base.EMOTIONS`, or -1."""
         return EMOTIONS.index(self.emotion) if self.emotion in EMOTIONS else UNLABELLED
 
     @property
-    def held_out(self) -> bool:
-        """Kept for validation: by speaker where the corpus names speakers for that, else by the name's hash."""
-        speakers = self.corpus.manifest["held_out_speakers"]
-        return self.speaker in speakers if speakers else is_held_out(self.name)
-
-    def array(self, suffix: str, name: str | None = None) -> np.ndarray:
-        """One array of the clip's ``.npz`` or a precomputed feature (``"mel.npy"``, ``"hubert.npy"``)."""
-        loaded = np.load(io.BytesIO(self.corpus.read(self, suffix)), allow_pickle=False)
-        return loaded if name is None else loaded[name]
+    def split(self) -> Split:
+        """``train``, ``val`` or ``test``: by speaker where the corpus names speakers for that, else by the name's hash."""
+        validation, test = (self.corpus.manifest[key] for key in ("validation_speakers", "test_speakers"))
+        return split_of_speaker(self.speaker, validation, test) if validation or test else split_of_name(self.name)
 
 
 class Corpus:
@@ -224,10 +205,10 @@ class Corpus:
         return self._sound[clip.name]
 
     def split(self, name: str) -> list[Clip]:
-        """The clips of ``"train"`` or ``"val"``, in the manifest's order."""
-        if name not in ("train", "val"):
-            raise ValueError(f"a split is 'train' or 'val', not {name!r}")
-        return [clip for clip in self.clips if clip.held_out == (name == "val")]
+        """The clips of ``train``, ``val`` or ``test``, in the manifest's order."""
+        if name not in SPLITS:
+            raise ValueError(f"a split is one of {', '.join(SPLITS)}, not {name!r}")
+        return [clip for clip in self.clips if clip.split == name]
 
 
 def _known(entry: dict) -> dict:
@@ -241,7 +222,7 @@ def load_clips(
 
     Args:
         roots: folder or folders.
-        split: ``"train"`` or ``"val"``.
+        split: ``train``, ``val`` or ``test``.
         space: the coefficient space they must be in; None takes the corpora's, which must agree.
         audio: leave out clips without sound.
 

@@ -11,7 +11,8 @@ import numpy as np
 
 from emotalker.audio.io import SAMPLE_RATE
 from emotalker.coefficients import CoefficientSpace
-from emotalker.data.base import ClipData, fit_length
+from emotalker.core.files import replace_on_success
+from emotalker.data.readers.base import ClipData, fit_length
 from emotalker.data.shards import (
     FAILURES,
     FORMAT,
@@ -23,14 +24,21 @@ from emotalker.data.shards import (
     write_lines,
     write_tar,
 )
-from emotalker.files import replace_on_success
 
 
-def header(space: CoefficientSpace, source: str, licence: str, held_out_speakers: Sequence[str] = (), **more) -> dict:
+def header(
+    space: CoefficientSpace,
+    source: str,
+    licence: str,
+    validation_speakers: Sequence[str] = (),
+    test_speakers: Sequence[str] = (),
+    **more,
+) -> dict:
     """What ``corpus.json`` holds; ``more`` is kept with it."""
     return {
         "format": FORMAT, "space": space.name, "fps": space.fps, "sample_rate": SAMPLE_RATE, "source": source,
-        "licence": licence, "held_out_speakers": list(held_out_speakers), **more,
+        "licence": licence, "validation_speakers": list(validation_speakers),
+        "test_speakers": list(test_speakers), **more,
     }  # fmt: skip
 
 

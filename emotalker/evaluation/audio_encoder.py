@@ -13,15 +13,15 @@ import torch
 from torch import Tensor
 
 from emotalker.audio.io import load_audio
-from emotalker.data import is_held_out
-from emotalker.errors import DataError
-from emotalker.evaluation.probe import LinearProbe, confusion_matrix, unweighted_accuracy
-from emotalker.features.hubert import FRAMES_PER_SECOND, AudioEncoder
-from emotalker.features.mel_stem import LogMelStem
-from emotalker.motion.checkpoint import load_checkpoint
-from emotalker.registry import resolve
-from emotalker.training.recordings import CORPORA, EMOTIONS, hidden_states, label
-from emotalker.training.whisper import whisper_encoder
+from emotalker.core.checkpoint import load_checkpoint
+from emotalker.core.errors import DataError
+from emotalker.core.registry import resolve
+from emotalker.core.splits import split_of_name
+from emotalker.data.recordings import CORPORA, EMOTIONS, hidden_states, label
+from emotalker.models.hubert import FRAMES_PER_SECOND, AudioEncoder
+from emotalker.models.mel_stem import LogMelStem
+from emotalker.models.probe import LinearProbe, confusion_matrix, unweighted_accuracy
+from emotalker.models.whisper import whisper_encoder
 
 #: ``(1, N)`` at 16 kHz to ``(T, dim)`` at 50 Hz.
 Features = Callable[[Tensor], Tensor]
@@ -105,8 +105,8 @@ def word_probe(features: Features, grid: Path, training_clips: int) -> float:
     aligned: dict[str, list[dict]] = {}
     for row in rows:
         aligned.setdefault(row["clip"], []).append(row)
-    training = [name for name in sorted(aligned) if not is_held_out(name)][:training_clips]
-    held_out = [name for name in sorted(aligned) if is_held_out(name)]
+    training = [name for name in sorted(aligned) if split_of_name(name) == "train"][:training_clips]
+    held_out = [name for name in sorted(aligned) if split_of_name(name) == "test"]
 
     def frames(names: Sequence[str]) -> tuple[Tensor, Tensor]:
         points, labels = [], []

@@ -12,18 +12,18 @@ from scipy.stats import binomtest
 from torch import Tensor
 from torch.nn import functional as F
 
-from emotalker.data.ravdess import EMOTION_WORDS
+from emotalker.core.emotions import RAVDESS_EMOTIONS
+from emotalker.core.errors import DataError
 from emotalker.data.shards import Clip
-from emotalker.errors import DataError
 from emotalker.evaluation.motion import NEUTRAL, pair_key
-from emotalker.evaluation.probe import LinearProbe, confusion_matrix, unweighted_accuracy
 from emotalker.evaluation.tables import markdown_table
+from emotalker.models.probe import LinearProbe, confusion_matrix, unweighted_accuracy
 
 PERCENTILES = (10, 50, 90)
 WEIGHT_DECAY = 1e-2
 STILL = 1e-2  # deviation over all frames of an entry that does not move
 OUTLIER = 4.0
-#: Of no intensity: calm is spoken like neutral, and neutral has one level. The first of EMOTION_WORDS.
+#: Of no intensity: calm is spoken like neutral, and neutral has one level. The first of RAVDESS_EMOTIONS.
 RESTFUL = (NEUTRAL, "calm")
 
 
@@ -56,7 +56,7 @@ class Reading:
 
     Attributes:
         clips: their true labels.
-        scores: ``(N, 8)`` log-probabilities in the order of :data:`~emotalker.data.ravdess.EMOTION_WORDS`.
+        scores: ``(N, 8)`` log-probabilities in the order of :data:`~emotalker.core.emotions.RAVDESS_EMOTIONS`.
         distance: ``(N,)`` how far the clip's mean expression is from neutral: root mean square over entries, each in
             standard deviations of the training clips' means.
     """
@@ -68,11 +68,11 @@ class Reading:
     @property
     def labels(self) -> Tensor:
         """``(N,)`` true classes."""
-        return torch.tensor([EMOTION_WORDS.index(clip.original_emotion) for clip in self.clips])
+        return torch.tensor([RAVDESS_EMOTIONS.index(clip.original_emotion) for clip in self.clips])
 
     def confusion(self, merged: bool = False) -> Tensor:
         """``(8, 8)`` counts by true emotion (rows); ``merged`` counts calm as neutral, ``(7, 7)``."""
-        labels, guesses, classes = self.labels, self.scores.argmax(1), len(EMOTION_WORDS)
+        labels, guesses, classes = self.labels, self.scores.argmax(1), len(RAVDESS_EMOTIONS)
         if merged:  # calm is class 1, right after neutral
             joined = torch.cat([torch.logsumexp(self.scores[:, :2], 1, keepdim=True), self.scores[:, 2:]], 1)
             labels, guesses, classes = (labels - 1).clamp_min(0), joined.argmax(1), classes - 1
@@ -104,8 +104,8 @@ class EmotionClassifier:
         self.entries = np.flatnonzero(np.concatenate(motions).std(0) > STILL)
         points = self._pool(clips, motions, neutral)
         self.mean, self.std = points.mean(0), points.std(0).clamp_min(1e-5)
-        labels = torch.tensor([EMOTION_WORDS.index(clip.original_emotion) for clip in clips])
-        self.probe = LinearProbe(self._standardize(points), labels, len(EMOTION_WORDS), WEIGHT_DECAY)
+        labels = torch.tensor([RAVDESS_EMOTIONS.index(clip.original_emotion) for clip in clips])
+        self.probe = LinearProbe(self._standardize(points), labels, len(RAVDESS_EMOTIONS), WEIGHT_DECAY)
         self.expressions = int((self.entries < clips[0].corpus.space.expression.stop).sum())
 
     def _pool(self, clips: Sequence[Clip], motions: Sequence[np.ndarray], neutral: dict[str, np.ndarray]) -> Tensor:
@@ -133,10 +133,10 @@ def accuracy_table(readings: dict[str, Reading]) -> str:
 
 def confusion_table(real: Reading, generated: Reading) -> str:
     """Both confusion matrices side by side: true emotion in rows, what is read in columns."""
-    short = [word[:3] for word in EMOTION_WORDS]
+    short = [word[:3] for word in RAVDESS_EMOTIONS]
     header = ["true", *(f"real {s}" for s in short), *(f"gen {s}" for s in short)]
     left, right = real.confusion().tolist(), generated.confusion().tolist()
-    rows = [[word, *map(str, left[i]), *map(str, right[i])] for i, word in enumerate(EMOTION_WORDS)]
+    rows = [[word, *map(str, left[i]), *map(str, right[i])] for i, word in enumerate(RAVDESS_EMOTIONS)]
     return markdown_table(header, rows)
 
 

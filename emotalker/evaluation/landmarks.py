@@ -7,10 +7,11 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from emotalker.coefficients import ARKIT
+from emotalker.coefficients.rotation import rotation_matrix
 from emotalker.data.shards import Clip
 from emotalker.evaluation.motion import Performance
 from emotalker.evaluation.tables import markdown_table
-from emotalker.face.geometry import Camera, rotation_matrix
+from emotalker.face.geometry import Camera
 from emotalker.face.model import FaceModel
 from emotalker.face.topology import IBUG_68
 
@@ -33,13 +34,13 @@ class LandmarkProjector:
     def __init__(self, model: FaceModel, identity: np.ndarray | None = None):
         self.camera = Camera.default(SIZE, SIZE)
         self.neutral = model.landmarks(identity)[IBUG_68]
-        self.actions = model.landmark_actions[:, IBUG_68]
+        self.blendshapes = model.landmark_blendshapes[:, IBUG_68]
         middle = (self.neutral[:, :2].min(0) + self.neutral[:, :2].max(0)) / 2
         self.rest = np.array([*-middle, -self.camera.focal / PIXELS_PER_CM], np.float32)
 
     def __call__(self, motion: np.ndarray, still: bool = False) -> np.ndarray:
         """``(T, D)`` of the arkit space to ``(T, 68, 2)`` pixels; ``still`` leaves head motion out."""
-        points = self.neutral + np.tensordot(motion[:, ARKIT.expression], self.actions, 1)
+        points = self.neutral + np.tensordot(motion[:, ARKIT.expression], self.blendshapes, 1)
         if not still:
             pose = motion[:, ARKIT.pose]
             points = points @ rotation_matrix(pose[:, :3]).transpose(0, 2, 1) + pose[:, None, 3:]
@@ -51,7 +52,7 @@ def landmark_distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
     Returns:
         ``(2, 2)``: VARIANTS by MEASURES. Absolute: mean absolute difference over x and y, as EmoTalker's published code has
-        it. Centred: each set of points less its own mean, then the mean Euclidean distance, as others have it (SPEC 8).
+        it. Centred: each set of points less its own mean, then the mean Euclidean distance, as others have it (docs/method.md 8).
     """
     rows = [[np.abs(a[:, p] - b[:, p]).mean() for p in (slice(None), MOUTH)]]
     centred = [[x[:, p] - x[:, p].mean(1, keepdims=True) for x in (a, b)] for p in (slice(None), MOUTH)]

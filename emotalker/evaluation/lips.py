@@ -32,11 +32,11 @@ class MouthOpening:
         right, left = model.landmark_mean[EYE_CORNERS].reshape(2, 2, 3).mean(1)
         scale = np.linalg.norm(left - right)
         self._rest = (model.landmark_mean[upper] - model.landmark_mean[lower]) / scale
-        self._actions = (model.landmark_actions[:, upper] - model.landmark_actions[:, lower]) / scale
+        self._blendshapes = (model.landmark_blendshapes[:, upper] - model.landmark_blendshapes[:, lower]) / scale
 
     def __call__(self, motion: np.ndarray) -> np.ndarray:
         """``(T, D)`` of the arkit space to ``(T, 2)``."""
-        between = self._rest + np.tensordot(motion[:, ARKIT.expression], self._actions, 1)
+        between = self._rest + np.tensordot(motion[:, ARKIT.expression], self._blendshapes, 1)
         gap = np.linalg.norm(between, axis=-1).mean(-1)
         return np.stack([motion[:, ARKIT.index("jawOpen")], gap], 1)
 

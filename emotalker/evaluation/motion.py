@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from emotalker.coefficients import ARKIT
+from emotalker.core.errors import DataError
+from emotalker.core.progress import progress_bar
 from emotalker.data.shards import Clip, Corpus
-from emotalker.errors import DataError
-from emotalker.motion.generator import MotionGenerator
-from emotalker.progress import progress_bar
+from emotalker.inference.generator import MotionGenerator
 
 #: The word of both corpora; calm is another.
 NEUTRAL = "neutral"
@@ -36,7 +36,7 @@ class Performance:
 
 
 def open_corpus(root: str) -> Corpus:
-    """A prepared corpus of actions; DataError if it is missing or in another coefficient space."""
+    """A prepared corpus of blendshapes; DataError if it is missing or in another coefficient space."""
     corpus = Corpus(root)
     if corpus.space is not ARKIT:
         raise DataError(f"{root} is in the space {corpus.space.name!r}; the evaluation needs {ARKIT.name!r}")

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from emotalker.data.shards import Corpus
-from emotalker.evaluation import emotion, landmarks, life, lips, sync
+from emotalker.evaluation import emotion, landmarks, lips, motion_statistics, sync
 from emotalker.evaluation.motion import Performance
 from emotalker.face.model import FaceModel
-from emotalker.motion.sync import SyncExpert
+from emotalker.models.sync import SyncExpert
 
 
 def write(
@@ -27,7 +27,7 @@ def write(
     for name, performances in held_out.items():
         parts += [f"### Lips, held-out {name}", *lip_part(performances, corpora[name], model)]
     parts += ["### Sync", *sync_part(held_out, expert)]
-    parts += ["### Life", *life_part(held_out)]
+    parts += ["### Life", *motion_statistics_part(held_out)]
     parts += ["### Emotion, RAVDESS actors 17-20", *emotion_part(ravdess, corpora["RAVDESS"])]
     return "\n\n".join([*parts, "### Landmarks, RAVDESS actors 17-20", *landmark_part(ravdess, model)])
 
@@ -60,7 +60,7 @@ def sync_part(held_out: dict[str, Sequence[Performance]], expert: SyncExpert) ->
     return [sync.sync_table(groups), note]
 
 
-def life_part(held_out: dict[str, Sequence[Performance]]) -> list[str]:
+def motion_statistics_part(held_out: dict[str, Sequence[Performance]]) -> list[str]:
     """How much eyes, brows and head move, beside real talkers."""
     groups = {
         f"{name}, {kind}": [getattr(p, kind) for p in performances]
@@ -68,10 +68,10 @@ def life_part(held_out: dict[str, Sequence[Performance]]) -> list[str]:
         for kind in ("real", "generated")
     }
     note = (
-        f"Blinks: both lids past {life.SHUT:g}. Brows and gaze: standard deviation over a clip. Head: standard deviation of "
+        f"Blinks: both lids past {motion_statistics.SHUT:g}. Brows and gaze: standard deviation over a clip. Head: standard deviation of "
         "the three angles over a clip (root mean square), and mean speed. RAVDESS' landmarks show no gaze."
     )
-    return [life.life_table(groups), note]
+    return [motion_statistics.motion_statistics_table(groups), note]
 
 
 def emotion_part(performances: Sequence[Performance], corpus: Corpus) -> list[str]:

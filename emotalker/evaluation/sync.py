@@ -1,4 +1,4 @@
-"""Lip sync as a sync expert hears and sees it (SyncNet's measures, SPEC 8)."""
+"""Lip sync as a sync expert hears and sees it (SyncNet's measures, docs/method.md 8)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 
 from emotalker.audio.mel import MelSpectrogram
 from emotalker.evaluation.tables import markdown_table
-from emotalker.motion.sync import MAX_SHIFT, SyncExpert
+from emotalker.models.sync import MAX_SHIFT, SyncExpert
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
-"""Reading a head's identity, facial actions and pose from landmarks.
+"""Reading a head's identity, blendshapes and pose from landmarks.
 
 Regularised nonlinear least squares. Gauss-Newton alternates between the identity, shared by all frames, and each frame's
-actions; the pose is solved along with both and eliminated (Schur complement), so that it never lags behind. Actions are kept
+blendshapes; the pose is solved along with both and eliminated (Schur complement), so that it never lags behind. Blendshapes are kept
 in 0..1 by projected coordinate descent. All frames are handled at once.
 
 Residuals are in centimetres at the head's distance, so strengths do not depend on the picture's resolution.
@@ -14,12 +14,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from emotalker.coefficients import ARKIT_ACTIONS
-from emotalker.face.geometry import Camera, rotation_angles, rotation_matrix
+from emotalker.coefficients import ARKIT_BLENDSHAPES
+from emotalker.coefficients.rotation import rotation_angles, rotation_matrix
+from emotalker.face.geometry import Camera
 from emotalker.face.model import FaceModel
 from emotalker.face.topology import EYE_CORNERS, FACE_OVAL, INNER_LIPS, LEFT_EYE, RIGHT_EYE
 
-NUM_ACTIONS = len(ARKIT_ACTIONS)
+NUM_BLENDSHAPES = len(ARKIT_BLENDSHAPES)
 CHUNK = 256  # frames solved at a time; bounds memory
 IDENTITY_FRAMES = 64  # frames that an identity is fitted on, spread evenly
 
@@ -31,19 +32,19 @@ class FitOptions:
     Attributes:
         point_cm: of a landmark around the model's point, mostly what a linear model of heads cannot follow.
         oval_cm: of the face's outline, which slides over the head as it turns.
-        gap_cm: of the openings of lips and lids. Apertures matter more than where the lips are.
-        score: of an action around the landmarker's score.
-        action: of an action around 0 where there are no scores.
+        gap_cm: of the openings of lips and lids. Openings matter more than where the lips are.
+        score: of an blendshape around the landmarker's score.
+        blendshape: of an blendshape around 0 where there are no scores.
         identity: of an identity coefficient.
         num_points: so many landmarks count in full; more of them share that weight, as their errors are not independent.
-        iterations: rounds of identity and actions.
+        iterations: rounds of identity and blendshapes.
     """
 
     point_cm: float = 0.15
     oval_cm: float = 0.5
     gap_cm: float = 0.03
     score: float = 0.2
-    action: float = 0.5
+    blendshape: float = 0.5
     identity: float = 1.0
     num_points: int = 150
     iterations: int = 8
@@ -58,7 +59,7 @@ class FaceFit:
 
     Attributes:
         identity: ``(I,)`` shared by the frames, standard deviations.
-        actions: ``(T, 52)`` in ARKIT_ACTIONS order, 0..1.
+        blendshapes: ``(T, 52)`` in ARKIT_BLENDSHAPES order, 0..1.
         angles: ``(T, 3)`` pitch, yaw, roll in radians.
         translation: ``(T, 3)`` cm in camera space.
         camera: assumed view.
@@ -71,7 +72,7 @@ class FaceFit:
     """
 
     identity: np.ndarray
-    actions: np.ndarray
+    blendshapes: np.ndarray
     angles: np.ndarray
     translation: np.ndarray
     camera: Camera
@@ -114,7 +115,7 @@ def fit_sequence(
         model: the head.
         landmarks_xy: ``(T, L, 2)`` pixels; frames that hold NaN are left out.
         camera: the view.
-        scores: ``(T, 52)`` the landmarker's action scores, towards which the actions are drawn, or None.
+        scores: ``(T, 52)`` the landmarker's blendshape scores, towards which the blendshapes are drawn, or None.
         landmark_index: ``(L,)`` which of the 478 the landmarks are; None if they are all 478.
         identity: ``(I,)`` from :func:`fit_identity`, or None to fit it on this clip.
         options: strengths.
@@ -131,15 +132,15 @@ def fit_sequence(
     identity = np.asarray(identity, np.float64)
 
     total = len(landmarks)
-    actions, angles, translation, error = (np.full((total, *s), np.nan) for s in ((NUM_ACTIONS,), (3,), (3,), ()))
+    blendshapes, angles, translation, error = (np.full((total, *s), np.nan) for s in ((NUM_BLENDSHAPES,), (3,), (3,), ()))
     for start in range(0, total, CHUNK):
         frames = np.flatnonzero(valid[start : start + CHUNK]) + start
         if len(frames):
             state = problem.start(landmarks[frames], None if scores is None else scores[frames], identity)
             for _ in range(options.iterations):
-                problem.step_actions(state)
-            actions[frames], angles[frames], translation[frames] = (
-                state.actions,
+                problem.step_blendshapes(state)
+            blendshapes[frames], angles[frames], translation[frames] = (
+                state.blendshapes,
                 rotation_angles(state.rotation),
                 state.translation,
             )
@@ -147,7 +148,7 @@ def fit_sequence(
     scale = camera.focal / -translation[:, 2] * np.linalg.norm(_eye_distance(model, identity))
     return FaceFit(
         identity.astype(np.float32),
-        actions.astype(np.float32),
+        blendshapes.astype(np.float32),
         angles.astype(np.float32),
         translation.astype(np.float32),
         camera,
@@ -184,10 +185,10 @@ class _State:
     """What is known of a batch of T frames while it is being fitted."""
 
     landmarks: np.ndarray  # (T, L, 2)
-    prior: np.ndarray  # (T, 52) centre of the actions' prior
+    prior: np.ndarray  # (T, 52) centre of the blendshapes' prior
     precision: float  # of that prior
     identity: np.ndarray  # (I,)
-    actions: np.ndarray  # (T, 52)
+    blendshapes: np.ndarray  # (T, 52)
     rotation: np.ndarray  # (T, 3, 3)
     translation: np.ndarray  # (T, 3)
 
@@ -198,7 +199,7 @@ class _Problem:
         self.camera, self.options = camera, options
         self.mean = model.landmark_mean[self.index].astype(np.float64)
         self.identity_basis = model.landmark_identity[:, self.index].astype(np.float64)
-        self.action_basis = model.landmark_actions[:, self.index].astype(np.float64)
+        self.blendshape_basis = model.landmark_blendshapes[:, self.index].astype(np.float64)
         share = min(1.0, options.num_points / len(self.index))
         deviation = np.where(np.isin(self.index, FACE_OVAL), options.oval_cm, options.point_cm)
         position = {int(i): n for n, i in enumerate(self.index)}
@@ -218,17 +219,17 @@ class _Problem:
             raise ValueError(f"landmarks must be (T, {len(self.index)}, 2), not {landmarks.shape}")
         if scores is not None:
             scores = np.asarray(scores, np.float64)
-            if scores.shape != (len(landmarks), NUM_ACTIONS):
-                raise ValueError(f"scores must be ({len(landmarks)}, {NUM_ACTIONS}), not {scores.shape}")
+            if scores.shape != (len(landmarks), NUM_BLENDSHAPES):
+                raise ValueError(f"scores must be ({len(landmarks)}, {NUM_BLENDSHAPES}), not {scores.shape}")
         return landmarks, scores
 
     def start(self, landmarks: np.ndarray, scores: np.ndarray | None, identity: np.ndarray) -> _State:
-        """First guess: actions at their prior, pose from the best affine projection of the head."""
+        """First guess: blendshapes at their prior, pose from the best affine projection of the head."""
         count = len(landmarks)
-        prior = np.zeros((count, NUM_ACTIONS)) if scores is None else scores
-        deviation = self.options.action if scores is None else self.options.score
+        prior = np.zeros((count, NUM_BLENDSHAPES)) if scores is None else scores
+        deviation = self.options.blendshape if scores is None else self.options.score
         shape = self.mean + np.tensordot(identity, self.identity_basis, 1)
-        shape = shape + np.tensordot(prior, self.action_basis, 1)
+        shape = shape + np.tensordot(prior, self.blendshape_basis, 1)
         solver = np.linalg.pinv(np.concatenate([shape, np.ones((*shape.shape[:2], 1))], -1))
         affine = solver @ landmarks  # (T, 4, 2): pixels per centimetre, and where the origin falls
         right, down = affine[:, :3, 0], affine[:, :3, 1]
@@ -249,7 +250,7 @@ class _Problem:
         state = self.start(landmarks[chosen], None if scores is None else scores[chosen], identity)
         for _ in range(self.options.iterations):
             self.step_identity(state)
-            self.step_actions(state)
+            self.step_blendshapes(state)
         return state.identity
 
     def step_identity(self, state: _State) -> None:
@@ -266,16 +267,16 @@ class _Problem:
         state.identity = state.identity + change
         self._move(state, residual - basis @ change, pose)
 
-    def step_actions(self, state: _State) -> None:
-        """Solve each frame's actions within 0..1, its pose eliminated."""
+    def step_blendshapes(self, state: _State) -> None:
+        """Solve each frame's blendshapes within 0..1, its pose eliminated."""
         residual, pose, directions = self._linearise(state)
-        basis = self._rows(np.einsum("tlcx,klx->tlck", directions, self.action_basis))
+        basis = self._rows(np.einsum("tlcx,klx->tlck", directions, self.blendshape_basis))
         hessian, gradient, _ = _eliminate(residual, pose, basis)
-        hessian += state.precision * np.eye(NUM_ACTIONS)
-        gradient += np.einsum("tij,tj->ti", hessian, state.actions) + state.precision * (state.prior - state.actions)
-        before = state.actions
-        state.actions = _box_quadratic(hessian, gradient, before)
-        self._move(state, residual - np.einsum("trk,tk->tr", basis, state.actions - before), pose)
+        hessian += state.precision * np.eye(NUM_BLENDSHAPES)
+        gradient += np.einsum("tij,tj->ti", hessian, state.blendshapes) + state.precision * (state.prior - state.blendshapes)
+        before = state.blendshapes
+        state.blendshapes = _box_quadratic(hessian, gradient, before)
+        self._move(state, residual - np.einsum("trk,tk->tr", basis, state.blendshapes - before), pose)
 
     def project(self, state: _State) -> np.ndarray:
         """Fitted landmarks ``(T, L, 2)`` in pixels."""
@@ -283,7 +284,7 @@ class _Problem:
 
     def _turned(self, state: _State) -> np.ndarray:
         shape = self.mean + np.tensordot(state.identity, self.identity_basis, 1)
-        shape = shape + np.tensordot(state.actions, self.action_basis, 1)
+        shape = shape + np.tensordot(state.blendshapes, self.blendshape_basis, 1)
         return shape @ state.rotation.transpose(0, 2, 1)
 
     def _linearise(self, state: _State) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -1,4 +1,4 @@
-"""Facial landmarks: 478 points and 52 action scores a face, from MediaPipe's published face landmarker models.
+"""Facial landmarks: 478 points and 52 blendshape scores a face, from MediaPipe's published face landmarker models.
 
 The three networks of ``face_landmarker.task`` (BlazeFace short-range detector, attention mesh with irises, blendshape
 regressor; Apache-2.0) run on LiteRT. What surrounds them is ours and follows the published descriptions: BlazeFace
@@ -18,8 +18,8 @@ from itertools import product
 import cv2
 import numpy as np
 
-from emotalker.coefficients import ARKIT_ACTIONS
-from emotalker.registry import resolve
+from emotalker.coefficients import ARKIT_BLENDSHAPES
+from emotalker.core.registry import resolve
 
 NUM_POINTS = 478
 
@@ -64,7 +64,7 @@ class Face:
     Attributes:
         points: ``(478, 3)`` float32; x and y in pixels of the picture (pixel centres at +0.5), z in the same scale, relative
             to the head's centre and smaller towards the camera.
-        scores: ``(52,)`` float32 in 0..1, in the order of ``ARKIT_ACTIONS``; tongueOut is 0, as the model has none.
+        scores: ``(52,)`` float32 in 0..1, in the order of ``ARKIT_BLENDSHAPES``; tongueOut is 0, as the model has none.
         confidence: the network's probability that a face is there, 0..1.
     """
 
@@ -264,7 +264,7 @@ class FaceLandmarker:
         """The network ignores place and scale but not roll, on which an expression does not depend: level the points."""
         (raw,) = self._regressor(points[SCORE_POINTS, :2] @ _window_of_points(points).axes)
         by_name = dict(zip(SCORE_NAMES, raw.ravel(), strict=True))
-        return np.array([by_name.get(name, 0.0) for name in ARKIT_ACTIONS], dtype=np.float32)
+        return np.array([by_name.get(name, 0.0) for name in ARKIT_BLENDSHAPES], dtype=np.float32)
 
 
 class _Network:

@@ -1,4 +1,4 @@
-"""The linear head model: mesh, identity space, 52 facial actions, and MediaPipe's 478 points on its surface."""
+"""The linear head model: mesh, identity space, 52 blendshapes, and MediaPipe's 478 points on its surface."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from emotalker.coefficients import ARKIT_ACTIONS
-from emotalker.errors import CheckpointError
-from emotalker.files import replace_on_success
+from emotalker.coefficients import ARKIT_BLENDSHAPES
+from emotalker.core.errors import CheckpointError
+from emotalker.core.files import replace_on_success
 
 #: Names of the mesh's parts, in the order of their numbers in the file.
 PARTS = ("skin", "eye_sockets", "mouth_cavity", "upper_teeth", "lower_teeth", "tongue", "left_eye", "right_eye")
@@ -23,7 +23,7 @@ LICENCE = "CC0-1.0"
 
 @dataclass(frozen=True)
 class FaceModel:
-    """A head whose shape is ``vertices + identity @ identity_basis + actions @ action_basis``, in centimetres (float32).
+    """A head whose shape is ``vertices + identity @ identity_basis + blendshapes @ blendshape_basis``, in centimetres (float32).
 
     Attributes:
         vertices: ``(V, 3)`` the average adult, neutral; origin midway between the eyeballs' centres.
@@ -32,7 +32,7 @@ class FaceModel:
             share MakeHuman's layout; each eye has a polar one: pupil at (0.5, 0.5), iris border at radius 0.25.
         parts: triangle indices of each of PARTS. "left" is the subject's.
         identity_basis: ``(I, V, 3)``; a coefficient of 1 is one standard deviation among adults.
-        action_basis: ``(52, V, 3)`` in ARKIT_ACTIONS order. The skull stands still in all of them.
+        blendshape_basis: ``(52, V, 3)`` in ARKIT_BLENDSHAPES order. The skull stands still in all of them.
         landmark_triangles, landmark_barycentric: ``(478,)`` int64 and ``(478, 3)``: MediaPipe's points on the surface. Lip
             and lid points lie on their own side of the opening; 468..477 are the irises and turn with the eyes.
         source, licence: where the data comes from, and on what terms.
@@ -43,7 +43,7 @@ class FaceModel:
     uv: np.ndarray
     parts: dict[str, np.ndarray]
     identity_basis: np.ndarray
-    action_basis: np.ndarray
+    blendshape_basis: np.ndarray
     landmark_triangles: np.ndarray
     landmark_barycentric: np.ndarray
     source: str
@@ -54,18 +54,18 @@ class FaceModel:
         """I, the number of identity coefficients."""
         return len(self.identity_basis)
 
-    def deform(self, identity: np.ndarray | None = None, actions: np.ndarray | None = None) -> np.ndarray:
+    def deform(self, identity: np.ndarray | None = None, blendshapes: np.ndarray | None = None) -> np.ndarray:
         """Vertices ``(..., V, 3)`` of a head, without pose.
 
         Args:
             identity: ``(I,)``, or None for the average head.
-            actions: ``(..., 52)`` in ARKIT_ACTIONS order, 0..1, or None for the neutral face ``(V, 3)``.
+            blendshapes: ``(..., 52)`` in ARKIT_BLENDSHAPES order, 0..1, or None for the neutral face ``(V, 3)``.
         """
-        return _linear(self.vertices, self.identity_basis, self.action_basis, identity, actions)
+        return _linear(self.vertices, self.identity_basis, self.blendshape_basis, identity, blendshapes)
 
-    def landmarks(self, identity: np.ndarray | None = None, actions: np.ndarray | None = None) -> np.ndarray:
+    def landmarks(self, identity: np.ndarray | None = None, blendshapes: np.ndarray | None = None) -> np.ndarray:
         """MediaPipe's points ``(..., 478, 3)`` on the head of :meth:`deform`, without pose."""
-        return _linear(self.landmark_mean, self.landmark_identity, self.landmark_actions, identity, actions)
+        return _linear(self.landmark_mean, self.landmark_identity, self.landmark_blendshapes, identity, blendshapes)
 
     @cached_property
     def landmark_mean(self) -> np.ndarray:
@@ -78,9 +78,9 @@ class FaceModel:
         return self._at_landmarks(self.identity_basis)
 
     @cached_property
-    def landmark_actions(self) -> np.ndarray:
-        """``(52, 478, 3)`` displacement of the points per action."""
-        return self._at_landmarks(self.action_basis)
+    def landmark_blendshapes(self) -> np.ndarray:
+        """``(52, 478, 3)`` displacement of the points per blendshape."""
+        return self._at_landmarks(self.blendshape_basis)
 
     def _at_landmarks(self, field: np.ndarray) -> np.ndarray:
         corners = field[..., self.triangles[self.landmark_triangles], :]
@@ -92,8 +92,8 @@ class FaceModel:
         path = Path(path) if path is not None else Path(str(files("emotalker") / "assets" / "face_model.npz"))
         try:
             with np.load(path, allow_pickle=False) as file:
-                if tuple(file["action_names"]) != ARKIT_ACTIONS:
-                    raise ValueError("its actions are not the 52 of ARKit in order")
+                if tuple(file["blendshape_names"]) != ARKIT_BLENDSHAPES:
+                    raise ValueError("its blendshapes are not the 52 of ARKit in order")
                 part = file["triangle_part"]
                 return cls(
                     vertices=file["vertices"],
@@ -101,7 +101,7 @@ class FaceModel:
                     uv=file["uv"].astype(np.float32),
                     parts={name: np.flatnonzero(part == i) for i, name in enumerate(PARTS)},
                     identity_basis=file["identity_basis"].astype(np.float32),
-                    action_basis=file["action_basis"].astype(np.float32),
+                    blendshape_basis=file["blendshape_basis"].astype(np.float32),
                     landmark_triangles=file["landmark_triangles"].astype(np.int64),
                     landmark_barycentric=file["landmark_barycentric"],
                     source=str(file["source"]),
@@ -123,8 +123,8 @@ class FaceModel:
                 uv=self.uv.astype(np.float16),
                 triangle_part=part,
                 identity_basis=self.identity_basis.astype(np.float16),
-                action_basis=self.action_basis.astype(np.float16),
-                action_names=np.array(ARKIT_ACTIONS),
+                blendshape_basis=self.blendshape_basis.astype(np.float16),
+                blendshape_names=np.array(ARKIT_BLENDSHAPES),
                 landmark_triangles=self.landmark_triangles.astype(np.uint16),
                 landmark_barycentric=self.landmark_barycentric.astype(np.float32),
                 source=np.array(self.source),
@@ -136,13 +136,13 @@ class FaceModel:
 def _linear(
     mean: np.ndarray,
     identity_basis: np.ndarray,
-    action_basis: np.ndarray,
+    blendshape_basis: np.ndarray,
     identity: np.ndarray | None,
-    actions: np.ndarray | None,
+    blendshapes: np.ndarray | None,
 ) -> np.ndarray:
     shape = mean
     if identity is not None:
         shape = shape + np.tensordot(np.asarray(identity, np.float32), identity_basis, 1)
-    if actions is not None:
-        shape = shape + np.tensordot(np.asarray(actions, np.float32), action_basis, 1)
+    if blendshapes is not None:
+        shape = shape + np.tensordot(np.asarray(blendshapes, np.float32), blendshape_basis, 1)
     return shape

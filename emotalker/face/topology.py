@@ -1,7 +1,7 @@
 """Names for the index sets of MediaPipe's 478 face-mesh points.
 
-Left and right are the subject's, as in ARKit's action names. Contours run from the corner on the viewer's left to the one
-on the viewer's right, both corners included, so upper and lower contours of one aperture pair up point by point.
+Left and right are the subject's, as in ARKit's blendshape names. Contours run from the corner on the viewer's left to the one
+on the viewer's right, both corners included, so upper and lower contours of one opening pair up point by point.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
-from emotalker.render.portrait import Portrait
+from emotalker.face.portrait import Portrait
 
 
 class Renderer(Protocol):

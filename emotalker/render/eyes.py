@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from emotalker.render.portrait import Portrait
+from emotalker.face.portrait import Portrait
 from emotalker.render.warp import Region, sample, smoothstep
 
 
@@ -42,7 +42,7 @@ class Eyeball:
         self._limit = 0.9 * radius
 
     def __call__(self, change: np.ndarray) -> np.ndarray:
-        """Draw one frame from the change of actions against the photo, ``(52,)`` -> ``(height, width, 3)`` uint8."""
+        """Draw one frame from the change of blendshapes against the photo, ``(52,)`` -> ``(height, width, 3)`` uint8."""
         gaze = change @ self._values
         length = np.linalg.norm(gaze)
         if length < 0.05:

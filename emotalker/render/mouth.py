@@ -10,9 +10,9 @@ import numpy as np
 import torch
 
 from emotalker.face.geometry import vertex_normals
+from emotalker.face.portrait import Portrait
 from emotalker.face.rasterizer import interpolate, rasterize
 from emotalker.face.topology import OUTER_LIPS
-from emotalker.render.portrait import Portrait
 from emotalker.render.teeth import tooth_colors
 from emotalker.render.warp import Region, sample, smoothstep
 
@@ -62,10 +62,10 @@ class MouthInterior:
         self._lower = self._draw(portrait, vertices, "lower_teeth", shift)
         self._tongue = self._draw(portrait, vertices, "tongue", shift)
         jaw = np.unique(portrait.model.triangles[portrait.model.parts["lower_teeth"]])
-        self._jaw_values = portrait.displacement(vertices[jaw], portrait.model.action_basis[:, jaw]).mean(0)  # (52, 2)
+        self._jaw_values = portrait.displacement(vertices[jaw], portrait.model.blendshape_basis[:, jaw]).mean(0)  # (52, 2)
         self._upper_edge, self._mouth = upper_edge, np.concatenate([upper_edge, lower_edge[::-1]])
         self._own = self._photo_interior(portrait, self._mouth)
-        self._rest = portrait.fit.actions[0].astype(np.float32)
+        self._rest = portrait.fit.blendshapes[0].astype(np.float32)
         self._background = self._shading(upper_edge)
 
     @staticmethod
@@ -121,17 +121,17 @@ class MouthInterior:
         along = (region.pixel_grid() + 0.5 - (first + last) / 2) @ (last - first) / (np.sum((last - first) ** 2) / 2)
         return (0.55 + 0.45 * (1 - smoothstep((np.abs(along) - 0.35) / 0.65))).astype(np.float32)[..., None]
 
-    def __call__(self, actions: np.ndarray, upper_lip: np.ndarray) -> np.ndarray:
+    def __call__(self, blendshapes: np.ndarray, upper_lip: np.ndarray) -> np.ndarray:
         """Draw one frame.
 
         Args:
-            actions: ``(52,)`` of this frame.
+            blendshapes: ``(52,)`` of this frame.
             upper_lip: ``(rows, columns, 2)`` displacement of the upper lip's sheet, which casts the shadow.
 
         Returns:
             ``(height, width, 3)`` uint8.
         """
-        jaw = (actions - self._rest) @ self._jaw_values
+        jaw = (blendshapes - self._rest) @ self._jaw_values
         picture = np.broadcast_to((_CAVITY * self._light).astype(np.float32), self._upper.color.shape)
         picture = self._tongue.shifted(jaw).over(picture)
         lower = self._lower.shifted(jaw)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.ndimage import distance_transform_edt, gaussian_filter
 
-from emotalker.face.geometry import Camera, rotation_matrix
+from emotalker.coefficients.rotation import rotation_matrix
+from emotalker.face.geometry import Camera
 from emotalker.render.warp import Inverter, Region, sample, smoothstep
 
 

@@ -1,7 +1,7 @@
 """The training-free renderer: the fitted head drives a warp of the photo itself.
 
-A frame is made in two steps. In the portrait's own pose the skin is displaced by the actions, linearly, with the lips and
-lids as sheets that part over teeth and eyeballs. Then the picture, as a relief, turns with the head. Both are dense
+A frame is made in two steps. In the portrait's own pose the skin is displaced by the blendshapes, linearly, with the lips and
+lids as layers that part over teeth and eyeballs. Then the picture, as a relief, turns with the head. Both are dense
 low-resolution fields, prepared once a portrait, and a few image samplings a frame.
 """
 
@@ -14,15 +14,15 @@ import numpy as np
 import torch
 
 from emotalker.coefficients import ARKIT, CoefficientSpace
+from emotalker.face.portrait import Portrait
 from emotalker.face.rasterizer import interpolate, rasterize
 from emotalker.face.topology import CHIN, FACE_OVAL, INNER_LIPS, LEFT_EYE, LEFT_IRIS, RIGHT_EYE, RIGHT_IRIS
-from emotalker.render.aperture import Aperture
 from emotalker.render.controls import FaceControls
 from emotalker.render.eyes import Eyeball
 from emotalker.render.mouth import MouthInterior
-from emotalker.render.portrait import Portrait
+from emotalker.render.opening import Opening
+from emotalker.render.opening_field import OpeningField
 from emotalker.render.rigid import RigidWarp
-from emotalker.render.slit_field import SlitField
 from emotalker.render.warp import Inverter, Region, outside_polygon, sample, smoothstep
 
 #: Frames whose fields are computed in one matrix product.
@@ -34,7 +34,7 @@ class WarpRenderer:
 
     Args:
         portrait: the picture and its fit.
-        space: layout of the motion; must hold the 52 actions and six pose entries.
+        space: layout of the motion; must hold the 52 blendshapes and six pose entries.
     """
 
     def __init__(self, portrait: Portrait, space: CoefficientSpace = ARKIT):
@@ -44,11 +44,15 @@ class WarpRenderer:
         vertices = portrait.vertices()
         extra_points, extra_values = self._surroundings(vertices)
         controls = FaceControls(
-            portrait.landmarks, portrait.landmark_displacement(), extra_points, extra_values, portrait.fit.actions[0]
+            portrait.landmarks, portrait.landmark_displacement(), extra_points, extra_values, portrait.fit.blendshapes[0]
         )
         face_height = self._face_height()
-        field = SlitField(
-            controls.points, controls.values.reshape(len(controls.points), -1), controls.slits, controls.sides, face_height
+        field = OpeningField(
+            controls.points,
+            controls.values.reshape(len(controls.points), -1),
+            controls.opening_lines,
+            controls.sides,
+            face_height,
         )
         self._controls = controls
         self._prepare_face(field, controls, face_height)
@@ -63,7 +67,7 @@ class WarpRenderer:
         """Points beyond the 478: the rest of the head, which barely moves, and the picture's border, which does not.
 
         Returns:
-            ``(M, 2)`` pixels, ``(M, 52, 2)`` pixels a unit of each action.
+            ``(M, 2)`` pixels, ``(M, 52, 2)`` pixels a unit of each blendshape.
         """
         portrait, model = self.portrait, self.portrait.model
         skin = np.unique(model.triangles[model.parts["skin"]])
@@ -79,11 +83,11 @@ class WarpRenderer:
         ticks = np.linspace(0, portrait.size, 9)
         border = np.array([(x, y) for x in ticks for y in ticks if x in (0, portrait.size) or y in (0, portrait.size)])
         border = border[outside_polygon(border, oval) > 2 * cell]
-        moved = portrait.displacement(vertices[skin[chosen]], model.action_basis[:, skin[chosen]])
+        moved = portrait.displacement(vertices[skin[chosen]], model.blendshape_basis[:, skin[chosen]])
         still = np.zeros((len(border), *moved.shape[1:]))
         return np.concatenate([pixels[chosen], border]), np.concatenate([moved, still])
 
-    def _prepare_face(self, field: SlitField, controls: FaceControls, face_height: float) -> None:
+    def _prepare_face(self, field: OpeningField, controls: FaceControls, face_height: float) -> None:
         """The field of the whole face, coarse; openings refine it."""
         margin = 0.45 * face_height
         size = self.portrait.size
@@ -101,17 +105,17 @@ class WarpRenderer:
         """1 on the face, 0 from ``margin`` pixels beside it, ``(N,)``."""
         return (1 - smoothstep(outside_polygon(points, oval) / (0.9 * margin))).astype(np.float32)
 
-    def _prepare_openings(self, field: SlitField, controls: FaceControls) -> None:
+    def _prepare_openings(self, field: OpeningField, controls: FaceControls) -> None:
         portrait, size = self.portrait, self.portrait.size
         points = portrait.landmarks
-        self._apertures, interiors = [], []
+        self._openings, interiors = [], []
         for number, contours in enumerate((INNER_LIPS, RIGHT_EYE, LEFT_EYE)):
-            slit, upper, lower = controls.openings[number]
-            half = np.linalg.norm(slit.line[-1] - slit.line[0]) / 2
+            opening_line, upper, lower = controls.openings[number]
+            half = np.linalg.norm(opening_line.line[-1] - opening_line.line[0]) / 2
             outline = points[np.concatenate([contours.upper, contours.lower])]
             margin = (0.35 * half, 1.5 * half)
             region = Region.around(outline, margin, size, step=2 if number == 0 else 1)
-            self._apertures.append(Aperture(region, slit, upper, lower, field, number, softness=max(1.0, size / 360)))
+            self._openings.append(Opening(region, opening_line, upper, lower, field, number, softness=max(1.0, size / 360)))
             interiors.append((region, upper, lower))
         self._mouth = MouthInterior(portrait, *interiors[0])
         self._eyes = [Eyeball(portrait, *interiors[1], RIGHT_IRIS), Eyeball(portrait, *interiors[2], LEFT_IRIS)]
@@ -136,17 +140,17 @@ class WarpRenderer:
             yield from self._render_batch(np.asarray(batch, np.float32))
 
     def _render_batch(self, motion: np.ndarray) -> Iterator[np.ndarray]:
-        actions = motion[:, self.space.expression]
-        controls = self._controls(actions)
+        blendshapes = motion[:, self.space.expression]
+        controls = self._controls(blendshapes)
         rows, columns = self._region.field_shape
         face = (controls @ self._basis.reshape(len(self._basis), -1)).reshape(len(motion), rows, columns, 2)
-        openings = [aperture.fields(controls) for aperture in self._apertures]
+        openings = [opening.fields(controls) for opening in self._openings]
         for t, pose in enumerate(motion[:, self.space.pose]):
             canvas = self.portrait.image.copy()
             backward = self._region.upsample(self._inverter(face[t]))
             canvas[self._region.slices] = sample(self.portrait.image, self._grid + backward)
-            change = controls[t, : actions.shape[1]]
-            interiors = [self._mouth(actions[t], openings[0][t, 0]), self._eyes[0](change), self._eyes[1](change)]
-            for aperture, fields, interior in zip(self._apertures, openings, interiors, strict=True):
-                aperture.compose(canvas, self.portrait.image, fields[t], interior)
+            change = controls[t, : blendshapes.shape[1]]
+            interiors = [self._mouth(blendshapes[t], openings[0][t, 0]), self._eyes[0](change), self._eyes[1](change)]
+            for opening, fields, interior in zip(self._openings, openings, interiors, strict=True):
+                opening.compose(canvas, self.portrait.image, fields[t], interior)
             yield self._rigid(canvas, pose)

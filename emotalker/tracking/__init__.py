@@ -1,6 +1,6 @@
-"""From a video to motion: landmarks, one identity a shot, actions and pose of every frame."""
+"""From a video to motion: landmarks, one identity a shot, blendshapes and pose of every frame."""
 
-from emotalker.tracking.resample import resample_motion
+from emotalker.coefficients.resample import resample_motion
 from emotalker.tracking.result import TrackedVideo
 from emotalker.tracking.tracker import Tracker
 

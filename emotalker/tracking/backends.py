@@ -8,7 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
-from emotalker.errors import CheckpointError, MissingExtraError
+from emotalker.core.errors import CheckpointError, MissingExtraError
 from emotalker.face.landmarks import (
     MIN_PRESENCE,
     NUM_POINTS,
@@ -18,21 +18,13 @@ from emotalker.face.landmarks import (
     _whole_view,
     _window_of_points,
 )
-from emotalker.face.topology import FACE_OVAL, INNER_LIPS, LEFT_EYE, LEFT_IRIS, OUTER_LIPS, RIGHT_EYE, RIGHT_IRIS
+from emotalker.face.topology import FACE_OVAL, IBUG_68, INNER_LIPS, LEFT_EYE, LEFT_IRIS, OUTER_LIPS, RIGHT_EYE, RIGHT_IRIS
 
 #: The N-th largest face (1 is the largest) or the one at a point (x, y) in pixels; None is the largest, whoever that is.
 FaceChoice = int | tuple[float, float] | None
 
 #: Frames between two thorough searches while a shot has shown no face yet; in between only the whole picture is looked at.
 SEARCH_EVERY = 12
-
-#: MediaPipe's points nearest to the 68 of iBUG 300-W (Sagonas et al. 2013), in their order.
-IBUG_68 = np.array([
-    127, 234, 93, 132, 58, 136, 150, 176, 152, 400, 379, 365, 288, 361, 323, 454, 356,
-    70, 63, 105, 66, 107, 336, 296, 334, 293, 300, 168, 197, 5, 4, 75, 97, 2, 326, 305,
-    33, 160, 158, 133, 153, 144, 362, 385, 387, 263, 373, 380,
-    61, 39, 37, 0, 267, 269, 291, 405, 314, 17, 84, 181, 78, 82, 13, 312, 308, 317, 14, 87,
-])  # fmt: skip
 
 #: The points that the head is fitted to: lips, lids, irises, brows and outline whole, every third of the rest.
 FIT_POINTS = np.unique(
@@ -44,12 +36,12 @@ FIT_POINTS = np.unique(
 
 
 @dataclass
-class Sighting:
+class Detection:
     """One face of one frame.
 
     Attributes:
         points: ``(L, 2)`` float32 pixels; which ones, the backend's ``landmark_index`` says.
-        scores: ``(52,)`` action scores in ARKIT_ACTIONS order, or None if the backend has none.
+        scores: ``(52,)`` blendshape scores in ARKIT_BLENDSHAPES order, or None if the backend has none.
         confidence: 0..1.
     """
 
@@ -74,7 +66,7 @@ class Backend(Protocol):
     def reset(self, choice: FaceChoice = None) -> None:
         """Begin another shot, in which the chosen face is looked for anew."""
 
-    def follow(self, image: np.ndarray) -> Sighting | None:
+    def follow(self, image: np.ndarray) -> Detection | None:
         """The face in the next frame ``(H, W, 3)`` uint8, or None."""
 
 
@@ -108,13 +100,13 @@ class MediaPipe(FaceLandmarker):
         super().reset()
         self._choice, self._missed = choice, 0
 
-    def follow(self, image: np.ndarray) -> Sighting | None:
+    def follow(self, image: np.ndarray) -> Detection | None:
         face = self._refind(image) if self._last else self._seek(image)
         if face is None:
             self._missed += 1
             return None
         self._last = _window_of_points(face.points)
-        return Sighting(face.points[:, :2], face.scores, face.confidence)
+        return Detection(face.points[:, :2], face.scores, face.confidence)
 
     def _seek(self, image: np.ndarray) -> Face | None:
         """The chosen face of a shot that has shown none so far."""
@@ -178,7 +170,7 @@ class FaceAlignment:
     def reset(self, choice: FaceChoice = None) -> None:
         self._choice, self._box = choice, None
 
-    def follow(self, image: np.ndarray) -> Sighting | None:
+    def follow(self, image: np.ndarray) -> Detection | None:
         boxes = None if self._box is None else [self._box]
         found = self._network.get_landmarks_from_image(image, boxes, return_bboxes=True, return_landmark_score=True)
         points, scores, boxes = found if found is not None else (None, None, None)
@@ -194,7 +186,7 @@ class FaceAlignment:
             return None
         xy = np.asarray(points[index], np.float32)[:, :2]
         self._box = _detector_box(xy)
-        return Sighting(xy + 0.5, None, confidence)  # its pixel centres lie at whole numbers
+        return Detection(xy + 0.5, None, confidence)  # its pixel centres lie at whole numbers
 
 
 def _detector_box(points: np.ndarray) -> np.ndarray:

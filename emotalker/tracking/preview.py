@@ -10,11 +10,11 @@ import cv2
 import numpy as np
 
 from emotalker.audio.io import SAMPLE_RATE, load_audio
-from emotalker.face.geometry import rotation_matrix
+from emotalker.coefficients.rotation import rotation_matrix
 from emotalker.face.model import FaceModel
 from emotalker.face.topology import FACE_OVAL, INNER_LIPS, LEFT_EYE, OUTER_LIPS, RIGHT_EYE
-from emotalker.tracking.frames import timed_frames
 from emotalker.tracking.result import TrackedVideo
+from emotalker.video.frames import timed_frames
 from emotalker.video.reader import video_info
 from emotalker.video.writer import VideoWriter
 
@@ -38,20 +38,20 @@ class MeshOverlay:
         """A copy of ``(H, W, 3)`` uint8, in the video's shape but of any size, with the mesh if the frame has a face."""
         if not tracked.valid[frame]:
             return picture.copy()
-        identity, actions, angles, translation = tracked.placed(frame)
+        identity, blendshapes, angles, translation = tracked.placed(frame)
         rotation, scale = rotation_matrix(angles).T, picture.shape[1] / tracked.size[0]
 
         def pixels(points: np.ndarray) -> np.ndarray:
             return tracked.camera.project(points @ rotation + translation) * scale
 
         # Fixed-point coordinates: OpenCV draws to a sixteenth of a pixel.
-        corners = np.round(pixels(self.model.deform(identity, actions))[self.triangles] * 16 - 8).astype(np.int32)
+        corners = np.round(pixels(self.model.deform(identity, blendshapes))[self.triangles] * 16 - 8).astype(np.int32)
         first, second = (corners[:, i] - corners[:, 0] for i in (1, 2))
         front = first[:, 0].astype(np.int64) * second[:, 1] < first[:, 1].astype(np.int64) * second[:, 0]
         mesh = picture.copy()
         cv2.polylines(mesh, list(corners[front]), True, MESH_COLOR, 1, cv2.LINE_AA, 4)
         drawn = cv2.addWeighted(picture, 0.55, mesh, 0.45, 0)
-        edges = pixels(self.model.landmarks(identity, actions))
+        edges = pixels(self.model.landmarks(identity, blendshapes))
         lines = [np.round(edges[edge] * 16 - 8).astype(np.int32) for edge in EDGES]
         cv2.polylines(drawn, lines, True, EDGE_COLOR, max(1, picture.shape[0] // 300), cv2.LINE_AA, 4)
         return drawn

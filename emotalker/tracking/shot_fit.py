@@ -1,4 +1,4 @@
-"""One shot's landmarks to one identity and each frame's actions and pose, while the shot is being read."""
+"""One shot's landmarks to one identity and each frame's blendshapes and pose, while the shot is being read."""
 
 from __future__ import annotations
 
@@ -7,18 +7,19 @@ from dataclasses import dataclass
 import numpy as np
 
 from emotalker.coefficients import ARKIT
+from emotalker.coefficients.rotation import rotation_angles, rotation_matrix
+from emotalker.coefficients.space import BLINKS
+from emotalker.face.calibration import Calibration, blink_height, relative_pose
 from emotalker.face.fit import FaceFit, FitOptions, fit_identity, fit_sequence
-from emotalker.face.geometry import Camera, rotation_angles, rotation_matrix
+from emotalker.face.geometry import Camera
 from emotalker.face.model import FaceModel
-from emotalker.tracking.face_look import Look, seen_in
-from emotalker.tracking.face_reader import FaceReader
-from emotalker.training.calibration import BLINKS, Calibration, blink_height, relative_pose
+from emotalker.tracking.reader import FaceReader, Observation
 
 IDENTITY_FRAMES = 500  # frames with a face after which the identity is settled
 CHUNK = 128  # frames fitted at a time from then on
-KIND_FRAMES = 32  # frames with a face that tell whether a shot is drawn
+KIND_FRAMES = 32  # frames with a face that tell whether a shot is of the reader's kind
 
-#: What a tracker takes for an action on a resting face seldom exceeds this; what is more was the person's expression.
+#: What a tracker takes for a blendshape on a resting face seldom exceeds this; what is more was the person's expression.
 MAX_REST = 0.25
 #: Level of shut lids in an average track, and how far above rest a blink must rise to say how high this person's is.
 TYPICAL_SHUT, MIN_BLINK = 0.65, 0.3
@@ -33,12 +34,12 @@ class ShotFitter:
         landmark_index: ``(L,)`` which points :meth:`add` gets.
         options: strengths of the fit.
         identity: ``(I,)`` if the person is known, else it is fitted on the first frames.
-        reader: reads the faces again if the shot turns out to be drawn, or None.
+        reader: reads the faces again if the shot turns out to be of its kind, or None.
         reader_options: strengths of the fit to what it reads.
 
     Attributes:
-        context: what the reader takes for the shot's, from its first frames; None before, and without a reader.
-        drawn: whether the reader reads the shot.
+        context: the reader's, from the shot's first frames; None before, and without a reader.
+        reading: whether the reader reads the shot.
     """
 
     def __init__(
@@ -54,36 +55,36 @@ class ShotFitter:
         self.model, self.camera, self.options = model, camera, options
         self.index, self.identity = landmark_index, identity
         self.reader, self.reader_options = reader, reader_options or options
-        self.context, self.drawn = None, False
-        self._looks: list[Look] = []
+        self.context, self.reading = None, False
+        self._observations: list[Observation] = []
         self._points: list[np.ndarray] = []
         self._scores: list[np.ndarray] = []
         self._fits: list[np.ndarray] = []
 
-    def add(self, points: np.ndarray, scores: np.ndarray | None, look: Look | None = None) -> None:
-        """One more frame with a face: ``(L, 2)`` pixels, and ``(52,)`` or None as for all of the shot's frames; a look for
-        the reader, if :attr:`looking`."""
+    def add(self, points: np.ndarray, scores: np.ndarray | None, observation: Observation | None = None) -> None:
+        """One more frame with a face: ``(L, 2)`` pixels, and ``(52,)`` or None as for all of the shot's frames; an
+        observation of the reader, if :attr:`observing`."""
         self._points.append(points)
-        if look is not None:
-            self._looks.append(look)
-            if len(self._looks) == KIND_FRAMES and self.context is None:
-                self._tell_kind()
+        if observation is not None:
+            self._observations.append(observation)
+            if len(self._observations) == KIND_FRAMES and self.context is None:
+                self._decide()
         if scores is not None:
             self._scores.append(scores)
         if len(self._points) >= (IDENTITY_FRAMES if self.identity is None else CHUNK):
             self._flush()
 
     @property
-    def looking(self) -> bool:
-        """Whether frames need a look: there is a reader, and the shot is not known for a photographed one."""
-        return self.reader is not None and (self.context is None or self.drawn)
+    def observing(self) -> bool:
+        """Whether frames need an observation: there is a reader, and the shot is not known to be none of its kind."""
+        return self.reader is not None and (self.context is None or self.reading)
 
-    def _tell_kind(self) -> None:
-        """Photographs are not looked at any longer; of a drawn shot more frames make a better context."""
-        context = seen_in(self._looks).mean()
-        self.drawn = self.reader.is_drawn(context)
-        if not self.drawn:
-            self.context, self._looks = context, []
+    def _decide(self) -> None:
+        """Whether the reader applies. If not, frames are not observed any longer; if so, more frames make a better context."""
+        context = self.reader.context(self._observations)
+        self.reading = self.reader.applies_to(context)
+        if not self.reading:
+            self.context, self._observations = context, []
 
     def finish(self) -> ShotFit:
         """Fit what is left."""
@@ -92,23 +93,23 @@ class ShotFitter:
         if self.identity is None:
             self.identity = np.zeros(self.model.num_identity, np.float32)
         fitted = np.concatenate(self._fits) if self._fits else np.zeros((0, 59), np.float32)
-        return ShotFit(self.identity, fitted[:, :52], fitted[:, 52:55], fitted[:, 55:58], fitted[:, 58], self.drawn)
+        return ShotFit(self.identity, fitted[:, :52], fitted[:, 52:55], fitted[:, 55:58], fitted[:, 58], self.reading)
 
     def _flush(self) -> None:
         points, options = np.stack(self._points), self.options
         scores = np.stack(self._scores) if self._scores else None
-        if self._looks:
-            if self.context is None and not self.drawn:
-                self._tell_kind()
-            if self.drawn:
-                self.context = self.context or seen_in(self._looks).mean()
-                points, scores = self.reader.read(self._looks, self.context)
+        if self._observations:
+            if self.context is None and not self.reading:
+                self._decide()
+            if self.reading:
+                self.context = self.context or self.reader.context(self._observations)
+                points, scores = self.reader.read(self._observations, self.context)
                 options = self.reader_options
         if self.identity is None:
             self.identity = fit_identity(self.model, points, self.camera, scores, self.index, options)
         fit: FaceFit = fit_sequence(self.model, points, self.camera, scores, self.index, self.identity, options)
-        self._fits.append(np.column_stack([fit.actions, fit.angles, fit.translation, fit.relative_error]))
-        self._points, self._scores, self._looks = [], [], []
+        self._fits.append(np.column_stack([fit.blendshapes, fit.angles, fit.translation, fit.relative_error]))
+        self._points, self._scores, self._observations = [], [], []
 
 
 @dataclass
@@ -117,33 +118,33 @@ class ShotFit:
 
     Attributes:
         identity: ``(I,)``.
-        actions: ``(N, 52)`` as tracked, not calibrated.
+        blendshapes: ``(N, 52)`` as tracked, not calibrated.
         angles, translation: ``(N, 3)`` pose in camera space, radians and cm.
         relative_error: ``(N,)`` misfit of the landmarks as a share of the eye distance.
-        drawn: the faces are no photographs and were read by the face reader.
+        read: whether a face reader read it.
     """
 
     identity: np.ndarray
-    actions: np.ndarray
+    blendshapes: np.ndarray
     angles: np.ndarray
     translation: np.ndarray
     relative_error: np.ndarray
-    drawn: bool = False
+    read: bool = False
 
     def calibration(self) -> Calibration:
         """Resting levels and shut lids of this shot alone.
 
-        The median action is rest only as far as trackers err: the rest of it is a lasting expression and stays. Lids that
-        never shut, or hardly, have the usual range instead of that of their trembling. The face reader's shut lids are 1.
+        The median blendshape is rest only as far as trackers err: the rest of it is a lasting expression and stays. Lids that
+        never shut, or hardly, have the usual range instead of that of their jitter. The face reader's shut lids are 1.
         """
-        measured = Calibration.measure(self.actions, ARKIT)
+        measured = Calibration.measure(self.blendshapes, ARKIT)
         rest = np.minimum(measured.rest, MAX_REST)
-        if self.drawn:
+        if self.read:
             return Calibration(ARKIT, rest, (1.0, 1.0))
         shut = []
         for name in BLINKS:
             i = ARKIT.index(name)
-            height = blink_height(self.actions[:, i])
+            height = blink_height(self.blendshapes[:, i])
             shut.append(height if height - rest[i] >= MIN_BLINK else max(TYPICAL_SHUT, height))
         return Calibration(ARKIT, rest, (shut[0], shut[1]))
 
@@ -155,6 +156,6 @@ class ShotFit:
         return np.concatenate([rotation_angles(rest), self.translation[0] - first[3:]])
 
     def motion(self, calibration: Calibration) -> np.ndarray:
-        """``(N, 58)`` calibrated actions and pose relative to rest."""
+        """``(N, 58)`` calibrated blendshapes and pose relative to rest."""
         pose = relative_pose(rotation_matrix(self.angles.astype(np.float64)), self.translation)
-        return np.concatenate([calibration(self.actions), pose], 1)
+        return np.concatenate([calibration(self.blendshapes), pose], 1)

@@ -5,32 +5,30 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Literal
 
 import numpy as np
 
 from emotalker.coefficients import ARKIT, MotionTrack
-from emotalker.errors import VideoError
+from emotalker.coefficients.resample import sample_motion
+from emotalker.core.errors import VideoError
+from emotalker.face.calibration import Calibration
 from emotalker.face.fit import FitOptions
 from emotalker.face.geometry import Camera
 from emotalker.face.model import FaceModel
-from emotalker.tracking.backends import FIT_POINTS, Backend, FaceChoice, MediaPipe, Sighting
-from emotalker.tracking.face_look import Look
-from emotalker.tracking.face_reader import FaceReader
-from emotalker.tracking.frames import timed_frames
-from emotalker.tracking.resample import sample_motion
+from emotalker.tracking.backends import FIT_POINTS, Backend, Detection, FaceChoice, MediaPipe
+from emotalker.tracking.reader import FaceReader
 from emotalker.tracking.result import TrackedVideo
 from emotalker.tracking.shot_fit import ShotFitter
 from emotalker.tracking.shots import CutDetector, is_jump
-from emotalker.tracking.steady import steady_native, steady_resampled
-from emotalker.training.calibration import Calibration
+from emotalker.tracking.smoothing import smooth_native, smooth_resampled
+from emotalker.video.frames import timed_frames
 
 #: Misfit of the landmarks, as a share of the eye distance, that halves the confidence. Usual is 0.015 to 0.03.
 DOUBTFUL_ERROR = 0.06
 
 #: Near the scores, which are steadier; outlines, which slide over a turning head, count little.
 FIT_OPTIONS = FitOptions(oval_cm=1.5, gap_cm=0.05, score=0.1)
-#: For drawn faces, of which the face reader's actions are nearer to the truth than scores, and its points the head model's.
+#: For shots that a face reader reads: its blendshapes are nearer to the truth than scores, and its points the head model's.
 READER_OPTIONS = FitOptions(oval_cm=0.3, gap_cm=0.15, score=0.02)
 
 
@@ -51,11 +49,11 @@ class Tracker:
         landmarker: path of ``face_landmarker.task``; by default the registry finds or fetches it.
         backend: another source of landmarks (see :mod:`emotalker.tracking.backends`).
         options: strengths of the fit.
-        steady: take the trembling out of the tracks. Frames that have nothing to do with each other need False.
-        reader: reads drawn faces again, where the landmarks are MediaPipe's: the shipped one by default, or none.
+        smoothing: take the jitter out of the tracks. Frames that have nothing to do with each other need False.
+        reader: looks at the picture again in shots of its kind, where the landmarks are MediaPipe's; none by default.
 
     Raises:
-        CheckpointError: the landmark model or the reader is missing or damaged.
+        CheckpointError: the landmark model is missing or damaged.
     """
 
     def __init__(
@@ -63,15 +61,13 @@ class Tracker:
         landmarker: str | os.PathLike | None = None,
         backend: Backend | None = None,
         options: FitOptions = FIT_OPTIONS,
-        steady: bool = True,
-        reader: FaceReader | Literal["shipped"] | None = "shipped",
+        smoothing: bool = True,
+        reader: FaceReader | None = None,
     ):
         self.backend = backend or MediaPipe(landmarker)
         self.model = FaceModel.load()
-        if not isinstance(self.backend, MediaPipe):
-            reader = None
-        self.reader = FaceReader.from_pretrained() if reader == "shipped" else reader
-        self.options, self.steady = options, steady
+        self.reader = reader if isinstance(self.backend, MediaPipe) else None
+        self.options, self.smoothing = options, smoothing
         self._chosen = np.flatnonzero(np.isin(self.backend.landmark_index, FIT_POINTS))
 
     def track(
@@ -129,18 +125,20 @@ class Tracker:
                 shots.append(self._new_shot(frame, identity))
                 size = size or frame.shape[1::-1]
                 last_points = None
-            sighting = backend.follow(frame)
-            if sighting is not None:
-                if last_points is not None and is_jump(last_points, sighting.points):
+            detection = backend.follow(frame)
+            if detection is not None:
+                if last_points is not None and is_jump(last_points, detection.points):
                     shots.append(self._new_shot(frame, identity))
-                self._add(shots[-1].fitter, frame, sighting)
-                last_points = sighting.points
+                self._add(shots[-1].fitter, frame, detection)
+                last_points = detection.points
             shot = shots[-1]
             shot.times.append(time)
-            shot.found.append(sighting is not None)
-            shot.confidence.append(0.0 if sighting is None else sighting.confidence * _share_inside(sighting.points, frame))
+            shot.found.append(detection is not None)
+            shot.confidence.append(
+                0.0 if detection is None else detection.confidence * _share_inside(detection.points, frame)
+            )
             if keep_landmarks:
-                landmarks.append(np.full((len(backend.landmark_index), 2), np.nan) if sighting is None else sighting.points)
+                landmarks.append(np.full((len(backend.landmark_index), 2), np.nan) if detection is None else detection.points)
             end = time + period
             if on_frame:
                 on_frame(time)
@@ -148,9 +146,9 @@ class Tracker:
             raise VideoError(f"{name} holds no frames")
         return self._assemble(shots, end, size, calibration, landmarks)
 
-    def _add(self, fitter: ShotFitter, frame: np.ndarray, sighting: Sighting) -> None:
-        look = Look.at(frame, sighting.points, sighting.scores) if fitter.looking else None
-        fitter.add(sighting.points[self._chosen], sighting.scores, look)
+    def _add(self, fitter: ShotFitter, frame: np.ndarray, detection: Detection) -> None:
+        observed = self.reader.observe(frame, detection.points, detection.scores) if fitter.observing else None
+        fitter.add(detection.points[self._chosen], detection.scores, observed)
 
     def _new_shot(self, frame: np.ndarray, identity: np.ndarray | None) -> _Shot:
         camera = Camera.default(frame.shape[1], frame.shape[0])
@@ -170,13 +168,13 @@ class Tracker:
         starts = [0, *(int(np.ceil(shot.times[0] * fps - 1e-6)) for shot in shots[1:]), len(targets)]
         coefficients = np.full((len(targets), ARKIT.dim), np.nan, np.float32)
         confidence = np.zeros(len(targets), np.float32)
-        kept = {name: [] for name in ("shots", "identities", "rest_poses", "rest_actions", "shut_lids")}
-        drawn = 0
+        kept = {name: [] for name in ("shots", "identities", "rest_poses", "rest_blendshapes", "shut_lids")}
+        read = 0
         for shot, start, stop in zip(shots, starts, starts[1:], strict=False):
             if stop <= start:
                 continue
             fit = shot.fitter.finish()
-            drawn += fit.drawn
+            read += fit.read
             found, rest = np.array(shot.found), np.zeros(6)
             levels = calibration or Calibration(ARKIT, np.zeros(52), (1.0, 1.0))
             if found.any():
@@ -184,10 +182,10 @@ class Tracker:
                 times = np.array(shot.times)
                 motion = np.full((len(times), ARKIT.dim), np.nan)
                 motion[found] = fit.motion(levels)
-                if self.steady:
-                    motion = steady_native(motion, ARKIT)
+                if self.smoothing:
+                    motion = smooth_native(motion, ARKIT)
                 sampled = sample_motion(times, motion, ARKIT, targets[start:stop], 1 / fps)
-                coefficients[start:stop] = steady_resampled(sampled, ARKIT) if self.steady else sampled
+                coefficients[start:stop] = smooth_resampled(sampled, ARKIT) if self.smoothing else sampled
                 trust = np.array(shot.confidence)
                 trust[found] /= 1 + (fit.relative_error / DOUBTFUL_ERROR) ** 2
                 confidence[start:stop] = np.interp(targets[start:stop], times[found], trust[found])
@@ -201,11 +199,15 @@ class Tracker:
             confidence,
             valid,
             np.array(kept["shots"], np.int64),
-            **{name: np.array(kept[name], np.float32) for name in ("identities", "rest_poses", "rest_actions", "shut_lids")},
+            **{
+                name: np.array(kept[name], np.float32)
+                for name in ("identities", "rest_poses", "rest_blendshapes", "shut_lids")
+            },
             source_fps=float((len(times) - 1) / (times[-1] - times[0])) if len(times) > 1 else float(1 / max(end, 1e-3)),
             size=tuple(int(side) for side in size),
             backend=self.backend.name,
-            prior=self.backend.prior + (f", and the face reader in {drawn} of {len(kept['shots'])} shots" if drawn else ""),
+            prior=self.backend.prior
+            + (f", and the {self.reader.name} in {read} of {len(kept['shots'])} shots" if read else ""),
             **(
                 {
                     "landmarks": np.array(landmarks, np.float32),

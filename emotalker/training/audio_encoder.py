@@ -17,16 +17,17 @@ from torch.nn import functional as F
 from torch.utils.data import Dataset, default_collate
 
 from emotalker.audio.io import SAMPLE_RATE
-from emotalker.evaluation.probe import LinearProbe
-from emotalker.features.hubert import HOP_LENGTH, AudioEncoder
-from emotalker.motion.checkpoint import save_checkpoint
-from emotalker.registry import resolve
+from emotalker.coefficients.resample import change_speed
+from emotalker.core.checkpoint import save_checkpoint
+from emotalker.core.registry import resolve
+from emotalker.data.recordings import CORPORA, EMOTIONS, Recording, load_recordings
+from emotalker.models.hubert import HOP_LENGTH, AudioEncoder
+from emotalker.models.probe import LinearProbe
+from emotalker.models.whisper import whisper_encoder
 from emotalker.training.augment import SpeechAugmentation, random_speed, resample_wave
-from emotalker.training.recordings import CORPORA, EMOTIONS, Recording, load_recordings
 from emotalker.training.sampling import Key, seed_step
 from emotalker.training.solver import STATE, Objective, Solver
 from emotalker.training.stage import solver_config
-from emotalker.training.whisper import whisper_encoder
 
 
 class TeacherCrops(Dataset):
@@ -79,20 +80,10 @@ class TeacherCrops(Dataset):
             wave = self.augmentation(wave, rng)
         return {
             "wave": wave,
-            "targets": stretch(recording.targets[:, start : start + wanted].float(), speed, self.frames),
+            "targets": change_speed(recording.targets[:, start : start + wanted].float().numpy(), speed, self.frames, axis=1),
             "valid": valid,
             "emotion": recording.emotion,
         }
-
-
-def stretch(states: Tensor, speed: float, frames: int) -> Tensor:
-    """The first ``frames`` frames of ``(L, S, D)`` played faster by ``speed``: ``(L, frames, D)``, linearly interpolated."""
-    # a frame stands for the middle of its 20 ms, so middles map onto middles
-    time = ((torch.arange(frames) + 0.5) * speed - 0.5).clamp(0, states.shape[1] - 1)
-    before = time.long().clamp_max(max(0, states.shape[1] - 2))
-    share = (time - before)[:, None]
-    after = (before + 1).clamp_max(states.shape[1] - 1)
-    return torch.lerp(states[:, before], states[:, after], share.expand(-1, states.shape[2]))
 
 
 def distort_mel(mel: Tensor, warp: float = 0.12, shift: float = 0.1, bands: int = 10, steps: int = 12) -> Tensor:
@@ -250,8 +241,7 @@ def train(config: dict) -> dict[str, float]:
     recordings = load_recordings(
         data["root"], data["corpora"], data["cache"], lambda: whisper_encoder(resolve("whisper_base", path)), data["layers"]
     )
-    training = [r for r in recordings if not r.held_out(data["held_out"])]
-    held_out = [r for r in recordings if r.held_out(data["held_out"])]
+    training, validation = ([r for r in recordings if r.split == split] for split in ("train", "val"))
     counts = torch.bincount(torch.tensor([r.emotion for r in training if r.emotion >= 0], dtype=torch.long), minlength=8)
 
     seed_step(config["seed"], 0)
@@ -274,7 +264,7 @@ def train(config: dict) -> dict[str, float]:
         solver_config(config),
         objective,
         crops,
-        TeacherCrops(held_out, data["seconds"], None),
+        TeacherCrops(validation, data["seconds"], None),
         export,
         {"model": student, "loss": loss, "data": {name: data[name] for name in ("corpora", "layers", "seconds", "copies")}},
     )

@@ -57,15 +57,6 @@ def resample_wave(wave: np.ndarray, speed: float) -> np.ndarray:
     return resample_poly(wave, SPEED_STEPS, round(speed * SPEED_STEPS)).astype(np.float32)
 
 
-def resample_motion(motion: np.ndarray, speed: float, frames: int) -> np.ndarray:
-    """The first ``frames`` frames of ``(S, D)`` played faster by ``speed``: ``(frames, D)``, linearly interpolated."""
-    # a frame stands for the middle of its 40 ms, so middles map onto middles
-    time = np.clip((np.arange(frames) + 0.5) * speed - 0.5, 0, len(motion) - 1)
-    before = np.minimum(time.astype(int), max(0, len(motion) - 2))
-    share = (time - before)[:, None].astype(np.float32)
-    return motion[before] * (1 - share) + motion[np.minimum(before + 1, len(motion) - 1)] * share
-
-
 def warp_mel(mel: np.ndarray, factor: float) -> np.ndarray:
     """Stretch the frequency axis of ``(..., M, T)``: 1.1 moves formants up by 10%, as a shorter vocal tract does."""
     bands = mel.shape[-2]

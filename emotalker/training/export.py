@@ -6,8 +6,8 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from emotalker.files import replace_on_success
-from emotalker.motion.checkpoint import CheckpointMetadata, load_checkpoint, read_metadata, save_checkpoint
+from emotalker.core.checkpoint import CheckpointMetadata, load_checkpoint, read_metadata, save_checkpoint
+from emotalker.core.files import replace_on_success
 
 #: From the freest to the strictest; weights take over the strictest of their data.
 _LICENCES = ("CC0", "MIT", "Apache-2.0", "CC BY 4.0", "CC BY-SA 4.0", "research", "CC BY-NC 4.0", "CC BY-NC-SA 4.0")

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from emotalker.data.base import EMOTIONS
+from emotalker.core.emotions import EMOTIONS
+from emotalker.core.errors import DataError
 from emotalker.data.shards import Clip
-from emotalker.errors import DataError
-from emotalker.motion.expression import CONTEMPT, EXPRESSIVE, ExpressionConfig, ExpressionPrior
-from emotalker.motion.generator import MotionGenerator
-from emotalker.training.dataset import References, emotion_mix
+from emotalker.inference.generator import MotionGenerator
+from emotalker.models.expression import CONTEMPT, EXPRESSIVE, ExpressionConfig, ExpressionPrior
+from emotalker.training.datasets import References, emotion_mix
 
 NEUTRAL = EMOTIONS.index("neutral")
 
@@ -21,7 +21,7 @@ NEUTRAL = EMOTIONS.index("neutral")
 def expression_offsets(clips: Sequence[Clip]) -> np.ndarray:
     """Mean motion of each emotion at full share, less the speaker's own neutral mean, ``(8, D)``.
 
-    A weak level shows a share of its emotion (:func:`~emotalker.training.dataset.emotion_mix`); least squares over clips.
+    A weak level shows a share of its emotion (:func:`~emotalker.training.datasets.emotion_mix`); least squares over clips.
     Contempt is composed where no clip shows it. DataError if no speaker has neutral clips.
     """
     space = clips[0].corpus.space

@@ -13,10 +13,10 @@ import torch
 from rich.progress import track
 from safetensors.numpy import load_file, save_file
 
+from emotalker.core.checkpoint import load_checkpoint
+from emotalker.core.files import replace_on_success
 from emotalker.data.shards import MANIFEST, Clip
-from emotalker.features.hubert import AudioEncoder
-from emotalker.files import replace_on_success
-from emotalker.motion.checkpoint import load_checkpoint
+from emotalker.models.hubert import AudioEncoder
 from emotalker.training.augment import SpeechAugmentation
 
 

@@ -1,4 +1,4 @@
-"""Training the lip branch (SPEC 5)."""
+"""Training the lip branch (docs/method.md 5)."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Self
 import torch
 from torch import Tensor
 
+from emotalker.core.checkpoint import load_checkpoint
+from emotalker.core.errors import CheckpointError
 from emotalker.data import load_clips
-from emotalker.errors import CheckpointError
-from emotalker.motion.checkpoint import load_checkpoint
-from emotalker.motion.lip import LipBranch, LipConfig
-from emotalker.motion.sync import SyncExpert
+from emotalker.models.lip import LipBranch, LipConfig
+from emotalker.models.sync import SyncExpert
 from emotalker.training.augment import SpeechAugmentation
-from emotalker.training.dataset import LipWindows, motion_statistics
+from emotalker.training.datasets import LipWindows, motion_statistics
 from emotalker.training.sampling import seed_step
 from emotalker.training.solver import Objective, Solver
 from emotalker.training.stage import exporter, hide_some, solver_config
@@ -101,7 +101,7 @@ def train(config: dict) -> dict[str, float]:
         DataError: the corpus cannot be read.
     """
     data, augmentation = config["data"], config["augmentation"]
-    clips, held_out = (load_clips(data["root"], split, config["space"]) for split in ("train", "val"))
+    clips, validation = (load_clips(data["root"], split, config["space"]) for split in ("train", "val"))
     seed_step(config["seed"], 0)
     model = LipBranch(LipConfig.from_dict({"space": clips[0].corpus.space.name, **config["model"]}))
     model.standardizer.set(motion_statistics(clips, slice(None)))
@@ -114,7 +114,7 @@ def train(config: dict) -> dict[str, float]:
         solver_config(config),
         LipObjective(model, **config["loss"], expert=expert),
         LipWindows(clips, data["frames"], wave, augmentation["warp"], tuple(augmentation["speeds"]), normalize),
-        LipWindows(held_out, data["validation_frames"], None, normalize_mel=normalize),
+        LipWindows(validation, data["validation_frames"], None, normalize_mel=normalize),
         exporter(model, clips),
         {name: config[name] for name in ("model", "loss", "augmentation")} | {"frames": data["frames"]},
     )

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from emotalker.errors import MissingExtraError
-from emotalker.files import replace_on_success
+from emotalker.core.errors import MissingExtraError
+from emotalker.core.files import replace_on_success
 
 
 class MetricsLog:

@@ -18,7 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from emotalker.errors import DataError, MissingExtraError
+from emotalker.core.errors import DataError, MissingExtraError
 from emotalker.training.metrics import MetricsLog
 from emotalker.training.sampling import StepBatches, seed_step, sequential_batches
 from emotalker.training.state import Progress as RunProgress

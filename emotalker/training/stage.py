@@ -9,8 +9,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from emotalker.core.checkpoint import save_checkpoint
 from emotalker.data import Clip
-from emotalker.motion.checkpoint import save_checkpoint
 from emotalker.training.solver import OptimizerConfig, SolverConfig
 
 

@@ -16,8 +16,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from emotalker.errors import CheckpointError
-from emotalker.files import replace_on_success
+from emotalker.core.errors import CheckpointError
+from emotalker.core.files import replace_on_success
 
 
 @dataclass

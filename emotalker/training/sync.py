@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from emotalker.data.shards import load_clips
-from emotalker.motion.sync import MAX_SHIFT, SyncConfig, SyncExpert, shifted_similarity
+from emotalker.models.sync import MAX_SHIFT, SyncConfig, SyncExpert, shifted_similarity
 from emotalker.training.augment import SpeechAugmentation
-from emotalker.training.dataset import LipWindows, motion_statistics
+from emotalker.training.datasets import LipWindows, motion_statistics
 from emotalker.training.sampling import seed_step
 from emotalker.training.solver import Objective, Solver
 from emotalker.training.stage import exporter, solver_config
@@ -72,7 +72,7 @@ def _choose(logits: Tensor) -> Tensor:
 def train(config: dict) -> dict[str, float]:
     """Train from a composed configuration (``configs/sync.yaml``); returns the last validation's numbers."""
     data, augmentation = config["data"], config["augmentation"]
-    clips, held_out = load_clips(data["root"], "train"), load_clips(data["root"], "val")
+    clips, validation = load_clips(data["root"], "train"), load_clips(data["root"], "val")
     seed_step(config["seed"], 0)
     model = SyncExpert(SyncConfig.from_dict({"space": clips[0].corpus.space.name, **config["model"]}))
     model.standardizer.set(motion_statistics(clips, slice(None)))
@@ -82,7 +82,7 @@ def train(config: dict) -> dict[str, float]:
         solver_config(config),
         SyncObjective(model, **config["loss"]),
         LipWindows(clips, frames, wave, augmentation["warp"], tuple(augmentation["speeds"]), normalize_mel=True),
-        LipWindows(held_out, data["validation_frames"], None, normalize_mel=True),
+        LipWindows(validation, data["validation_frames"], None, normalize_mel=True),
         exporter(model, clips),
         {name: config[name] for name in ("model", "loss", "augmentation")} | {"frames": frames},
     )

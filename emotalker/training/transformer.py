@@ -1,4 +1,4 @@
-"""Stage 2: training the cross-modal transformer on frozen speech features and the frozen VQ-VAE's codes (SPEC 4)."""
+"""Stage 2: training the cross-modal transformer on frozen speech features and the frozen VQ-VAE's codes (docs/method.md 4)."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Self
 import torch
 from torch import Tensor
 
+from emotalker.core.checkpoint import load_checkpoint, read_metadata
+from emotalker.core.errors import CheckpointError
 from emotalker.data import load_clips
-from emotalker.errors import CheckpointError
-from emotalker.motion.checkpoint import load_checkpoint, read_metadata
-from emotalker.motion.transformer import CrossModalTransformer, TransformerConfig
-from emotalker.motion.vqvae import VQVAE
-from emotalker.training.dataset import SpeechMotion, motion_statistics
+from emotalker.models.transformer import CrossModalTransformer, TransformerConfig
+from emotalker.models.vqvae import VQVAE
+from emotalker.training.datasets import SpeechMotion, motion_statistics
 from emotalker.training.features import corpus_features, fingerprint, load_encoder
 from emotalker.training.sampling import seed_step
 from emotalker.training.solver import Objective, Solver
@@ -65,13 +65,13 @@ def train(config: dict) -> dict[str, float]:
         DataError: the corpus cannot be read.
     """
     data = config["data"]
-    clips, held_out = (load_clips(data["root"], split, config["space"]) for split in ("train", "val"))
+    clips, validation = (load_clips(data["root"], split, config["space"]) for split in ("train", "val"))
     space = clips[0].corpus.space
     vqvae, encoder = load_checkpoint(config["vqvae"], "vqvae"), load_encoder(config["encoder"])
     coded = read_metadata(config["vqvae"]).space
     if coded != space.name:
         raise CheckpointError(f"{config['vqvae']} was trained in the space {coded!r}; train one with space={space.name}")
-    features = corpus_features([*clips, *held_out], encoder, data["variants"], data["feature_device"])
+    features = corpus_features([*clips, *validation], encoder, data["variants"], data["feature_device"])
     seed_step(config["seed"], 0)
     sizes = {"code_dim": vqvae.config.code_dim, "codebook_size": vqvae.config.codebook_size}
     sizes |= {"audio_dim": encoder.dim, "reference_dim": space.dim}
@@ -81,7 +81,7 @@ def train(config: dict) -> dict[str, float]:
         solver_config(config),
         TransformerObjective(model, vqvae, **config["loss"]),
         SpeechMotion(clips, features, data["frames"], space.face, augment=True),
-        SpeechMotion(held_out, features, data["frames"], space.face, augment=False),
+        SpeechMotion(validation, features, data["frames"], space.face, augment=False),
         exporter(model, clips),
         {"model": config["model"], "loss": config["loss"], "frames": data["frames"], "encoder": fingerprint(encoder)},
     )

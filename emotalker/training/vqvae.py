@@ -1,12 +1,12 @@
-"""Stage 1: training the VQ-VAE of face motion (SPEC 3)."""
+"""Stage 1: training the VQ-VAE of face motion (docs/method.md 3)."""
 
 from __future__ import annotations
 
 from torch import Tensor
 
 from emotalker.data import load_clips
-from emotalker.motion.vqvae import VQVAE, VQVAEConfig
-from emotalker.training.dataset import MotionWindows, motion_statistics
+from emotalker.models.vqvae import VQVAE, VQVAEConfig
+from emotalker.training.datasets import MotionWindows, motion_statistics
 from emotalker.training.sampling import seed_step
 from emotalker.training.solver import Objective, Solver
 from emotalker.training.stage import exporter, solver_config
@@ -17,7 +17,7 @@ class VQVAEObjective(Objective):
 
     Args:
         model: the network.
-        emotion_after: step from which the emotion head counts; it is off during warm-up (SPEC 3).
+        emotion_after: step from which the emotion head counts; it is off during warm-up (docs/method.md 3).
         weights: ``commitment_weight``, ``velocity_weight``, ``emotion_weight``.
     """
 
@@ -36,7 +36,7 @@ class VQVAEObjective(Objective):
 def train(config: dict) -> dict[str, float]:
     """Train from a composed configuration (``configs/vqvae.yaml``); returns the last validation's numbers."""
     data = config["data"]
-    clips, held_out = (load_clips(data["root"], split, config["space"], audio=False) for split in ("train", "val"))
+    clips, validation = (load_clips(data["root"], split, config["space"], audio=False) for split in ("train", "val"))
     entries = clips[0].corpus.space.face
     seed_step(config["seed"], 0)
     model = VQVAE(VQVAEConfig.from_dict({"motion_dim": len(entries), **config["model"]}))
@@ -45,7 +45,7 @@ def train(config: dict) -> dict[str, float]:
         solver_config(config),
         VQVAEObjective(model, config["optimizer"]["warmup"], config["loss"]),
         MotionWindows(clips, data["frames"], entries),
-        MotionWindows(held_out, data["frames"], entries),
+        MotionWindows(validation, data["frames"], entries),
         exporter(model, clips),
         {"model": config["model"], "loss": config["loss"], "frames": data["frames"]},
     )

@@ -8,8 +8,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from emotalker.errors import ImageError, OutputError
-from emotalker.files import replace_on_success
+from emotalker.core.errors import ImageError, OutputError
+from emotalker.core.files import replace_on_success
 
 #: What shows through transparent pictures: a neutral grey.
 BACKGROUND = 128

@@ -11,7 +11,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-from emotalker.errors import VideoError
+from emotalker.core.errors import VideoError
 
 
 @dataclass(frozen=True)

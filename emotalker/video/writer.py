@@ -14,8 +14,8 @@ import av
 import numpy as np
 from av.video.reformatter import ColorRange, Colorspace
 
-from emotalker.errors import OutputError
-from emotalker.files import replace_on_success
+from emotalker.core.errors import OutputError
+from emotalker.core.files import replace_on_success
 
 SUFFIXES = (".mp4", ".m4v", ".mov")
 

@@ -1,0 +1,173 @@
+"""Resampling in time: steady rates, the irregular times of a video's frames, and changes of speed."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from emotalker.coefficients.rotation import rotation_angles, rotation_matrix
+from emotalker.coefficients.space import BLINKS, CoefficientSpace
+
+#: Seconds between two frames above which the first is taken to stand still until the second is shown.
+MAX_INTERVAL = 0.25
+
+
+def resampled_length(frames: int, fps: float, new_fps: float) -> int:
+    """Frames at ``new_fps`` whose time lies within a track of ``frames`` at ``fps``; at least 1."""
+    return max(1, int(np.floor(frames * new_fps / fps + 1e-6)))
+
+
+def resample(values: np.ndarray, fps: float, new_fps: float) -> np.ndarray:
+    """Resample over time by cubic convolution (Keys 1981), widened where frames are dropped so that nothing aliases.
+
+    Args:
+        values: ``(T, ...)`` at ``fps``; finite.
+
+    Returns:
+        ``(T', ...)`` in the same floating type, frame k at time k / ``new_fps``; ends are held.
+    """
+    if abs(fps - new_fps) < 1e-6:
+        return values
+    width = max(1.0, fps / new_fps)
+    centres = np.arange(resampled_length(len(values), fps, new_fps)) * (fps / new_fps)
+    taps = np.floor(centres)[:, None] + np.arange(-np.ceil(2 * width), np.ceil(2 * width) + 1)
+    weights = _keys(np.abs(taps - centres[:, None]) / width)
+    weights /= weights.sum(1, keepdims=True)
+    frames = taps.astype(int).clip(0, len(values) - 1)
+    flat = values.reshape(len(values), -1)
+    out = np.einsum("ok,okc->oc", weights, flat[frames])
+    return out.reshape(len(centres), *values.shape[1:]).astype(values.dtype)
+
+
+def resample_angles(angles: np.ndarray, fps: float, new_fps: float) -> np.ndarray:
+    """Resample pitch, yaw, roll ``(T, 3)`` in radians as rotations: quaternions of continuous sign, normalised again."""
+    if abs(fps - new_fps) < 1e-6:
+        return angles
+    quaternions = Rotation.from_matrix(rotation_matrix(angles.astype(np.float64))).as_quat()
+    flips = np.cumprod(np.where((quaternions[1:] * quaternions[:-1]).sum(1) < 0, -1, 1))
+    quaternions[1:] *= flips[:, None]
+    return rotation_angles(Rotation.from_quat(resample(quaternions, fps, new_fps)).as_matrix()).astype(angles.dtype)
+
+
+def _keys(x: np.ndarray) -> np.ndarray:
+    """Keys' cubic of non-negative distances, a = -1/2."""
+    near = (1.5 * x - 2.5) * x**2 + 1
+    far = ((-0.5 * x + 2.5) * x - 4) * x + 2
+    return np.where(x < 1, near, np.where(x < 2, far, 0.0))
+
+
+def fast_entries(space: CoefficientSpace) -> np.ndarray:
+    """Entries whose short extremes matter: lips, and blinks if the space names them."""
+    return np.union1d(space.lip, [space.index(name) for name in BLINKS if name in space.names]).astype(int)
+
+
+def resample_motion(
+    times: np.ndarray, coefficients: np.ndarray, space: CoefficientSpace, fps: float, duration: float | None = None
+) -> np.ndarray:
+    """Resample a motion with any timing.
+
+    Angles are interpolated as rotations (spherically), the rest linearly; the lips' and the blinks' extremes, which fall
+    between two frames otherwise, go to the nearest frame in full. Where the face was not seen nothing is made up: a frame is
+    known if the frames around it are, or if the nearest one is and lies within half a frame.
+
+    Args:
+        times: ``(N,)`` seconds, strictly increasing.
+        coefficients: ``(N, D)``; a row that holds NaN is a frame without a face.
+        space: the layout.
+        fps: of the result.
+        duration: seconds it covers, from time 0; by default to the last frame's end.
+
+    Returns:
+        ``(T, D)`` float32, frame k at k / fps; NaN where the face is not known.
+    """
+    times = np.asarray(times, np.float64)
+    if duration is None:
+        duration = times[-1] + (np.median(np.diff(times)) if len(times) > 1 else 1 / fps)
+    targets = np.arange(max(1, round(duration * fps))) / fps
+    return sample_motion(times, coefficients, space, targets, 1 / fps)
+
+
+def sample_motion(
+    times: np.ndarray, coefficients: np.ndarray, space: CoefficientSpace, targets: np.ndarray, period: float
+) -> np.ndarray:
+    """:func:`resample_motion` at given ``targets (T,)``, a ``period`` apart, in seconds."""
+    times, values = np.asarray(times, np.float64), np.asarray(coefficients, np.float64)
+    known = np.isfinite(values).all(1)
+    after = np.searchsorted(times, targets, side="right").clip(1, max(len(times) - 1, 1))
+    before = after - 1
+    after = np.minimum(after, len(times) - 1)
+    interval = np.where(after > before, times[after] - times[before], 1.0)
+    share = ((targets - times[before]) / interval).clip(0, 1)
+    share = np.where((interval > MAX_INTERVAL) & (share < 1), 0.0, share)
+    nearest = np.where(share < 0.5, before, after)
+    both = known[before] & known[after]
+    close = known[nearest] & (np.abs(targets - times[nearest]) <= period / 2 + 1e-6)
+    reach = np.maximum(period, np.diff(times).max(initial=0.0).clip(max=MAX_INTERVAL))
+    inside = (targets >= times[0] - period / 2 - 1e-6) & (targets <= times[-1] + reach)
+    share = np.where(both, share, (nearest == after) & (after > before))
+    usable = inside & (both | close)
+
+    out = np.full((len(targets), space.dim), np.nan)
+    first, second, weight = values[before[usable]], values[after[usable]], share[usable, None]
+    first, second = np.where(weight == 1, second, first), np.where(weight == 0, first, second)  # the other may be NaN
+    out[usable] = first + weight * (second - first)
+    angles = np.arange(space.dim)[space.pose][:3]
+    out[np.ix_(usable, angles)] = _slerp(first[:, angles], second[:, angles], weight)
+    _keep_extremes(out, targets, period, times, values, fast_entries(space))
+    return out.astype(np.float32)
+
+
+def _slerp(first: np.ndarray, second: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    if len(first) == 0:
+        return first
+    start, stop = (Rotation.from_matrix(rotation_matrix(angles)) for angles in (first, second))
+    turn = (start.inv() * stop).as_rotvec() * weight
+    return rotation_angles((start * Rotation.from_rotvec(turn)).as_matrix())
+
+
+def _keep_extremes(
+    out: np.ndarray, targets: np.ndarray, period: float, times: np.ndarray, values: np.ndarray, entries: np.ndarray
+) -> None:
+    """Write the local extremes of the fast entries into the nearest target frames; of several, the one that stands out most
+    from the frames before and after."""
+    if len(times) < 3:
+        return
+    chosen = values[:, entries]
+    row, column = np.nonzero(_turning(chosen))
+    frame = np.round((times[row] - targets[0]) / period).astype(int)
+    near = (frame >= 0) & (frame < len(targets))
+    row, column, frame = row[near], column[near], frame[near]
+    padded = np.pad(out[:, entries], ((1, 1), (0, 0)), mode="edge")
+    height = np.abs(chosen[row, column] - (padded[frame, column] + padded[frame + 2, column]) / 2)
+    known = np.isfinite(height) & np.isfinite(out[frame, entries[column]])
+    order = np.flatnonzero(known)[np.argsort(height[known], kind="stable")]  # the highest is written last
+    row, column, frame = row[order], column[order], frame[order]
+    out[frame, entries[column]] = chosen[row, column]
+
+
+def _turning(values: np.ndarray) -> np.ndarray:
+    """Where each column of ``(N, C)`` turns from rising to falling or back, plateaus whole: bool, same shape."""
+    sign = np.sign(np.nan_to_num(np.diff(values, axis=0)))
+    step = np.arange(len(sign))[:, None]
+    before = np.maximum.accumulate(np.where(sign != 0, step, 0))  # the last step that was no standstill
+    after = np.minimum.accumulate(np.where(sign != 0, step, len(sign) - 1)[::-1])[::-1]
+    turning = np.zeros(values.shape, bool)
+    turning[1:-1] = np.take_along_axis(sign, before[:-1], 0) * np.take_along_axis(sign, after[1:], 0) < 0
+    return turning
+
+
+def change_speed(values: np.ndarray, speed: float, frames: int, axis: int = 0) -> np.ndarray:
+    """The first ``frames`` frames of a track played faster by ``speed``, linearly interpolated.
+
+    Args:
+        values: frames along ``axis``; floating point.
+        speed: 1.1 plays 10% faster.
+        frames: length of the result along ``axis``; the last frame is held beyond the end.
+    """
+    # a frame stands for the middle of its time, so middles map onto middles
+    length = values.shape[axis]
+    time = np.clip((np.arange(frames) + 0.5) * speed - 0.5, 0, length - 1)
+    before = np.minimum(time.astype(int), max(0, length - 2))
+    weight = (time - before).astype(np.float32).reshape([-1 if i == axis % values.ndim else 1 for i in range(values.ndim)])
+    first, second = (np.take(values, index, axis) for index in (before, np.minimum(before + 1, length - 1)))
+    return first * (1 - weight) + second * weight

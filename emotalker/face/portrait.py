@@ -1,0 +1,134 @@
+"""A portrait prepared for rendering: the crop, its landmarks and the fitted head."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from emotalker.coefficients import ARKIT, ARKIT_BLENDSHAPES, CoefficientSpace
+from emotalker.coefficients.rotation import rotation_matrix
+from emotalker.core.errors import FaceNotFoundError
+from emotalker.face.fit import FaceFit, fit_face
+from emotalker.face.geometry import Camera
+from emotalker.face.landmarks import FaceLandmarker
+from emotalker.face.model import FaceModel
+from emotalker.face.topology import FACE_OVAL
+
+#: Side of the crop in face heights (crown of the oval to the chin): room for hair and shoulders.
+CROP_SCALE = 2.2
+
+
+@dataclass
+class Portrait:
+    """One person's picture with everything a renderer asks of it.
+
+    Attributes:
+        image: ``(S, S, 3)`` uint8 RGB crop.
+        landmarks: ``(478, 2)`` pixels of the crop.
+        fit: identity, blendshapes, pose and camera of the crop, one frame.
+        model: the head model of the fit.
+    """
+
+    image: np.ndarray
+    landmarks: np.ndarray
+    fit: FaceFit
+    model: FaceModel
+
+    @classmethod
+    def from_image(
+        cls, image: np.ndarray, landmarker: FaceLandmarker, model: FaceModel, size: int = 512, name: str = "the image"
+    ) -> Portrait:
+        """Find the largest face in ``(H, W, 3)`` uint8 RGB, crop around it and fit the head.
+
+        Raises:
+            FaceNotFoundError: there is no face; ``name`` says where.
+        """
+        faces = landmarker.detect(image)
+        if not faces:
+            raise FaceNotFoundError(f"no face found in {name}: give a picture with one clearly visible, roughly frontal face")
+        crop = crop_face(image, faces[0].points[:, :2], size)
+        # Found again in the crop: small faces gain from the resolution.
+        in_crop = landmarker.detect(crop)
+        if not in_crop:
+            raise FaceNotFoundError(f"the face in {name} is too small or too blurred: give a sharper or larger picture")
+        landmarks = in_crop[0].points[:, :2].astype(np.float64)
+        fit = fit_face(model, landmarks, Camera.default(size, size), in_crop[0].scores)
+        return cls(crop, landmarks, fit, model)
+
+    @property
+    def size(self) -> int:
+        """Side of the crop, pixels."""
+        return self.image.shape[0]
+
+    def reference(self, space: CoefficientSpace = ARKIT) -> np.ndarray:
+        """The person's own coefficients at rest, ``(D,)``: the fitted lips. All else is zero by definition, as it is in
+        training: motion is a change of the person's resting face and pose."""
+        reference = np.zeros(space.dim, np.float32)
+        lips = [n for n in space.lip_names if n in ARKIT_BLENDSHAPES]
+        reference[space.indices(lips)] = self.fit.blendshapes[0][ARKIT.indices(lips)]
+        return reference
+
+    def vertices(self) -> np.ndarray:
+        """The fitted head in camera space, ``(V, 3)`` centimetres."""
+        return self.fit.place(self.model.deform(self.fit.identity, self.fit.blendshapes[0]))
+
+    def surface_landmarks(self) -> np.ndarray:
+        """The 478 points of the fitted head in camera space, ``(478, 3)`` centimetres."""
+        return self.fit.place(self.model.landmarks(self.fit.identity, self.fit.blendshapes[0]))
+
+    def displacement(self, points: np.ndarray, basis: np.ndarray) -> np.ndarray:
+        """How blendshapes move points of the head in the picture, to first order.
+
+        Args:
+            points: ``(N, 3)`` camera space, centimetres.
+            basis: ``(52, N, 3)`` model space, centimetres a unit of each blendshape.
+
+        Returns:
+            ``(N, 52, 2)`` pixels a unit of each blendshape.
+        """
+        moved = (basis @ rotation_matrix(self.fit.angles[0]).T).transpose(1, 0, 2)
+        depth = -points[:, None, 2]
+        camera = self.fit.camera
+        du = camera.focal * (moved[..., 0] / depth + points[:, None, 0] * moved[..., 2] / depth**2)
+        dv = -camera.focal * (moved[..., 1] / depth + points[:, None, 1] * moved[..., 2] / depth**2)
+        return np.stack([du, dv], -1)
+
+    def landmark_displacement(self) -> np.ndarray:
+        """:meth:`displacement` of the 478 landmarks, ``(478, 52, 2)``."""
+        return self.displacement(self.surface_landmarks(), self.model.landmark_blendshapes)
+
+    def landmark_residual(self, indices: np.ndarray) -> np.ndarray:
+        """Mean offset ``(2,)`` in pixels from the fitted to the found points, over some landmarks."""
+        fitted = self.fit.camera.project(self.surface_landmarks()[indices])
+        return (self.landmarks[indices] - fitted).mean(0)
+
+
+def crop_face(image: np.ndarray, points: np.ndarray, size: int) -> np.ndarray:
+    """The square ``(size, size, 3)`` around a face: inside the picture where it fits, else continued by its border.
+
+    Args:
+        image: ``(H, W, 3)`` uint8.
+        points: ``(478, 2)`` landmarks, pixels.
+        size: side of the result, pixels.
+    """
+    height, width = image.shape[:2]
+    oval = points[FACE_OVAL]
+    face_height = np.ptp(oval[:, 1])
+    centre = (oval.min(0) + oval.max(0)) / 2
+    # Never less than the head with its hair, never more than the picture has unless the face itself needs it.
+    side = max(min(CROP_SCALE * face_height, min(height, width)), 1.5 * max(face_height, np.ptp(oval[:, 0])))
+    low = centre - [side / 2, 0.5 * side]
+    for axis, extent in enumerate((width, height)):
+        if side <= extent:
+            low[axis] = np.clip(low[axis], 0, extent - side)
+    scale = size / side
+    matrix = np.array([[scale, 0, -low[0] * scale], [0, scale, -low[1] * scale]])
+    # Pixel centres lie at +0.5 in our coordinates and at integers in OpenCV's.
+    matrix[:, 2] += 0.5 * (scale - 1)
+    if scale < 1:
+        # Shrinking needs its own low-pass, which warpAffine lacks.
+        image = cv2.GaussianBlur(image, (0, 0), 0.4 / scale)
+    flags = cv2.INTER_CUBIC
+    return cv2.warpAffine(image, matrix, (size, size), flags=flags, borderMode=cv2.BORDER_REPLICATE)

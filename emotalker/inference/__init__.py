@@ -1,0 +1,1 @@
+"""From a voice and a portrait to a talking video."""

@@ -1,0 +1,165 @@
+"""The whole way: audio and portrait -> features -> motion -> coefficients -> render -> video."""
+
+from __future__ import annotations
+
+import os
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from emotalker.audio.io import SAMPLE_RATE, load_audio
+from emotalker.coefficients import MotionTrack
+from emotalker.face.landmarks import FaceLandmarker
+from emotalker.face.model import FaceModel
+from emotalker.face.portrait import Portrait
+from emotalker.inference.generator import MotionGenerator
+from emotalker.inference.performance import PERFORMANCE
+from emotalker.render.base import RendererFactory
+from emotalker.render.warp_renderer import WarpRenderer
+from emotalker.video.image import load_image
+from emotalker.video.writer import VideoWriter
+
+AudioSource = str | os.PathLike | tuple[np.ndarray, int]
+ImageSource = str | os.PathLike | np.ndarray
+
+
+@dataclass
+class TalkingVideo:
+    """A talking portrait, its motion known and its frames drawn as they are asked for.
+
+    Attributes:
+        motion: the coefficients of every frame.
+        audio: ``(N,)`` float32 at 16 kHz, as long as the frames to one frame.
+        portrait: crop, landmarks and fit of the person.
+        seconds: how long each stage took so far.
+    """
+
+    motion: MotionTrack
+    audio: np.ndarray
+    portrait: Portrait
+    make_renderer: RendererFactory
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.motion.coefficients)
+
+    @property
+    def fps(self) -> int:
+        """Frames per second."""
+        return self.motion.space.fps
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        """Frames ``(S, S, 3)`` uint8 RGB, drawn one after the other: memory does not grow with length."""
+        with _timed(self.seconds, "prepare"):
+            renderer = self.make_renderer(self.portrait)
+        yield from renderer.render(self.motion.coefficients)
+
+    def save(self, path: str | os.PathLike, on_frame: Callable[[int, int], None] | None = None) -> Path:
+        """Write H.264 and AAC; ``on_frame(done, total)`` is called after every frame.
+
+        Raises:
+            OutputError: the file cannot be written; nothing that was there is lost.
+        """
+        size = self.portrait.size
+        started, prepared = time.perf_counter(), self.seconds.get("prepare", 0.0)
+        with VideoWriter(path, size, size, self.fps, self.audio, SAMPLE_RATE) as writer:
+            for done, frame in enumerate(self, start=1):
+                writer.write(frame)
+                if on_frame:
+                    on_frame(done, len(self))
+        once = self.seconds["prepare"] - prepared
+        self.seconds["render and encode"] = time.perf_counter() - started - once
+        return Path(path)
+
+    def summary(self, path: str | os.PathLike) -> str:
+        """One line: what was written and how long each stage took."""
+        stages = ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in self.seconds.items())
+        return f"wrote {path}: {len(self)} frames, {len(self) / self.fps:.1f} s of video ({stages})"
+
+
+class TalkingHead:
+    """Gives a portrait a voice.
+
+    >>> talking_head = TalkingHead.from_pretrained()
+    >>> talking_head.generate("voice.wav", "person.jpg").save("talking.mp4")
+
+    Args:
+        generator: audio to motion.
+        landmarker, face_model: to read portraits.
+        make_renderer: prepares the renderer of one portrait.
+    """
+
+    def __init__(
+        self,
+        generator: MotionGenerator,
+        landmarker: FaceLandmarker,
+        face_model: FaceModel,
+        make_renderer: RendererFactory = WarpRenderer,
+    ):
+        self.generator, self.landmarker, self.face_model = generator, landmarker, face_model
+        self.make_renderer = make_renderer
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        checkpoints: str | os.PathLike | None = None,
+        device: str | torch.device = "cpu",
+        landmarker: str | os.PathLike | None = None,
+    ) -> TalkingHead:
+        """Load everything once.
+
+        Args:
+            checkpoints: folder of trained weights; the shipped ones by default.
+            device: where the networks run (``"cuda"``, ``"mps"``, ``"cpu"``).
+            landmarker: path of ``face_landmarker.task``; found by :mod:`emotalker.core.registry` by default.
+
+        Raises:
+            CheckpointError: weights or the landmarker's file are missing or damaged.
+        """
+        generator = MotionGenerator.from_pretrained(checkpoints, device)
+        return cls(generator, FaceLandmarker(landmarker), FaceModel.load())
+
+    def generate(self, audio: AudioSource, image: ImageSource, *, size: int = 512, seed: int = 0, **options) -> TalkingVideo:
+        """Predict the motion of a portrait from a voice; frames are drawn when the result is iterated or saved.
+
+        Args:
+            audio: a file FFmpeg reads, or ``(samples, sample rate)``; at least 0.2 s.
+            image: a file, or ``(H, W, 3)`` uint8 RGB.
+            size: side of the video, pixels; even.
+            seed: of everything random (blinks, sampled codes).
+            options: of :meth:`emotalker.inference.generator.MotionGenerator.generate`.
+
+        Raises:
+            AudioError, ImageError, FaceNotFoundError: the input cannot be used; the message says why.
+        """
+        if "liveliness" in options:
+            warnings.warn("liveliness is now PerformanceConfig.sampling_weight", DeprecationWarning, stacklevel=2)
+            options["performance"] = replace(
+                options.get("performance", PERFORMANCE), sampling_weight=options.pop("liveliness")
+            )
+        seconds: dict[str, float] = {}
+        name = str(image) if isinstance(image, str | os.PathLike) else "the image"
+        with _timed(seconds, "load"):
+            samples = load_audio(audio)
+            picture = image if isinstance(image, np.ndarray) else load_image(image)
+        with _timed(seconds, "portrait"):
+            portrait = Portrait.from_image(picture, self.landmarker, self.face_model, size, name)
+        with _timed(seconds, "motion"):
+            motion = self.generator.generate(samples, portrait.reference(self.generator.space), seed=seed, **options)
+        return TalkingVideo(motion, samples, portrait, self.make_renderer, seconds)
+
+
+@contextmanager
+def _timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
+    """Add the block's wall time to ``seconds[stage]``."""
+    started = time.perf_counter()
+    try:
+        yield
+    finally:
+        seconds[stage] = seconds.get(stage, 0.0) + time.perf_counter() - started

@@ -1,0 +1,277 @@
+"""Speech features: one class for the paper's HuBERT, fine-tuned for emotion recognition, and a small one of ours (docs/method.md 4)."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from emotalker.core.checkpoint import register_model
+from emotalker.core.config import ModelConfig
+from emotalker.core.errors import CheckpointError
+from emotalker.models.mel_stem import LogMelStem
+
+HOP_LENGTH = 320  # samples a HuBERT frame at 16 kHz: 50 frames a second
+SAMPLES_PER_VIDEO_FRAME = 640
+FRAMES_PER_SECOND = 50
+#: HuBERT's receptive field is 400 samples, 80 more than its hop: this much more input gives exactly one frame a hop.
+EXTRA_SAMPLES = 80
+
+#: A HuBERT of 5.3 M parameters for CPU: the usual strides and kernels (50 Hz), narrow. Layer normalisation instead of
+#: the first layer's group normalisation over time: then a frame does not depend on how long the recording is.
+SMALL_HUBERT: dict[str, Any] = {
+    "conv_dim": [96, 96, 128, 128, 128, 192, 192],
+    "conv_kernel": [10, 3, 3, 3, 3, 2, 2],
+    "conv_stride": [5, 2, 2, 2, 2, 2, 2],
+    "conv_bias": False,
+    "feat_extract_norm": "layer",
+    "hidden_size": 256,
+    "num_hidden_layers": 6,
+    "num_attention_heads": 4,
+    "intermediate_size": 1024,
+    "num_conv_pos_embeddings": 48,
+    "num_conv_pos_embedding_groups": 16,
+    "do_stable_layer_norm": True,
+    "layerdrop": 0.0,
+    "feat_proj_dropout": 0.0,
+    "activation_dropout": 0.0,
+}
+
+#: Fields of a HuBERT on a log-mel stem (:mod:`emotalker.models.mel_stem`), of the size of two of Whisper base's layers:
+#: 7.7 M parameters. The one "convolution" states the stem's geometry.
+LOG_MEL_HUBERT: dict[str, Any] = {
+    "conv_kernel": [400],
+    "conv_stride": [320],
+    "feat_proj_layer_norm": False,
+    "hidden_size": 512,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 8,
+    "intermediate_size": 2048,
+    "num_conv_pos_embeddings": 16,
+    "num_conv_pos_embedding_groups": 16,
+    "do_stable_layer_norm": True,
+    "mask_time_prob": 0.0,
+    "layerdrop": 0.0,
+    "feat_proj_dropout": 0.0,
+    "activation_dropout": 0.0,
+}
+
+#: Names of a HubertConfig that describe a file or a fine-tuning head, not the encoder.
+_NOT_HYPERPARAMETERS = {
+    "architectures",
+    "transformers_version",
+    "dtype",
+    "_name_or_path",
+    "id2label",
+    "label2id",
+}
+
+
+@dataclass(frozen=True)
+class AudioEncoderConfig(ModelConfig):
+    """Attributes:
+    hubert: fields of ``transformers.HubertConfig`` that differ from its defaults (HuBERT base).
+    normalize: bring each recording to zero mean and unit variance first, as HuBERT base was trained.
+    stem: ``waveform``, HuBERT's own convolutions, or ``log_mel``.
+    emotions: names of the emotions an :attr:`AudioEncoder.emotion_head` tells apart; none without a head.
+    """
+
+    hubert: dict[str, Any] = field(default_factory=dict)
+    normalize: bool = True
+    stem: str = "waveform"
+    emotions: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.stem not in ("waveform", "log_mel"):
+            raise ValueError(f"the stem is 'waveform' or 'log_mel', not {self.stem!r}")
+
+    @classmethod
+    def small(cls, **changes) -> AudioEncoderConfig:
+        """Our small HuBERT; ``changes`` are HubertConfig fields."""
+        return cls(hubert={**SMALL_HUBERT, **changes})
+
+    @classmethod
+    def log_mel(cls, emotions: tuple[str, ...] = (), **changes) -> AudioEncoderConfig:
+        """Our HuBERT on a log-mel stem; ``changes`` are HubertConfig fields."""
+        hubert = {**LOG_MEL_HUBERT, **changes}
+        return cls(hubert=hubert | {"conv_dim": [hubert["hidden_size"]]}, stem="log_mel", emotions=emotions)
+
+
+class EmotionHead(nn.Module):
+    """Scores of emotions from a recording's features: an average weighted by attention, then a linear map.
+
+    Shapes: ``(B, T, dim)`` to logits ``(B, emotions)``.
+    """
+
+    def __init__(self, dim: int, emotions: int):
+        super().__init__()
+        self.attention = nn.Linear(dim, 1)
+        self.dropout = nn.Dropout(0.3)
+        self.classifier = nn.Linear(dim, emotions)
+
+    def pool(self, features: Tensor) -> Tensor:
+        """``(B, T, dim)`` to ``(B, dim)``."""
+        return (self.attention(features).softmax(dim=1) * features).sum(1)
+
+    def forward(self, features: Tensor) -> Tensor:
+        return self.classifier(self.dropout(self.pool(features)))
+
+
+@register_model("audio_encoder")
+class AudioEncoder(nn.Module):
+    """HuBERT's last hidden state, exactly two frames per 25 fps video frame.
+
+    A recording of N samples is F = ceil(N / 640) video frames: it is filled up with zeros to 640 F samples, and 40 zeros
+    more at either end centre HuBERT frame j on samples 320 j .. 320 (j + 1). Source: docs/method.md 4; Hsu et al. 2021.
+
+    Args:
+        config: describes the network.
+        hubert: the ``transformers.HubertModel`` it describes; None builds one with random weights.
+    """
+
+    Config = AudioEncoderConfig
+
+    def __init__(self, config: AudioEncoderConfig, hubert: nn.Module | None = None):
+        super().__init__()
+        self.config = config
+        self.frozen = False
+        if hubert is None:
+            from transformers import HubertConfig, HubertModel  # takes seconds, and only encoding needs it
+
+            hubert = HubertModel(HubertConfig(**config.hubert))
+            if config.stem == "log_mel":
+                hubert.feature_extractor = LogMelStem(config.hubert["hidden_size"])
+        self.hubert = hubert
+        self.emotion_head = EmotionHead(self.dim, len(config.emotions)) if config.emotions else None
+
+    @classmethod
+    def from_pretrained(cls, source: str | os.PathLike, local_files_only: bool = True) -> Self:
+        """Load a folder in Hugging Face's layout, or a model by its name; fine-tuning heads are left out.
+
+        Args:
+            source: e.g. ``"superb/hubert-base-superb-er"`` or the folder it was downloaded to.
+            local_files_only: look in the local cache alone and never on the network.
+
+        Raises:
+            CheckpointError: nothing is there, or it does not hold a whole HuBERT.
+        """
+        from transformers import HubertConfig, HubertModel
+        from transformers.utils import cached_file
+
+        where = str(source)
+        try:
+            hubert_config = HubertConfig.from_pretrained(where, local_files_only=local_files_only)
+            hubert, info = HubertModel.from_pretrained(
+                where, config=hubert_config, local_files_only=local_files_only, output_loading_info=True, dtype=torch.float32
+            )
+            preprocessor = cached_file(
+                where,
+                "preprocessor_config.json",
+                local_files_only=local_files_only,
+                _raise_exceptions_for_missing_entries=False,
+            )
+        except Exception as error:  # transformers raises OSError, ValueError, SafetensorError, RuntimeError... for a bad file
+            hint = "give a folder that holds config.json and the weights, or download the model first"
+            raise CheckpointError(f"no usable HuBERT at {where}: {_first_line(error)}; {hint}") from error
+        absent = set(info["missing_keys"]) - {"masked_spec_embed"}
+        if absent:
+            raise CheckpointError(f"{where} is not a whole HuBERT: {len(absent)} weights are missing, e.g. {min(absent)}")
+        settings = json.loads(Path(preprocessor).read_text()) if preprocessor else {}
+        fields = {k: v for k, v in hubert_config.to_diff_dict().items() if k not in _NOT_HYPERPARAMETERS}
+        return cls(AudioEncoderConfig(fields, settings.get("do_normalize", True)), hubert).eval()
+
+    @property
+    def dim(self) -> int:
+        """Entries of a feature vector."""
+        return self.hubert.config.hidden_size
+
+    @torch.no_grad()
+    def recognize_emotion(self, features: Tensor) -> dict[str, float]:
+        """How a recording sounds: probabilities of the emotions the encoder was trained to tell apart.
+
+        Args:
+            features: ``(1, T, dim)`` or ``(T, dim)``, what :meth:`forward` or :meth:`encode_long` gave.
+
+        Returns:
+            Names and probabilities, in the order of ``config.emotions``; empty if there is no emotion head.
+        """
+        if self.emotion_head is None:
+            return {}
+        probabilities = self.emotion_head(features.view(1, -1, self.dim))[0].softmax(-1)
+        return dict(zip(self.config.emotions, probabilities.tolist(), strict=True))
+
+    def freeze(self) -> Self:
+        """Stop learning for good: no gradients to the weights, and evaluation mode whatever ``train()`` says later."""
+        self.frozen = True
+        self.requires_grad_(False)
+        return self.eval()
+
+    def train(self, mode: bool = True) -> Self:
+        return super().train(mode and not self.frozen)
+
+    def forward(self, wav: Tensor, mask_time_indices: Tensor | None = None) -> Tensor:
+        """Encode whole recordings at once.
+
+        Args:
+            wav: ``(B, N)`` float at 16 kHz, any N >= 1.
+            mask_time_indices: ``(B, 2F)`` bool, frames replaced by the learnt mask vector (masked prediction). Without it
+                nothing is masked, in training mode either.
+
+        Returns:
+            ``(B, 2F, dim)``.
+        """
+        return self._encode(self.prepare(wav), mask_time_indices)
+
+    @torch.no_grad()
+    def encode_long(self, wav: Tensor, window_seconds: float = 20.0, context_seconds: float = 1.0) -> Tensor:
+        """Encode recordings of any length in memory that does not grow with it but for the result; no gradients.
+
+        Overlapping windows, of which ``context_seconds`` at each inner edge serve as context only. A recording that
+        fits one window is encoded as by :meth:`forward`.
+
+        Shapes: ``(B, N)`` to ``(B, 2F, dim)``. ValueError if the context leaves nothing of the window.
+        """
+        context = round(context_seconds * FRAMES_PER_SECOND)
+        window = round(window_seconds * FRAMES_PER_SECOND)
+        if window <= 2 * context:
+            raise ValueError(f"a window of {window_seconds} s is all context at {context_seconds} s a side")
+        padded = self.prepare(wav)
+        total = (padded.shape[-1] - EXTRA_SAMPLES) // HOP_LENGTH
+        return torch.cat(list(self._encode_windows(padded, total, window, context)), dim=1)
+
+    def _encode_windows(self, padded: Tensor, total: int, window: int, context: int) -> Iterator[Tensor]:
+        done = 0
+        while done < total:
+            first = max(0, done - context)
+            last = min(total, first + window)
+            end = last if last == total else last - context
+            features = self._encode(padded[:, first * HOP_LENGTH : last * HOP_LENGTH + EXTRA_SAMPLES])
+            yield features[:, done - first : end - first]
+            done = end
+
+    def prepare(self, wav: Tensor) -> Tensor:
+        """Normalise and fill up, ``(B, N)`` to ``(B, 640 F + 80)``."""
+        if wav.ndim != 2 or wav.shape[-1] == 0:
+            raise ValueError(f"expected recordings (B, N) with N >= 1, got {tuple(wav.shape)}")
+        if self.config.normalize:
+            wav = (wav - wav.mean(-1, keepdim=True)) / (wav.var(-1, unbiased=False, keepdim=True) + 1e-7).sqrt()
+        missing = -wav.shape[-1] % SAMPLES_PER_VIDEO_FRAME
+        return F.pad(wav, (EXTRA_SAMPLES // 2, missing + EXTRA_SAMPLES // 2))
+
+    def _encode(self, padded: Tensor, mask_time_indices: Tensor | None = None) -> Tensor:
+        if mask_time_indices is None and self.training and hasattr(self.hubert, "masked_spec_embed"):
+            # without indices transformers would draw random ones from NumPy's generator
+            frames = (padded.shape[-1] - EXTRA_SAMPLES) // HOP_LENGTH
+            mask_time_indices = torch.zeros(len(padded), frames, dtype=torch.bool, device=padded.device)
+        return self.hubert(padded, mask_time_indices=mask_time_indices).last_hidden_state
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n")[0].rstrip(".") or type(error).__name__

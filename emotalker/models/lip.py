@@ -1,0 +1,179 @@
+"""The lip branch: from what is heard around each frame, and the face it happens on, to the lips (docs/method.md 5)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from emotalker.audio.mel import lip_windows
+from emotalker.coefficients.space import CoefficientSpace, get_space
+from emotalker.coefficients.statistics import Standardizer
+from emotalker.core.checkpoint import register_model
+from emotalker.core.config import ModelConfig
+
+
+@dataclass(frozen=True)
+class LipConfig(ModelConfig):
+    """Attributes:
+    space: name of the coefficient space; it says which entries are lips.
+    channels: widths of the four stages of the audio encoder.
+    blocks: residual blocks a stage.
+    audio_dim: length of its embedding of a frame.
+    hidden_dim, temporal_layers: of the head, whose temporal convolutions see ``temporal_layers`` frames either side.
+    dropout: of the head's input.
+    num_emotions: classes of an emotion given beside the audio; 0 for none, as in the paper.
+    normalize_mel: subtract each mel band's mean over the recording, against voices and microphones not trained on.
+    """
+
+    space: str = "arkit"
+    channels: tuple[int, ...] = (32, 64, 128, 256)
+    blocks: int = 2
+    audio_dim: int = 512
+    hidden_dim: int = 512
+    temporal_layers: int = 2
+    dropout: float = 0.1
+    num_emotions: int = 0
+    normalize_mel: bool = False
+
+    @classmethod
+    def paper(cls, **changes) -> LipConfig:
+        """Wav2Lip's audio encoder."""
+        return cls(**changes)
+
+    @classmethod
+    def small(cls, **changes) -> LipConfig:
+        """Half the channels and blocks where the picture is large, for CPU."""
+        return cls(**{"channels": (16, 32, 96, 256), "blocks": 1, "hidden_dim": 256, **changes})
+
+
+class ConvBlock(nn.Module):
+    """Convolution, batch normalisation, (input added,) ReLU: ``(B, C, H, W)`` to ``(B, C', H', W')`` (Wav2Lip)."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int = 3, stride=1, padding: int = 1, residual: bool = False):
+        super().__init__()
+        self.conv = nn.Conv2d(inputs, outputs, kernel, stride, padding, bias=False)
+        self.norm = nn.BatchNorm2d(outputs)
+        self.residual = residual
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.norm(self.conv(x))
+        return F.relu(y + x if self.residual else y)
+
+
+class MelEncoder(nn.Sequential):
+    """One frame's mel window to an embedding, ``(B, 1, 80, 16)`` to ``(B, audio_dim, 1, 1)`` (Wav2Lip's audio encoder)."""
+
+    def __init__(self, config: LipConfig):
+        layers: list[nn.Module] = []
+        inputs = 1
+        # 80 x 16 -> 80 x 16 -> 27 x 16 -> 9 x 6 -> 3 x 3 -> 1 x 1
+        for width, stride in zip(config.channels, [1, (3, 1), 3, (3, 2)], strict=True):
+            layers.append(ConvBlock(inputs, width, stride=stride))
+            layers += [ConvBlock(width, width, residual=True) for _ in range(config.blocks)]
+            inputs = width
+        layers.append(ConvBlock(inputs, config.audio_dim, padding=0))
+        super().__init__(*layers, ConvBlock(config.audio_dim, config.audio_dim, kernel=1, padding=0))
+
+
+class TemporalBlock(nn.Module):
+    """x + conv3(ReLU(x)) over time, the end frames repeated: ``(B, W, F)`` to the same, any F >= 1."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.conv = nn.Conv1d(width, width, 3, padding=1, padding_mode="replicate")
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.conv(F.relu(x))
+
+
+@register_model("lip")
+class LipBranch(nn.Module):
+    """Mel windows, the other entries of the face per frame, and the portrait's own lips to the lip entries.
+
+    The audio embedding of each frame is joined with the reference expression whose non-lip entries are replaced by the face
+    branch's prediction, so that the lips follow the emotion; temporal convolutions then smooth over a few frames, which
+    makes five frames enough to train on and any number possible to run on. ``standardizer.set`` takes the statistics of
+    the whole space, pose included, before training. Source: docs/method.md 5.
+    """
+
+    Config = LipConfig
+
+    def __init__(self, config: LipConfig):
+        super().__init__()
+        self.config = config
+        space = self.space
+        lip = torch.as_tensor(space.lip)
+        expression = torch.arange(space.expression.stop)
+        self.register_buffer("lip", lip, persistent=False)
+        self.register_buffer("face_expression", expression[~torch.isin(expression, lip)], persistent=False)
+        self.standardizer = Standardizer(space.dim)
+        self.mel_encoder = MelEncoder(config)
+        inputs = config.audio_dim + len(expression) + config.num_emotions
+        self.head = nn.Sequential(
+            nn.Dropout(config.dropout),
+            nn.Conv1d(inputs, config.hidden_dim, 1),
+            *[TemporalBlock(config.hidden_dim) for _ in range(config.temporal_layers)],
+            nn.ReLU(),
+            nn.Conv1d(config.hidden_dim, len(lip), 1),
+        )
+
+    @cached_property
+    def space(self) -> CoefficientSpace:
+        """The coefficient space of inputs and outputs."""
+        return get_space(self.config.space)
+
+    def windows(self, mel: Tensor, num_frames: int) -> Tensor:
+        """Cut a whole recording's mel ``(B, 80, T)`` into :meth:`forward`'s input ``(B, num_frames, 80, 16)``.
+
+        Crop frames afterwards, not before: ``normalize_mel`` takes its mean over the recording.
+        """
+        if self.config.normalize_mel:
+            mel = mel - mel.mean(-1, keepdim=True)
+        return lip_windows(mel, num_frames, self.space.fps)
+
+    def forward(self, mel_windows: Tensor, face: Tensor, reference: Tensor, emotion: Tensor | None = None) -> Tensor:
+        """Predict the lips of F consecutive frames.
+
+        Args:
+            mel_windows: ``(B, F, 80, 16)`` from :meth:`windows`.
+            face: ``(B, F, E')`` raw non-lip expression of each frame: entries ``face_expression`` of motion vectors, which
+                are the first E' of what the face branch predicts.
+            reference: ``(B, D)`` raw motion vector of the portrait; its lip entries are looked at.
+            emotion: ``(B, num_emotions)`` shares of the emotions; zeros or None where unknown.
+
+        Returns:
+            ``(B, F, len(space.lip))`` raw units.
+        """
+        return self.predict(self.encode_audio(mel_windows), face, reference, emotion)
+
+    def encode_audio(self, mel_windows: Tensor) -> Tensor:
+        """The audio embedding of each frame, ``(B, F, 80, 16)`` to ``(B, F, audio_dim)``."""
+        batch, frames = mel_windows.shape[:2]
+        return self.mel_encoder(mel_windows.reshape(batch * frames, 1, *mel_windows.shape[2:])).view(batch, frames, -1)
+
+    def predict(self, audio: Tensor, face: Tensor, reference: Tensor, emotion: Tensor | None = None) -> Tensor:
+        """:meth:`forward` from the embeddings of :meth:`encode_audio`, which serve any number of faces and emotions."""
+        batch, frames = audio.shape[:2]
+        mean, std = self.standardizer.mean, self.standardizer.std
+        lips = self.standardizer(reference)[:, None, self.lip].expand(-1, frames, -1)
+        face = (face - mean[self.face_expression]) / std[self.face_expression]
+        if emotion is None:
+            emotion = face.new_zeros(batch, self.config.num_emotions)
+        emotion = emotion[:, None].expand(-1, frames, -1)
+        hidden = torch.cat([audio, lips, face, emotion], dim=-1).transpose(1, 2)
+        return self.head(hidden).transpose(1, 2) * std[self.lip] + mean[self.lip]
+
+    def loss(self, lips: Tensor, target: Tensor, *, velocity_weight: float = 0.5) -> dict[str, Tensor]:
+        """MSE and MSE of velocities on standardised lips; both arguments ``(B, F, len(space.lip))`` raw.
+
+        Returns:
+            Scalars ``loss``, ``reconstruction`` and ``velocity``.
+        """
+        error = (lips - target) / self.standardizer.std[self.lip]
+        reconstruction = error.square().mean()
+        velocity = error.diff(dim=1).square().mean() if error.shape[1] > 1 else error.new_zeros(())
+        return {"loss": reconstruction + velocity_weight * velocity, "reconstruction": reconstruction, "velocity": velocity}

@@ -1,0 +1,48 @@
+"""Who attends to whom in the cross-modal transformer (docs/method.md 4); computed, not tabled, so that length is never limited."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def head_slopes(num_heads: int) -> Tensor:
+    """Bias slope of each head, s_m = 2^(-8 m / H), m = 1..H, ``(H,)``; 1/4, 1/16, 1/64, 1/256 for four (ALiBi)."""
+    return 2.0 ** (-8.0 * torch.arange(1, num_heads + 1) / num_heads)
+
+
+def age_bias(age: Tensor, slopes: Tensor, period: int, max_age: int) -> Tensor:
+    """Self-attention bias towards a code that is ``age`` codes old: -s_m floor(age / period), -inf if not 0 <= age < max_age.
+
+    Shapes: age ``(...)`` int64 to ``(H, ...)``.
+    """
+    bias = -slopes.view(-1, *[1] * age.ndim) * torch.div(age, period, rounding_mode="floor")
+    return bias.masked_fill((age < 0) | (age >= max_age), float("-inf"))
+
+
+def self_attention_bias(length: int, slopes: Tensor, period: int, max_age: int) -> Tensor:
+    """Causal bias B_m[i, j] = -s_m floor((i - j) / h) of a whole sequence, ``(H, length, length)`` (docs/method.md 4).
+
+    Codes ``max_age`` or more behind are left out, which is what a key-value cache of that size remembers.
+    """
+    position = torch.arange(length, device=slopes.device)
+    return age_bias(position[:, None] - position, slopes, period, max_age)
+
+
+def aligned_windows(num_codes: int, num_frames: int, k: int, offset: int = 0, device=None) -> tuple[Tensor, Tensor]:
+    """The audio frames each code sees: code i sees frame j iff max(0, (i - 1) k) <= j < min(S, (i + 1) k) (docs/method.md 4).
+
+    Only 2 k frames are ever visible to a code, so its window is listed instead of masking all S frames. A code that starts
+    after the audio has ended sees the last frame, so that none sees nothing and softmax stays finite.
+
+    Args:
+        offset: number of the first code, for decoding step by step.
+
+    Returns:
+        ``(num_codes, 2k)`` int64 frame numbers within 0..S-1, and which of them are visible, ``(num_codes, 2k)`` bool.
+    """
+    code = torch.arange(offset, offset + num_codes, device=device)
+    start = ((code - 1) * k).clamp(max=num_frames - 1)
+    frames = start[:, None] + torch.arange(2 * k, device=device)
+    visible = (frames >= 0) & (frames < num_frames)
+    return frames.clamp(0, num_frames - 1), visible

@@ -1,0 +1,280 @@
+"""Stage 2: from speech features to motion codes, autoregressively (docs/method.md 4)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from emotalker.coefficients.statistics import Standardizer
+from emotalker.core.checkpoint import register_model
+from emotalker.core.config import ModelConfig
+from emotalker.models.attention import DecoderLayer, KeyValueCache
+from emotalker.models.masks import age_bias, aligned_windows, head_slopes, self_attention_bias
+from emotalker.models.sampling import sample_codes
+
+Mode = Literal["continuous", "nearest", "sample"]
+MODES: tuple[Mode, ...] = ("continuous", "nearest", "sample")
+
+
+@dataclass(frozen=True)
+class TransformerConfig(ModelConfig):
+    """Attributes:
+    audio_dim: entries of a speech feature (HuBERT base 768).
+    reference_dim: entries of the reference coefficients (``space.dim`` for a whole vector at rest).
+    code_dim, codebook_size: of the VQ-VAE.
+    dim, num_layers, num_heads, ffn_dim, dropout: the decoder's size.
+    codes_per_period: h; the self-attention bias steps once every h codes.
+    frames_per_code: k, speech feature frames a code.
+    max_context: codes that self-attention looks back on, in training and decoding alike; memory and time per step
+        stay constant beyond. 600 codes are 96 s. The flattest head still weighs the oldest of them with e^-0.6, so
+        this is a window and no mere saving.
+    num_emotions: classes of an emotion given beside the audio; 0 for none, as in the paper.
+    """
+
+    audio_dim: int = 768
+    reference_dim: int = 58
+    code_dim: int = 256
+    codebook_size: int = 1024
+    dim: int = 256
+    num_layers: int = 6
+    num_heads: int = 4
+    ffn_dim: int = 512
+    dropout: float = 0.1
+    codes_per_period: int = 4
+    frames_per_code: int = 8
+    max_context: int = 600
+    num_emotions: int = 0
+
+    @classmethod
+    def paper(cls, **changes) -> TransformerConfig:
+        """The paper's size: 6 layers, 4 heads, d 256, feed-forward 512."""
+        return cls(**changes)
+
+    @classmethod
+    def small(cls, **changes) -> TransformerConfig:
+        """For our small HuBERT and little data: 4 layers; everything else stays."""
+        return cls(**{"audio_dim": 256, "num_layers": 4, **changes})
+
+
+@dataclass
+class TransformerOutput:
+    """Attributes:
+    features: ``(B, L, C)`` predicted code vectors.
+    logits: ``(B, L, K)`` scores of the codes.
+    """
+
+    features: Tensor
+    logits: Tensor
+
+    def guided(self, scale: float) -> TransformerOutput:
+        """From the second half of the batch, the unconditional one, through the first, ``scale`` times the way."""
+        (features, plain_features), (logits, plain_logits) = self.features.chunk(2), self.logits.chunk(2)
+        return TransformerOutput(torch.lerp(plain_features, features, scale), torch.lerp(plain_logits, logits, scale))
+
+
+@dataclass
+class GeneratedCodes:
+    """Attributes:
+    features: ``(B, L, C)`` what the VQ-VAE's decoder takes: predicted vectors ("continuous") or codebook vectors.
+    codes: ``(B, L)`` int64; for "continuous" the nearest to the features.
+    """
+
+    features: Tensor
+    codes: Tensor
+
+
+def positional_encoding(period: int, dim: int) -> Tensor:
+    """Sinusoidal encodings of one period of audio frames, ``(period, dim)`` (FaceFormer's periodic positional encoding)."""
+    frequency = torch.exp(torch.arange(0, dim, 2) * (-math.log(10000.0) / dim))
+    angle = torch.arange(period)[:, None] * frequency
+    return torch.stack([angle.sin(), angle.cos()], dim=-1).flatten(1)
+
+
+@register_model("transformer")
+class CrossModalTransformer(nn.Module):
+    """Autoregressive decoder: speech features and the codes so far to the next code, as a vector and as scores.
+
+    The token of code i is the projected vector of code i - 1 (of code 0: the mean of the first k projected audio frames)
+    plus the projected, standardised reference coefficients. Codes and audio frames both carry the time within a period of
+    h codes, on one clock, since neither the bias nor the window tells positions inside them apart (FaceFormer's
+    periodic encoding). ``standardizer.set`` takes the statistics of the reference entries before training. Source: docs/method.md 4.
+
+    With ``num_emotions`` the tokens also carry a mix of emotions, by which users override or scale the one that is heard. In
+    training the mix is left out (all zero) for some clips, so that the emotion is learnt from the voice as well.
+    """
+
+    Config = TransformerConfig
+
+    def __init__(self, config: TransformerConfig):
+        super().__init__()
+        self.config = config
+        self.standardizer = Standardizer(config.reference_dim)
+        self.audio_projection = nn.Linear(config.audio_dim, config.dim)
+        self.code_projection = nn.Linear(config.code_dim, config.dim)
+        self.reference_projection = nn.Linear(config.reference_dim, config.dim)
+        self.emotion_projection = nn.Linear(config.num_emotions, config.dim, bias=False) if config.num_emotions else None
+        self.dropout = nn.Dropout(config.dropout)
+        self.layers = nn.ModuleList(DecoderLayer(config) for _ in range(config.num_layers))
+        self.norm = nn.LayerNorm(config.dim)
+        self.feature_head = nn.Linear(config.dim, config.code_dim)
+        self.code_head = nn.Linear(config.dim, config.codebook_size)
+        self.register_buffer("slopes", head_slopes(config.num_heads), persistent=False)
+        self.register_buffer(
+            "positions", positional_encoding(config.codes_per_period * config.frames_per_code, config.dim), persistent=False
+        )
+
+    def forward(
+        self, audio: Tensor, quantized: Tensor, reference: Tensor, emotion: Tensor | None = None
+    ) -> TransformerOutput:
+        """Teacher forcing: predict every code from the true ones before it.
+
+        Args:
+            audio: ``(B, S, audio_dim)`` speech features, S = 8 L for L codes.
+            quantized: ``(B, L, C)`` the VQ-VAE's vectors of the target; the last is not looked at.
+            reference: ``(B, reference_dim)`` raw coefficients of the speaker at rest.
+            emotion: ``(B, num_emotions)`` shares of the emotions; zeros or None where unknown.
+        """
+        length = quantized.shape[1]
+        memory, start = self._listen(audio)
+        tokens = torch.cat([start, self.code_projection(quantized[:, :-1])], dim=1)
+        tokens = tokens + self._style(reference, emotion) + self._code_positions(torch.arange(length, device=audio.device))
+        bias = self_attention_bias(length, self.slopes, self.config.codes_per_period, self.config.max_context)
+        windows = aligned_windows(length, audio.shape[1], self.config.frames_per_code, device=audio.device)
+        x = self.dropout(tokens)
+        for layer in self.layers:
+            x = layer(x, bias, memory, windows)
+        return self._heads(x)
+
+    def loss(
+        self, output: TransformerOutput, quantized: Tensor, codes: Tensor, *, code_weight: float = 1.0
+    ) -> dict[str, Tensor]:
+        """MSE of the features + ``code_weight`` x cross-entropy of the scores (docs/method.md 4), over codes that are not -1.
+
+        Args:
+            quantized: ``(B, L, C)`` target vectors.
+            codes: ``(B, L)`` int64 target codes; -1 marks padding.
+
+        Returns:
+            Scalars ``loss``, ``feature``, ``code`` and ``accuracy`` (share of codes whose score is the highest).
+        """
+        valid = codes >= 0
+        count = valid.sum().clamp_min(1)
+        feature = ((output.features - quantized).square().mean(-1) * valid).sum() / count
+        code = F.cross_entropy(output.logits.flatten(0, 1), codes.flatten(), ignore_index=-1, reduction="sum") / count
+        accuracy = (output.logits.argmax(-1) == codes).sum() / count
+        return {"loss": feature + code_weight * code, "feature": feature, "code": code, "accuracy": accuracy}
+
+    @torch.no_grad()
+    def generate(
+        self,
+        audio: Tensor,
+        reference: Tensor,
+        codebook: Tensor,
+        mode: Mode | Sequence[Mode] = "continuous",
+        *,
+        temperature: float = 1.0,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        generators: Sequence[torch.Generator | None] | None = None,
+        emotion: Tensor | None = None,
+        unconditional: Tensor | None = None,
+        guidance_scale: float = 1.0,
+    ) -> GeneratedCodes:
+        """Decode L = ceil(S / 8) codes, however many, at constant time and memory a step.
+
+        Args:
+            audio: ``(B, S, audio_dim)``.
+            reference: ``(B, reference_dim)`` raw.
+            codebook: ``(K, C)``, the VQ-VAE's ``quantizer.codebook``.
+            mode: feed back the predicted vector itself ("continuous", as published), the code nearest to it, or a code
+                sampled from the scores; one for all rows or one for each.
+            temperature, top_k, top_p: of "sample"; see :func:`~emotalker.models.sampling.sample_codes`.
+            generators: one a row, for "sample"; a row gives the same codes in any batch.
+            emotion: ``(B or 1, num_emotions)`` as in :meth:`forward`.
+            unconditional: ``(B or 1, num_emotions)`` weights (neutral, say) that guidance leads away from.
+            guidance_scale: 0 gives the unconditional prediction, 1 the emotion's, more exaggerates it: predictions are
+                extrapolated from one to the other (classifier-free guidance, Ho and Salimans 2022). Not 1 takes twice the
+                time.
+        """
+        rows, frames, k = len(audio), audio.shape[1], self.config.frames_per_code
+        modes = [mode] * rows if isinstance(mode, str) else list(mode)
+        if len(modes) != rows or not set(modes) <= set(MODES):
+            raise ValueError(f"unknown decoding mode {mode!r} for {rows} rows; known: {', '.join(MODES)}")
+        memory, token = self._listen(audio)
+        style = self._style(reference, emotion)
+        guided = unconditional is not None and guidance_scale != 1.0
+        if guided:  # both in one batch: the emotion first
+            memory, token = memory.repeat(2, 1, 1), token.repeat(2, 1, 1)
+            style = torch.cat([style, self._style(reference, unconditional)])
+        length = -(-frames // k)
+        caches = [KeyValueCache(min(length, self.config.max_context)) for _ in self.layers]
+        sampling = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
+        features, codes = [], []
+        for position in range(length):
+            x = token + style + self._code_positions(torch.tensor([position], device=audio.device))
+            output = self._step(x, memory[:, max(0, position - 1) * k : (position + 1) * k], caches, position)
+            if guided:
+                output = output.guided(guidance_scale)
+            code = self._choose(output, codebook, modes, generators or [None] * rows, sampling)
+            continuous = torch.tensor([m == "continuous" for m in modes], device=audio.device)[:, None, None]
+            feature = torch.where(continuous, output.features, codebook[code])
+            features.append(feature)
+            codes.append(code)
+            token = self.code_projection(feature)
+            if guided:
+                token = token.repeat(2, 1, 1)
+        return GeneratedCodes(torch.cat(features, dim=1), torch.cat(codes, dim=1))
+
+    @staticmethod
+    def _choose(
+        output: TransformerOutput,
+        codebook: Tensor,
+        modes: Sequence[Mode],
+        generators: Sequence[torch.Generator | None],
+        sampling: dict,
+    ) -> Tensor:
+        """One code a row, ``(B, 1)`` int64: sampled where the mode says so, else the nearest to the predicted vector."""
+        codes = torch.cdist(output.features, codebook[None]).argmin(-1)
+        for row, mode in enumerate(modes):
+            if mode == "sample":
+                codes[row] = sample_codes(output.logits[row], **sampling, generator=generators[row])
+        return codes
+
+    def _step(self, x: Tensor, window: Tensor, caches: list[KeyValueCache], position: int) -> TransformerOutput:
+        """One code, ``(B, 1, d)``, with the audio frames it sees, ``(B, 1..2k, d)``."""
+        ages = caches[0].ages(position, x.device)
+        bias = age_bias(ages[None], self.slopes, self.config.codes_per_period, self.config.max_context)
+        frames = torch.arange(window.shape[1], device=x.device)[None]
+        for layer, cache in zip(self.layers, caches, strict=True):
+            x = layer(x, bias, window, (frames, torch.ones_like(frames, dtype=torch.bool)), cache, position)
+        return self._heads(x)
+
+    def _listen(self, audio: Tensor) -> tuple[Tensor, Tensor]:
+        """Projected audio on the clock ``(B, S, d)``, and the first token ``(B, 1, d)``."""
+        if audio.shape[1] == 0:
+            raise ValueError("no audio features to decode from: S is 0")
+        projected = self.audio_projection(audio)
+        start = projected[:, : self.config.frames_per_code].mean(1, keepdim=True)
+        return projected + self.positions[torch.arange(audio.shape[1], device=audio.device) % len(self.positions)], start
+
+    def _style(self, reference: Tensor, emotion: Tensor | None) -> Tensor:
+        """What every token carries, ``(B, 1, d)``."""
+        style = self.reference_projection(self.standardizer(reference))
+        if emotion is not None:
+            if self.emotion_projection is None:
+                raise ValueError("this transformer was trained without emotions beside the audio: num_emotions is 0")
+            style = style + self.emotion_projection(emotion)
+        return style[:, None]
+
+    def _code_positions(self, position: Tensor) -> Tensor:
+        return self.positions[position * self.config.frames_per_code % len(self.positions)]
+
+    def _heads(self, x: Tensor) -> TransformerOutput:
+        x = self.norm(x)
+        return TransformerOutput(self.feature_head(x), self.code_head(x))

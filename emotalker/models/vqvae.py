@@ -1,0 +1,216 @@
+"""Stage 1: the VQ-VAE of face motion, whose codes are four frames long and clustered by emotion (docs/method.md 3).
+
+Not causal: a code's decoding depends on its neighbours up to :attr:`VQVAE.decoder_reach` frames away on either side, so
+streaming needs that much look-ahead to be exact, or accepts an approximation with less.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from emotalker.coefficients.statistics import Standardizer
+from emotalker.core.checkpoint import register_model
+from emotalker.core.config import ModelConfig
+from emotalker.models.quantizer import VectorQuantizer
+
+FRAMES_PER_CODE = 4  # l in the supplement: two stride-2 stages
+NUM_STAGES = 2
+
+
+@dataclass(frozen=True)
+class VQVAEConfig(ModelConfig):
+    """Attributes:
+    motion_dim: D, entries of a motion vector (the face branch's: ``len(space.face)``).
+    width, depth: channels, and residual blocks per stage; the block dilations of a stage are 3^(depth-1), ..., 3, 1.
+    code_dim, codebook_size: C and K.
+    num_emotions: classes of the emotion head.
+    decay, reset_threshold: see :class:`~emotalker.models.quantizer.VectorQuantizer`.
+    """
+
+    motion_dim: int = 30
+    width: int = 512
+    depth: int = 4
+    code_dim: int = 256
+    codebook_size: int = 1024
+    num_emotions: int = 8
+    decay: float = 0.99
+    reset_threshold: float = 1.0
+
+    @classmethod
+    def paper(cls, **changes) -> VQVAEConfig:
+        """The paper's size: width 512, depth 4, dilations 27, 9, 3, 1."""
+        return cls(**changes)
+
+    @classmethod
+    def small(cls, **changes) -> VQVAEConfig:
+        """Narrower and shallower for CPU; codebook and code length stay the paper's."""
+        return cls(**{"width": 192, "depth": 3, **changes})
+
+
+@dataclass
+class VQVAEOutput:
+    """Attributes:
+    motion: ``(B, T, D)`` reconstruction in raw units.
+    codes: ``(B, ceil(T / 4))`` int64.
+    quantized: ``(B, ceil(T / 4), C)``.
+    commitment, perplexity: scalars of the quantiser.
+    emotion_logits: ``(B, num_emotions)``.
+    """
+
+    motion: Tensor
+    codes: Tensor
+    quantized: Tensor
+    commitment: Tensor
+    perplexity: Tensor
+    emotion_logits: Tensor
+
+
+def _conv(inputs: int, outputs: int, kernel: int, stride: int = 1, dilation: int = 1) -> nn.Conv1d:
+    padding = (kernel - stride + 1) // 2 * dilation
+    return nn.Conv1d(inputs, outputs, kernel, stride, padding, dilation, padding_mode="replicate")
+
+
+class ResidualBlock(nn.Module):
+    """x + conv1(ReLU(conv3(ReLU(x)))), ``(B, W, T)`` to the same."""
+
+    def __init__(self, width: int, dilation: int):
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.ReLU(), _conv(width, width, 3, dilation=dilation), nn.ReLU(), nn.Conv1d(width, width, 1)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.layers(x)
+
+
+def _residual_blocks(config: VQVAEConfig) -> list[nn.Module]:
+    return [ResidualBlock(config.width, 3**power) for power in reversed(range(config.depth))]
+
+
+class Encoder(nn.Sequential):
+    """1-D convolutional ResNet, ``(B, D, T)`` to ``(B, C, T / 4)``."""
+
+    def __init__(self, config: VQVAEConfig):
+        layers: list[nn.Module] = [_conv(config.motion_dim, config.width, 3), nn.ReLU()]
+        for _ in range(NUM_STAGES):
+            layers += [_conv(config.width, config.width, 4, stride=2), *_residual_blocks(config)]
+        super().__init__(*layers, _conv(config.width, config.code_dim, 3))
+
+
+class Decoder(nn.Sequential):
+    """Mirror of the encoder, ``(B, C, L)`` to ``(B, D, 4 L)``; nearest upsampling leaves no checkerboard."""
+
+    def __init__(self, config: VQVAEConfig):
+        width = config.width
+        layers: list[nn.Module] = [_conv(config.code_dim, width, 3), nn.ReLU()]
+        for _ in range(NUM_STAGES):
+            layers += [*_residual_blocks(config), nn.Upsample(scale_factor=2, mode="nearest"), _conv(width, width, 3)]
+        super().__init__(*layers, _conv(width, width, 3), nn.ReLU(), _conv(width, config.motion_dim, 3))
+
+
+@register_model("vqvae")
+class VQVAE(nn.Module):
+    """Encoder, quantiser, decoder and emotion head over the face branch's motion; standardisation inside.
+
+    Motion goes in and out in raw units; ``standardizer.set`` takes the training set's statistics before training.
+    A T that is no multiple of 4 is filled up with its last frame inside, and the reconstruction trimmed. Source: docs/method.md 3.
+    """
+
+    Config = VQVAEConfig
+
+    def __init__(self, config: VQVAEConfig):
+        super().__init__()
+        self.config = config
+        self.standardizer = Standardizer(config.motion_dim)
+        self.encoder = Encoder(config)
+        self.quantizer = VectorQuantizer(config.codebook_size, config.code_dim, config.decay, config.reset_threshold)
+        self.decoder = Decoder(config)
+        self.emotion_head = nn.Linear(config.code_dim, config.num_emotions)
+
+    @property
+    def decoder_reach(self) -> int:
+        """Frames on either side that can influence a decoded frame: the look-ahead of an exact streaming decoder."""
+        blocks = sum(3**power for power in range(self.config.depth))
+        reach = 0
+        for frame in range(FRAMES_PER_CODE):  # of code 0; followed back through the decoder to the codes first..last
+            first, last = frame - 2, frame + 2
+            for _ in range(NUM_STAGES):
+                first, last = (first - 1) // 2 - blocks, (last + 1) // 2 + blocks
+            first, last = first - 1, last + 1
+            reach = max(reach, frame - FRAMES_PER_CODE * first, FRAMES_PER_CODE * (last + 1) - 1 - frame)
+        return reach
+
+    def encode(self, motion: Tensor) -> tuple[Tensor, Tensor]:
+        """``(B, T, D)`` raw motion to codes ``(B, ceil(T / 4))`` and their vectors ``(B, ceil(T / 4), C)``; never learns."""
+        codes = self.quantizer.nearest(self._latents(motion))
+        return codes, self.quantizer.lookup(codes)
+
+    def decode(self, quantized: Tensor) -> Tensor:
+        """``(B, L, C)`` code vectors, or a transformer's continuous features, to ``(B, 4 L, D)`` raw motion."""
+        return self.standardizer.inverse(self.decoder(quantized.transpose(1, 2)).transpose(1, 2))
+
+    def forward(self, motion: Tensor) -> VQVAEOutput:
+        """``(B, T, D)`` raw motion to :class:`VQVAEOutput`; in training mode the codebook learns."""
+        quantizer = self.quantizer(self._latents(motion))
+        return VQVAEOutput(
+            motion=self.decode(quantizer.quantized)[:, : motion.shape[1]],
+            codes=quantizer.codes,
+            quantized=quantizer.quantized,
+            commitment=quantizer.commitment,
+            perplexity=quantizer.perplexity,
+            emotion_logits=self.emotion_head(quantizer.quantized.mean(1)),
+        )
+
+    def loss(
+        self,
+        output: VQVAEOutput,
+        target: Tensor,
+        emotion: Tensor | None = None,
+        *,
+        commitment_weight: float = 0.2,
+        emotion_weight: float = 0.2,
+        velocity_weight: float = 0.5,
+    ) -> dict[str, Tensor]:
+        """The terms of docs/method.md 3 on standardised motion, and their weighted sum as ``"loss"``.
+
+        Args:
+            target: ``(B, T, D)`` raw motion.
+            emotion: ``(B,)`` int64 labels, -1 for a clip without one; None leaves the term out.
+            emotion_weight: 0 during warm-up.
+
+        Returns:
+            Scalars ``loss``, ``reconstruction``, ``velocity``, ``commitment``, ``emotion`` (0 if unlabelled), ``perplexity``.
+        """
+        predicted, wanted = self.standardizer(output.motion), self.standardizer(target)
+        reconstruction = F.smooth_l1_loss(predicted, wanted)
+        velocity = classification = predicted.new_zeros(())
+        if target.shape[1] > 1:  # a one-frame clip has no velocity, and the mean of nothing is NaN
+            velocity = F.smooth_l1_loss(predicted.diff(dim=1), wanted.diff(dim=1))
+        if emotion is not None:
+            labelled = (emotion >= 0).sum().clamp_min(1)  # a batch without one label is zero, not NaN
+            classification = F.cross_entropy(output.emotion_logits, emotion, ignore_index=-1, reduction="sum") / labelled
+        loss = (
+            reconstruction
+            + velocity_weight * velocity
+            + commitment_weight * output.commitment
+            + emotion_weight * classification
+        )
+        return {
+            "loss": loss,
+            "reconstruction": reconstruction,
+            "velocity": velocity,
+            "commitment": output.commitment,
+            "emotion": classification,
+            "perplexity": output.perplexity,
+        }
+
+    def _latents(self, motion: Tensor) -> Tensor:
+        x = self.standardizer(motion).transpose(1, 2)
+        missing = -x.shape[-1] % FRAMES_PER_CODE
+        if missing:
+            x = torch.cat([x, x[..., -1:].expand(-1, -1, missing)], dim=-1)
+        return self.encoder(x).transpose(1, 2)

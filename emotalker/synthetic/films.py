@@ -1,0 +1,207 @@
+"""Films of the head model whose motion is known: what a tracker is measured on.
+
+The skin is painted in the plane of the neutral face (brows, lashes, lips, hair, mottling) and carried along by the mesh.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+
+from emotalker.coefficients import ARKIT, ARKIT_BLENDSHAPES
+from emotalker.coefficients.rotation import rotation_matrix
+from emotalker.face.appearance import part_colors
+from emotalker.face.geometry import Camera, vertex_normals
+from emotalker.face.model import FaceModel
+from emotalker.face.rasterizer import interpolate, rasterize
+from emotalker.face.topology import INNER_LIPS, LEFT_EYE, OUTER_LIPS, RIGHT_EYE
+
+BROWS = (
+    np.array([70, 63, 105, 66, 107, 55, 65, 52, 53, 46]),
+    np.array([336, 296, 334, 293, 300, 276, 283, 282, 295, 285]),
+)
+PAINT_SCALE = 40  # pixels a centimetre of the painted plane
+PAINT_REACH = 14.0  # cm from its centre to its border
+HAIRLINE = (5.6, -3.5)  # cm: above the eyes, and behind them at the sides
+DISTANCE = 50.0  # cm from the camera
+FRAMES = 8  # from one moment of a film to the next
+TURN = 3  # moments from one pose of the head to the next
+MOVING_FRACTION = 0.5  # of the moments in which a part of the face moves
+TOGETHER = 0.7  # of the movements that both sides of the face make; the others are of one side
+MAX_TURN = np.radians(15)
+
+#: What each part of a face does, one movement at a time (Ekman & Friesen 1978: most others of the same part are antagonists).
+#: ``*`` stands for the left and the right side.
+MOVEMENTS = (
+    ("browDown*", "browInnerUp", "browOuterUp*", "browInnerUp browOuterUp*"),
+    ("eyeBlink*", "eyeSquint*", "eyeWide*"),
+    (
+        "eyeLookUpLeft eyeLookUpRight", "eyeLookDownLeft eyeLookDownRight",
+        "eyeLookOutLeft eyeLookInRight", "eyeLookInLeft eyeLookOutRight",
+    ),
+    ("cheekPuff", "cheekSquint*", "noseSneer*"),
+    ("jawOpen", "jawForward", "jawLeft", "jawRight"),
+    (
+        "mouthFunnel", "mouthPucker", "mouthLeft", "mouthRight", "mouthSmile*", "mouthFrown*", "mouthDimple*",
+        "mouthStretch*", "mouthPress*", "mouthRollLower", "mouthRollUpper", "mouthShrugLower", "mouthShrugUpper",
+        "mouthLowerDown*", "mouthUpperUp*", "mouthClose", "tongueOut",
+    ),
+)  # fmt: skip
+
+#: What is looked at first in a face, and what a tracker is held to.
+LEADING_BLENDSHAPES = (
+    "jawOpen", "eyeBlinkLeft", "eyeBlinkRight", "mouthSmileLeft", "mouthSmileRight", "browInnerUp", "browOuterUpLeft",
+    "browOuterUpRight", "mouthPucker",
+)  # fmt: skip
+
+
+@dataclass
+class Moments:
+    """What synthetic pictures show.
+
+    Attributes:
+        blendshapes: ``(T, 52)``.
+        angles: ``(T, 3)`` radians.
+        translation: ``(T, 3)`` cm in camera space.
+    """
+
+    blendshapes: np.ndarray
+    angles: np.ndarray
+    translation: np.ndarray
+
+
+def random_moments(rng: np.random.Generator, count: int, moving_fraction: float = MOVING_FRACTION) -> Moments:
+    """Independent moments. Every part of the face moves in a ``moving_fraction`` of them and does one of its MOVEMENTS, all equally
+    likely, with a strength drawn evenly from 0.3..1; the two sides differ by up to two fifths, or one is still. mouthClose
+    only shuts an open jaw. The head is turned by up to 15 degrees about each axis."""
+    blendshapes = np.zeros((count, len(ARKIT_BLENDSHAPES)), np.float32)
+    for row in blendshapes:
+        for part in MOVEMENTS:
+            if rng.uniform() < moving_fraction:
+                strength, still = rng.uniform(0.3, 1), rng.choice(["Left", "Right"]) if rng.uniform() > TOGETHER else None
+                for name in part[rng.integers(len(part))].split():
+                    sides = (
+                        {name.replace("*", side) for side in ("Left", "Right") if side != still} if "*" in name else {name}
+                    )
+                    row[ARKIT.indices(sorted(sides))] = strength
+                    if len(sides) == 2:
+                        row[ARKIT.index(rng.choice(sorted(sides)))] *= rng.uniform(0.6, 1)
+    jaw, close = ARKIT.indices(["jawOpen", "mouthClose"])
+    blendshapes[:, close] = np.minimum(blendshapes[:, close], blendshapes[:, jaw])
+    angles = rng.uniform(-MAX_TURN, MAX_TURN, (count, 3))
+    translation = rng.uniform(-1, 1, (count, 3)) * [2, 2, 3] + [0, 0, -DISTANCE]
+    return Moments(blendshapes, angles, translation)
+
+
+def random_film(
+    rng: np.random.Generator, count: int, frames: int = FRAMES, moving_fraction: float = MOVING_FRACTION
+) -> Moments:
+    """Continuous motion through ``count`` of :func:`random_moments`, ``frames`` apart, smoothly from each to the next; the
+    head takes TURN times as long, as heads do. ``(count - 1) * frames + 1`` frames."""
+    keys, steps = random_moments(rng, count, moving_fraction), np.arange((count - 1) * frames + 1) / frames
+    return Moments(
+        _through(keys.blendshapes, steps).astype(np.float32),
+        _through(keys.angles, steps / TURN),
+        _through(keys.translation, steps / TURN),
+    )
+
+
+def _through(keys: np.ndarray, time: np.ndarray) -> np.ndarray:
+    """Values ``(T, C)`` between ``keys (K, C)`` at times in units of keys; smoothstep, so that each key is a halt."""
+    before = np.minimum(time.astype(int), max(len(keys) - 2, 0))
+    share = (time - before)[:, None]
+    return keys[before] + share**2 * (3 - 2 * share) * (keys[np.minimum(before + 1, len(keys) - 1)] - keys[before])
+
+
+class SyntheticPerson:
+    """A painted head of random shape, skin, hair and light.
+
+    Args:
+        model: the head model.
+        rng: where its looks come from.
+        size: side of the pictures in pixels.
+    """
+
+    def __init__(self, model: FaceModel, rng: np.random.Generator, size: int = 512):
+        self.model = model
+        self.camera = Camera.default(size, size)
+        self.identity = rng.normal(size=model.num_identity).astype(np.float32)
+        skin = np.array([0.92, 0.70, 0.58]) * rng.uniform(0.55, 1.05)
+        hair = np.array([0.30, 0.20, 0.13]) * rng.uniform(0.4, 1.5) * np.sqrt(skin[0])
+        self.background = torch.tensor(rng.uniform(0.2, 0.7, 3), dtype=torch.float32)
+        self.light = torch.nn.functional.normalize(torch.tensor(rng.normal([0, 0.5, 0.9], [0.35, 0.15, 0.1])), dim=0).float()
+        self.triangles = torch.from_numpy(model.triangles.astype(np.int64))
+        self.colors = torch.from_numpy(part_colors(model)) * 0.85
+        self.is_skin = torch.zeros(len(model.triangles), dtype=torch.bool)
+        self.is_skin[np.concatenate([model.parts["skin"], model.parts["eye_sockets"]])] = True
+        self.hair = torch.from_numpy(hair).float()
+        y, z = model.vertices[:, 1], model.vertices[:, 2]
+        over = np.maximum(y - HAIRLINE[0], np.where(y > -1.5, HAIRLINE[1] - z, -1.0))
+        self.hairiness = np.clip(over / 0.5 + 0.5, 0, 1)
+        self.paint = _painted(model, rng, skin, hair)
+
+    def frame(self, blendshapes: np.ndarray, angles: np.ndarray, translation: np.ndarray) -> np.ndarray:
+        """RGB uint8 ``(size, size, 3)`` of one moment."""
+        model, camera = self.model, self.camera
+        vertices = (model.deform(self.identity, blendshapes) @ rotation_matrix(angles).T + translation).astype(np.float32)
+        projected = torch.from_numpy(camera.project_with_depth(vertices).astype(np.float32))
+        ids, weights = rasterize(projected, self.triangles, camera.height, camera.width, cull_back=True)
+        values = np.column_stack([vertex_normals(vertices, model.triangles), model.vertices[:, :2], self.hairiness])
+        pixels = interpolate(ids, weights, self.triangles, torch.from_numpy(values.astype(np.float32)))
+        normal = torch.nn.functional.normalize(pixels[..., :3], dim=-1)
+        place = (pixels[..., 3:5].numpy() * [1, -1] + PAINT_REACH) * PAINT_SCALE
+        skin = torch.from_numpy(cv2.remap(self.paint, place.astype(np.float32), None, cv2.INTER_LINEAR))
+        skin = torch.lerp(skin, self.hair, pixels[..., 5:6])
+        color = torch.where(self.is_skin[ids][..., None], skin, self.colors[ids])
+        lit = (normal @ self.light).clamp(min=0)
+        gloss = (
+            0.12 * (normal @ torch.nn.functional.normalize(self.light + torch.tensor([0, 0, 1.0]), dim=0)).clamp(min=0) ** 20
+        )
+        picture = color * (0.45 + 0.6 * lit)[..., None] + gloss[..., None]
+        picture = torch.where((ids >= 0)[..., None], picture, self.background)
+        return cv2.GaussianBlur((picture.clamp(0, 1) * 255).round().byte().numpy(), (0, 0), 0.7)
+
+    def film(self, moments: Moments) -> Iterator[np.ndarray]:
+        """A picture of each moment."""
+        for blendshapes, angles, translation in zip(moments.blendshapes, moments.angles, moments.translation, strict=True):
+            yield self.frame(blendshapes, angles, translation)
+
+
+def _painted(model: FaceModel, rng: np.random.Generator, skin: np.ndarray, hair: np.ndarray) -> np.ndarray:
+    """The plane of the neutral face ``(P, P, 3)`` float32, seen from the front."""
+    side = int(2 * PAINT_REACH * PAINT_SCALE)
+
+    def pixels(points: np.ndarray) -> np.ndarray:
+        return np.round((model.landmark_mean[points, :2] * [1, -1] + PAINT_REACH) * PAINT_SCALE).astype(np.int32)
+
+    def mask(blur_cm: float) -> np.ndarray:
+        return cv2.GaussianBlur(canvas, (0, 0), blur_cm * PAINT_SCALE)[..., None]
+
+    picture = np.broadcast_to(skin, (side, side, 3)).astype(np.float32)
+    mottling = cv2.GaussianBlur(rng.normal(size=(side, side)).astype(np.float32), (0, 0), 0.15 * PAINT_SCALE)
+    picture = picture * (1 + 0.015 * mottling / mottling.std())[..., None]
+
+    canvas = np.zeros((side, side), np.float32)
+    for brow in BROWS:
+        cv2.fillPoly(canvas, [pixels(brow)], 1.0)
+    strength = rng.uniform(0.6, 0.95)
+    picture += (hair * 0.8 - picture) * strength * mask(0.1)
+
+    canvas = np.zeros((side, side), np.float32)
+    cv2.fillPoly(canvas, [pixels(np.r_[OUTER_LIPS.upper, OUTER_LIPS.lower[::-1]])], 1.0)
+    picture += (skin * [0.85, 0.55, 0.55] - picture) * 0.8 * mask(0.06)
+    canvas = np.zeros((side, side), np.float32)
+    for edge in INNER_LIPS:
+        cv2.polylines(canvas, [pixels(edge)], False, 1.0, round(0.08 * PAINT_SCALE))
+    picture += (skin * [0.5, 0.25, 0.25] - picture) * 0.5 * mask(0.04)
+
+    canvas = np.zeros((side, side), np.float32)
+    for eye in (RIGHT_EYE, LEFT_EYE):
+        cv2.polylines(canvas, [pixels(eye.upper)], False, 1.0, round(0.16 * PAINT_SCALE))
+        cv2.polylines(canvas, [pixels(eye.lower)], False, 0.5, round(0.08 * PAINT_SCALE))
+    picture += (hair * 0.4 - picture) * 0.9 * mask(0.03)
+    return np.ascontiguousarray(picture, np.float32)

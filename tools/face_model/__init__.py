@@ -1,0 +1,1 @@
+"""Builds ``emotalker/assets/face_model.npz``."""
