@@ -23,6 +23,7 @@ from emotalker.render.mouth import MouthInterior
 from emotalker.render.opening import Opening
 from emotalker.render.opening_field import OpeningField
 from emotalker.render.rigid import RigidWarp
+from emotalker.render.shading import PortraitShading, ShadingModel
 from emotalker.render.warp import Inverter, Region, outside_polygon, sample, smoothstep
 
 #: Frames whose fields are computed in one matrix product.
@@ -35,9 +36,10 @@ class WarpRenderer:
     Args:
         portrait: the picture and its fit.
         space: layout of the motion; must hold the 52 blendshapes and six pose entries.
+        shading: strength of the folds of expressions: 1 as on people, 0 none.
     """
 
-    def __init__(self, portrait: Portrait, space: CoefficientSpace = ARKIT):
+    def __init__(self, portrait: Portrait, space: CoefficientSpace = ARKIT, shading: float = 1.0):
         if space != ARKIT:
             raise ValueError(f"the warp renderer draws {ARKIT.name} motion, not {space.name}")
         self.portrait, self.space = portrait, space
@@ -58,6 +60,7 @@ class WarpRenderer:
         self._prepare_face(field, controls, face_height)
         self._prepare_openings(field, controls)
         self._rigid = self._prepare_rigid(vertices, face_height)
+        self._shading = PortraitShading(portrait, ShadingModel.load(), shading)
 
     def _face_height(self) -> float:
         oval = self.portrait.landmarks[FACE_OVAL]
@@ -146,11 +149,12 @@ class WarpRenderer:
         face = (controls @ self._basis.reshape(len(self._basis), -1)).reshape(len(motion), rows, columns, 2)
         openings = [opening.fields(controls) for opening in self._openings]
         for t, pose in enumerate(motion[:, self.space.pose]):
-            canvas = self.portrait.image.copy()
-            backward = self._region.upsample(self._inverter(face[t]))
-            canvas[self._region.slices] = sample(self.portrait.image, self._grid + backward)
             change = controls[t, : blendshapes.shape[1]]
+            image = self._shading(change)
+            canvas = image.copy()
+            backward = self._region.upsample(self._inverter(face[t]))
+            canvas[self._region.slices] = sample(image, self._grid + backward)
             interiors = [self._mouth(blendshapes[t], openings[0][t, 0]), self._eyes[0](change), self._eyes[1](change)]
             for opening, fields, interior in zip(self._openings, openings, interiors, strict=True):
-                opening.compose(canvas, self.portrait.image, fields[t], interior)
+                opening.compose(canvas, image, fields[t], interior)
             yield self._rigid(canvas, pose)
