@@ -9,7 +9,7 @@ import av
 import numpy as np
 
 from emotalker.core.errors import VideoError
-from emotalker.video.reader import _opened, _upright
+from emotalker.video.reader import open_video, upright
 
 
 def timed_frames(path: str | os.PathLike) -> Iterator[tuple[float, float, np.ndarray]]:
@@ -25,7 +25,7 @@ def timed_frames(path: str | os.PathLike) -> Iterator[tuple[float, float, np.nda
     Raises:
         VideoError: the file is missing, has no picture track, or not one of its frames can be decoded.
     """
-    with _opened(path) as container:
+    with open_video(path) as container:
         stream = container.streams.video[0]
         stream.thread_type = "AUTO"
         period = float(1 / (stream.average_rate or stream.guessed_rate or 25))
@@ -38,7 +38,7 @@ def timed_frames(path: str | os.PathLike) -> Iterator[tuple[float, float, np.nda
                 origin = time
             if time - origin > last:
                 last = time - origin
-                yield last, period, _upright(frame)
+                yield last, period, upright(frame)
     if last == -np.inf:
         raise VideoError(f"{path} holds no frame that can be decoded")
 

@@ -34,23 +34,23 @@ def read_frames(path: str | os.PathLike) -> Iterator[np.ndarray]:
     Raises:
         VideoError: the file is missing, has no picture track, or cannot be decoded.
     """
-    with _opened(path) as container:
+    with open_video(path) as container:
         stream = container.streams.video[0]
         stream.thread_type = "AUTO"
         for frame in container.decode(stream):
-            yield _upright(frame)
+            yield upright(frame)
 
 
 def video_info(path: str | os.PathLike) -> VideoInfo:
     """Look at a video without decoding more than its first frame; VideoError as for :func:`read_frames`."""
-    with _opened(path) as container:
+    with open_video(path) as container:
         stream = container.streams.video[0]
         has_audio = bool(container.streams.audio)
         fps = float(stream.average_rate or stream.guessed_rate)
         first = next(container.decode(stream), None)
         if first is None:
             raise VideoError(f"{path} holds no frames")
-        height, width = _upright(first).shape[:2]
+        height, width = upright(first).shape[:2]
         frames = stream.frames
         if not frames:  # some containers do not say
             container.seek(0)
@@ -59,7 +59,8 @@ def video_info(path: str | os.PathLike) -> VideoInfo:
 
 
 @contextmanager
-def _opened(path: str | os.PathLike) -> Iterator[av.container.InputContainer]:
+def open_video(path: str | os.PathLike) -> Iterator[av.container.InputContainer]:
+    """Open a video for reading; VideoError if it is missing, has no picture track, or cannot be decoded inside the block."""
     if not Path(path).is_file():
         raise VideoError(f"no such video: {path}")
     try:
@@ -71,6 +72,7 @@ def _opened(path: str | os.PathLike) -> Iterator[av.container.InputContainer]:
         raise VideoError(f"{path} cannot be decoded as video ({(error.strerror or str(error)).lower()})") from error
 
 
-def _upright(frame: av.VideoFrame) -> np.ndarray:
+def upright(frame: av.VideoFrame) -> np.ndarray:
+    """A decoded frame as RGB uint8 ``(H, W, 3)``, rotated as the file's header specifies."""
     quarter_turns = round(frame.rotation / 90) % 4
     return np.ascontiguousarray(np.rot90(frame.to_ndarray(format="rgb24"), quarter_turns))
