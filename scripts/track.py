@@ -57,9 +57,8 @@ def main() -> None:
     with progress_bar() as progress:
         task = progress.add_task("tracking", total=info.duration)
         begin = progress.get_time()
-        tracked = tracker.track(
-            args.video, args.face, None, None, args.landmarks, lambda seconds: progress.update(task, completed=seconds)
-        )
+        on_frame = lambda seconds: progress.update(task, completed=seconds)  # noqa: E731
+        tracked = tracker.track(args.video, args.face, keep_landmarks=args.landmarks, on_frame=on_frame)
         seconds = progress.get_time() - begin
         if not tracked.valid.any():
             which = "" if args.face is None else " of that choice"
@@ -69,7 +68,7 @@ def main() -> None:
             progress.update(task, description="preview", completed=0, total=len(tracked))
             write_preview(tracked, args.video, args.preview, lambda done: progress.update(task, completed=done))
     print(f"{args.output}: {tracked.summary()}")
-    print(f"{info.width} x {info.height} pixels tracked at {len(tracked) / seconds:.1f} frames/s")
+    print(f"{info.frames} frames of {info.width} x {info.height} pixels tracked at {info.frames / seconds:.1f} frames/s")
 
 
 run(main)
