@@ -118,7 +118,7 @@ def test_reference_range_clamps_the_reference(generator, samples, reference, all
     assert np.abs(outside - all_on).max() > 1e-3
 
 
-def test_emotion_sharpening_changes_only_the_recognized_weights(generator, samples, reference):
+def test_emotion_sharpening_changes_only_the_recognized_weights(generator, samples, reference, all_on):
     recognized = {"angry": 0.6, "calm": 0.4}
     angry = EMOTIONS.index("angry")
     assert steps("emotion_sharpening").emotion(recognized)[angry] == pytest.approx(0.6)
@@ -129,6 +129,8 @@ def test_emotion_sharpening_changes_only_the_recognized_weights(generator, sampl
         for performance in (PERFORMANCE, PERFORMANCE.without("emotion_sharpening"))
     )
     np.testing.assert_array_equal(on, off)
+    off = generator.generate(samples, reference, performance=PERFORMANCE.without("emotion_sharpening")).coefficients
+    assert np.abs(off - all_on).max() > 1e-3
 
 
 def test_pose_limits_are_a_scaled_tanh(generator, samples, reference, all_on):

@@ -32,7 +32,7 @@ def inputs(tmp_path_factory):
     save_wav(folder / "short.wav", np.zeros(1600, np.float32))
     (folder / "text.wav").write_text("not a recording")
     save_image(folder / "person.png", data.astronaut())
-    save_image(folder / "nobody.png", data.grass()[..., None].repeat(3, -1))
+    save_image(folder / "no_face.png", data.grass()[..., None].repeat(3, -1))
     return folder
 
 
@@ -59,9 +59,9 @@ def test_infer_writes_video_audio_and_motion(inputs, tmp_path):
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
     assert f"wrote {output}: 18 frames" in result.stdout.replace("\n", " ")
-    pictures, sound, frames = durations(output)
+    video, audio, frames = durations(output)
     assert frames == 18  # ceil(0.7 * 25)
-    assert abs(pictures - sound) <= 0.04
+    assert abs(video - audio) <= 0.04
     track = MotionTrack.load(motion)
     assert track.coefficients.shape == (18, 58)
     assert np.isfinite(track.coefficients).all()
@@ -75,7 +75,7 @@ def test_infer_writes_video_audio_and_motion(inputs, tmp_path):
         ("short.wav", "person.png", "0.2 s"),
         ("voice.wav", "missing.png", "missing.png"),
         ("voice.wav", "text.wav", "text.wav"),
-        ("voice.wav", "nobody.png", "no face found"),
+        ("voice.wav", "no_face.png", "no face found"),
     ],
 )
 def test_unusable_input_gives_one_sentence_and_keeps_the_existing_file(inputs, tmp_path, audio, image, sentence):

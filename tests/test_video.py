@@ -268,4 +268,4 @@ def test_a_grid_has_rows_of_frames_and_black_cells_at_the_end():
 def test_a_label_is_written_in_place():
     image = np.full((40, 120, 3), 128, np.uint8)
     draw_label(image, "happy")
-    assert image.min() == 0 and image.max() == 255 and (image[25:] == 128).all()
+    assert image.min() < 10 and image.max() > 240 and (image[30:] == 128).all()

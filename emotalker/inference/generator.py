@@ -124,9 +124,11 @@ class MotionGenerator:
         steps = Performance(performance, style, self.space, self.expression)
         portrait = steps.reference(portrait, self.lip.standardizer)
 
+        # speech features and emotion weights
         features = self.encoder.encode_long(wav)
         emotion, neutral = self._emotion(features, steps), self._tensor(neutral_weights())
 
+        # codes, one row per decoding mode
         modes, has_emotions = steps.decoding_modes(decoding), self.transformer.config.num_emotions > 0
         codes = self.transformer.generate(
             features.expand(len(modes), -1, -1),
@@ -140,6 +142,7 @@ class MotionGenerator:
             unconditional=neutral if has_emotions else None,
             guidance_scale=style.intensity,
         )
+        # face motion, then lips
         face = steps.face(self.vqvae.decode(codes.features)[:, :frames])
         lips = steps.lips(self._lip_predictor(wav, frames, portrait), face, emotion, neutral)
 

@@ -166,9 +166,9 @@ class TalkingHead:
         name = str(image) if isinstance(image, str | os.PathLike) else "the image"
         with _timed(seconds, "load"):
             samples = load_audio(audio)
-            picture = image if isinstance(image, np.ndarray) else load_image(image)
+            pixels = image if isinstance(image, np.ndarray) else load_image(image)
         with _timed(seconds, "portrait"):
-            portrait = Portrait.from_image(picture, self.landmarker, self.face_model, size, name)
+            portrait = Portrait.from_image(pixels, self.landmarker, self.face_model, size, name)
         with _timed(seconds, "motion"):
             motion = self.generator.generate(
                 samples,

@@ -78,7 +78,7 @@ class VideoWriter:
             temporary = stack.enter_context(replace_on_success(self.path))
             self._container = stack.enter_context(av.open(str(temporary), "w", options={"movflags": "+faststart"}))
             self._stream = self._video_stream()
-            self._sound = None if self._audio is None else _Sound(self._container, self._audio, self._audio_rate)
+            self._audio_track = None if self._audio is None else _AudioTrack(self._container, self._audio, self._audio_rate)
             self._thread = Thread(target=self._work, name="video-encoder", daemon=True)
             self._thread.start()
             self._stack = stack.pop_all()
@@ -134,16 +134,16 @@ class VideoWriter:
             try:
                 self._encode(picture)
                 encoded += 1
-                if self._sound:
-                    self._sound.advance(encoded / self.fps)
+                if self._audio_track:
+                    self._audio_track.advance(encoded / self.fps)
             except Exception as error:
                 self._error = error
         if self._cancelled or self._error or not encoded:
             return
         try:
             self._container.mux(self._stream.encode(None))
-            if self._sound:
-                self._sound.finish(encoded / self.fps)
+            if self._audio_track:
+                self._audio_track.finish(encoded / self.fps)
         except Exception as error:
             self._error = error
 
@@ -161,7 +161,7 @@ class VideoWriter:
             raise error
 
 
-class _Sound:
+class _AudioTrack:
     """The audio stream, encoded up to the time of the video."""
 
     def __init__(self, container: av.container.OutputContainer, samples: np.ndarray, rate: int):
@@ -171,15 +171,15 @@ class _Sound:
         self._stream = container.add_stream("aac", rate=self._out_rate, layout="mono")
         self._stream.bit_rate = 128_000
         self._resampler = av.AudioResampler(format="fltp", layout="mono", rate=self._out_rate)
-        self._taken = self._encoded = 0
+        self._consumed = self._encoded = 0
 
     def advance(self, seconds: Fraction) -> None:
         """Encode the samples before this time; silence after the last sample."""
         end = round(seconds * self._rate)
-        part = np.zeros(end - self._taken, np.float32)
-        rest = self._samples[self._taken : end]
+        part = np.zeros(end - self._consumed, np.float32)
+        rest = self._samples[self._consumed : end]
         np.clip(rest, -1, 1, out=part[: len(rest)])
-        self._taken = end
+        self._consumed = end
         for frame in self._resampler.resample(_audio_frame(part, self._rate)):
             self._encode_samples(frame.to_ndarray()[0])
 
