@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers import save_wav
 from scipy.io import savemat
 
-from emotalker.audio.io import save_wav
 from emotalker.coefficients import get_space
 from emotalker.coefficients.track import MotionTrack
 from emotalker.core.errors import DataError, MissingExtraError

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers import save_wav
 from scipy.io import savemat
 
-from emotalker.audio.io import save_wav
 from emotalker.coefficients import ARKIT, ARKIT_BLENDSHAPES
 from emotalker.coefficients.resample import resample, resample_angles, resampled_length
 from emotalker.coefficients.rotation import rotation_matrix

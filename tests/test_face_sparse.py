@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
+from helpers import save_wav
 
-from emotalker.audio.io import save_wav
 from emotalker.coefficients import ARKIT
 from emotalker.coefficients.rotation import rotation_angles, rotation_matrix
 from emotalker.core.errors import CheckpointError, DataError

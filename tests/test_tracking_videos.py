@@ -190,7 +190,7 @@ def test_damaged_files_raise(tracker: Tracker, tmp_path: Path) -> None:
         frame = av.AudioFrame.from_ndarray(np.zeros((1, 1600), np.int16), format="s16", layout="mono")
         frame.sample_rate = 16000
         container.mux(stream.encode(frame))
-    with pytest.raises(VideoError, match="no picture track"):
+    with pytest.raises(VideoError, match="no video stream"):
         tracker.track(sound)
 
 
