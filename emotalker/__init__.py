@@ -1,4 +1,4 @@
-"""EmoTalker: a voice recording and one portrait in, a talking video with the voice's emotion out."""
+"""EmoTalker: a talking video from a voice recording and one portrait, with the emotion of the voice."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["TalkingHead", "__version__"]
 
 
 def __getattr__(name: str) -> Any:
-    if name == "TalkingHead":  # imported on first use: torch takes seconds, and `--help` should not
+    if name == "TalkingHead":  # imported on first use, because importing torch takes seconds
         from emotalker.inference.pipeline import TalkingHead
 
         return TalkingHead

@@ -1,4 +1,4 @@
-"""Frames of a video as one picture, to judge it by eye.
+"""Write frames of a video into one image, for visual inspection.
 
 python scripts/contact_sheet.py --video outputs/demo.mp4 --output outputs/demo.jpg
 """
@@ -17,7 +17,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--columns", type=int, default=6)
     parser.add_argument("--rows", type=int, default=3)
     parser.add_argument("--first", type=int, default=0, help="first frame (default: %(default)s)")
-    parser.add_argument("--step", type=int, help="frames between two pictures (default: spread over the whole video)")
+    parser.add_argument("--step", type=int, help="distance between two shown frames (default: whole video)")
     parser.add_argument("--width", type=int, default=256, help="of one frame, pixels (default: %(default)s)")
     return parser.parse_args()
 
@@ -25,20 +25,18 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> None:
     args = parse_arguments()
 
-    import cv2
     import numpy as np
 
     from emotalker.video.image import save_image
     from emotalker.video.reader import read_frames, video_info
+    from emotalker.video.sheet import frame_grid
 
     count = args.columns * args.rows
     step = args.step or max(1, (video_info(args.video).frames - args.first) // count)
-    wanted = range(args.first, args.first + count * step, step)
-    shown = (frame for t, frame in enumerate(read_frames(args.video)) if t in wanted)
-    frames = [cv2.resize(f, (args.width, args.width * len(f) // f.shape[1]), interpolation=cv2.INTER_AREA) for f in shown]
+    selected = range(args.first, args.first + count * step, step)
+    frames = [frame for t, frame in enumerate(read_frames(args.video)) if t in selected]
     frames += [np.zeros_like(frames[0])] * (count - len(frames))
-    rows = [np.concatenate(frames[i : i + args.columns], 1) for i in range(0, count, args.columns)]
-    save_image(args.output, np.concatenate(rows, 0))
+    save_image(args.output, frame_grid(frames, args.columns, args.width))
     print(f"wrote {args.output}")
 
 

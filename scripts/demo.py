@@ -1,4 +1,4 @@
-"""A first talking video from a portrait and a recording that come along.
+"""Write a talking video from a portrait and a recording that are installed with the packages.
 
 The portrait is NASA's photo of Eileen Collins (public domain) from scikit-image; the voice is synthetic (Kokoro, Apache-2.0).
 """

@@ -1,7 +1,7 @@
-"""One sentence in eight emotions as one picture: a row an emotion, frames from left to right.
+"""Write frames of one portrait in several emotions into one image, one row per emotion.
 
-python scripts/emotion_sheet.py --image person.jpg --output sheet.jpg              # the demo's voice, emotion overridden
-python scripts/emotion_sheet.py --audio angry.wav sad.wav --output sheet.jpg       # as heard in each recording
+python scripts/emotion_sheet.py --image person.jpg --output sheet.jpg              # the demo's voice, eight emotions
+python scripts/emotion_sheet.py --audio angry.wav sad.wav --output sheet.jpg       # the emotion of each recording
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from emotalker.core.cli import run
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--image", help="portrait (default: the demo's, from scikit-image)")
-    parser.add_argument("--audio", nargs="+", help="recordings, one a row; their own emotion is performed")
-    parser.add_argument("--output", required=True, help="picture to write")
+    parser.add_argument("--audio", nargs="+", help="recordings, one per row; each with its own emotion")
+    parser.add_argument("--output", required=True, help="image to write")
     parser.add_argument("--columns", type=int, default=8)
     parser.add_argument("--width", type=int, default=200, help="of one frame, pixels (default: %(default)s)")
     parser.add_argument("--intensity", type=float, default=1.0)
@@ -28,13 +28,13 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> None:
     args = parse_arguments()
 
-    import cv2
     import numpy as np
 
     from emotalker import TalkingHead
     from emotalker.core.emotions import EMOTIONS
     from emotalker.inference.style import Style
     from emotalker.video.image import load_image, save_image
+    from emotalker.video.sheet import draw_label, frame_grid
 
     if args.image:
         image = load_image(args.image)
@@ -52,11 +52,9 @@ def main() -> None:
     rows = []
     for name, audio, style in takes:
         video = talking_head.generate(audio, image, style=style)
-        shown = set(np.linspace(0.1 * len(video), 0.9 * len(video), args.columns).astype(int))
-        frames = [f for t, f in enumerate(video) if t in shown]
-        row = np.concatenate([cv2.resize(f, (args.width, args.width), interpolation=cv2.INTER_AREA) for f in frames], 1)
-        for color, thickness in ((0, 3), (255, 1)):
-            cv2.putText(row, name, (6, 18), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (color,) * 3, thickness, cv2.LINE_AA)
+        selected = set(np.linspace(0.1 * len(video), 0.9 * len(video), args.columns).astype(int))
+        row = frame_grid([frame for t, frame in enumerate(video) if t in selected], args.columns, args.width)
+        draw_label(row, name)
         rows.append(row)
     save_image(args.output, np.concatenate(rows, 0))
     print(f"wrote {args.output}: {', '.join(name for name, _, _ in takes)}")

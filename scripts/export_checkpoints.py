@@ -1,4 +1,4 @@
-"""Pack trained runs into a folder that ships, with a model card.
+"""Copy the weights of trained runs into a folder for release, with a model card.
 
 python scripts/export_checkpoints.py --runs runs --output checkpoints/small --figures figures.md
 python scripts/export_checkpoints.py --networks face_reader --output checkpoints/tracker --figures figures.md
@@ -17,10 +17,10 @@ def main() -> None:
     parser.add_argument(
         "--runs", type=Path, default=Path("runs"), help="folder with audio_encoder/, vqvae/, ... (default: runs)"
     )
-    parser.add_argument("--output", type=Path, required=True, help="folder to write")
-    parser.add_argument("--figures", type=Path, help="Markdown printed by an evaluation command, for the model card")
-    parser.add_argument("--command", type=Path, help="text file with the commands that made the runs, for the model card")
-    parser.add_argument("--networks", nargs="+", help="which (default: those that make a face talk)")
+    parser.add_argument("--output", type=Path, required=True, help="folder to write to")
+    parser.add_argument("--figures", type=Path, help="Markdown output of an evaluation command, for the model card")
+    parser.add_argument("--command", type=Path, help="text file with the training commands, for the model card")
+    parser.add_argument("--networks", nargs="+", help="networks to export (default: those of the talking-video pipeline)")
     args = parser.parse_args()
 
     from emotalker.training.export import READING, TALKING, export
@@ -28,7 +28,7 @@ def main() -> None:
     names = args.networks
     if names is None:
         names = ["audio_encoder", "vqvae", "transformer", "lip"]
-        # how emotions look, and the judge of lips for the evaluation: a set works without them
+        # optional: the mean expressions of emotions, and the lip-sync expert that the evaluation uses
         names += [name for name in ("expression", "sync") if (args.runs / name).is_dir()]
     card = export(
         {name: args.runs / name / "best.safetensors" for name in names},

@@ -1,4 +1,4 @@
-"""A voice and a portrait in, a talking video out.
+"""Write a talking video from a voice recording and a portrait.
 
 python scripts/infer.py --audio voice.wav --image person.jpg --output talking.mp4
 """
@@ -14,16 +14,16 @@ from emotalker.inference.options import add_decoding_options, add_style_options,
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--audio", required=True, help="recording: any format FFmpeg reads, 0.2 s or longer")
-    parser.add_argument("--image", required=True, help="portrait: any still picture with a face")
+    parser.add_argument("--image", required=True, help="portrait: an image with a face")
     parser.add_argument("--output", default="outputs/talking.mp4", help="video to write (default: %(default)s)")
-    parser.add_argument("--coefficients", metavar="O.NPZ", help="also keep the motion in this file")
-    parser.add_argument("--size", type=picture_size, default=512, help="side of the video in pixels (default: %(default)s)")
-    parser.add_argument("--seed", type=seed, default=0, help="of everything random (default: %(default)s)")
+    parser.add_argument("--coefficients", metavar="O.NPZ", help="also write the motion to this file")
+    parser.add_argument("--size", type=picture_size, default=512, help="width and height in pixels (default: %(default)s)")
+    parser.add_argument("--seed", type=seed, default=0, help="of all random numbers (default: %(default)s)")
     add_style_options(parser)
     add_decoding_options(parser)
     parser.add_argument("--checkpoints", help="folder of trained weights (default: the shipped ones)")
     parser.add_argument("--device", default="cpu", help="cpu, cuda or mps (default: %(default)s)")
-    parser.add_argument("--landmarker", help="path of face_landmarker.task (default: found or fetched once)")
+    parser.add_argument("--landmarker", help="path of face_landmarker.task (default: found or downloaded once)")
     return parser.parse_args()
 
 
@@ -35,14 +35,22 @@ def main() -> None:
     from emotalker.core.progress import progress_bar
 
     for path in filter(None, (args.output, args.coefficients)):
-        check_writable(path)  # before minutes of work, not after
-    options = {"style": style_from(args), "performance": performance_from(args)}
-    options |= {name: getattr(args, name) for name in ("size", "seed", "decoding", "temperature")}
+        check_writable(path)  # before minutes of computation
+    style, performance = style_from(args), performance_from(args)
     with progress_bar() as progress:
         task = progress.add_task("loading", total=None)
         talking_head = TalkingHead.from_pretrained(args.checkpoints, args.device, args.landmarker)
         progress.update(task, description="audio to motion")
-        video = talking_head.generate(args.audio, args.image, **options)
+        video = talking_head.generate(
+            args.audio,
+            args.image,
+            size=args.size,
+            seed=args.seed,
+            style=style,
+            decoding=args.decoding,
+            temperature=args.temperature,
+            performance=performance,
+        )
         if args.coefficients:
             video.motion.save(args.coefficients)
         progress.update(task, description="rendering", total=len(video))

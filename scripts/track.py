@@ -12,36 +12,33 @@ from emotalker.core.cli import run
 
 def face_choice(text: str) -> int | tuple[float, float]:
     """``2`` or ``310,140``."""
-    parts = text.split(",")
+    x, *y = text.split(",")
     try:
-        if len(parts) == 2:
-            return float(parts[0]), float(parts[1])
-        if len(parts) == 1 and int(text) >= 1:
-            return int(text)
-    except ValueError:
+        choice = (float(x), float(*y)) if y else int(x)
+        if y or choice >= 1:
+            return choice
+    except (TypeError, ValueError):
         pass
     raise argparse.ArgumentTypeError(f"{text!r} is neither a number from 1 nor a point x,y in pixels")
 
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--video", required=True, help="any video FFmpeg reads")
+    parser.add_argument("--video", required=True, help="any video that FFmpeg decodes")
     parser.add_argument("--output", required=True, metavar="C.NPZ", help="file for the motion")
-    parser.add_argument("--preview", metavar="P.MP4", help="also write the mesh over the video, beside the video")
+    parser.add_argument("--preview", metavar="P.MP4", help="also write the video next to a copy with the tracked mesh")
     parser.add_argument(
-        "--face", type=face_choice, metavar="N|X,Y", help="N-th largest face or the one at a point (default: the largest)"
+        "--face", type=face_choice, metavar="N|X,Y", help="N-th largest face or face at a point (default: the largest)"
     )
     parser.add_argument("--backend", choices=["mediapipe", "face-alignment"], default="mediapipe")
-    parser.add_argument("--photographs", action="store_true", help="do not look for rendered and painted faces")
-    parser.add_argument("--landmarks", action="store_true", help="also keep the landmarks")
-    parser.add_argument("--landmarker", help="path of face_landmarker.task (default: found or fetched once)")
+    parser.add_argument("--photographs", action="store_true", help="do not use the reader of rendered and painted faces")
+    parser.add_argument("--landmarks", action="store_true", help="also save the landmarks")
+    parser.add_argument("--landmarker", help="path of face_landmarker.task (default: found or downloaded once)")
     return parser.parse_args()
 
 
 def main() -> None:
     args = parse_arguments()
-
-    import time
 
     from emotalker.core.errors import FaceNotFoundError
     from emotalker.core.files import check_writable
@@ -55,19 +52,14 @@ def main() -> None:
     for path in filter(None, (args.output, args.preview)):
         check_writable(path)
     info = video_info(args.video)
+    backend = MediaPipe(args.landmarker) if args.backend == "mediapipe" else FaceAlignment()
+    tracker = Tracker(backend=backend, reader=None if args.photographs else SyntheticFaceReader.from_pretrained())
     with progress_bar() as progress:
         task = progress.add_task("tracking", total=info.duration)
-        backend = MediaPipe(args.landmarker) if args.backend == "mediapipe" else FaceAlignment()
-        tracker = Tracker(backend=backend, reader=None if args.photographs else SyntheticFaceReader.from_pretrained())
-        begun, count = time.perf_counter(), 0
-
-        def on_frame(seconds: float) -> None:
-            nonlocal count
-            count += 1
-            progress.update(task, completed=seconds)
-
+        begin = progress.get_time()
+        on_frame = lambda seconds: progress.update(task, completed=seconds)  # noqa: E731
         tracked = tracker.track(args.video, args.face, keep_landmarks=args.landmarks, on_frame=on_frame)
-        rate = count / (time.perf_counter() - begun)
+        seconds = progress.get_time() - begin
         if not tracked.valid.any():
             which = "" if args.face is None else " of that choice"
             raise FaceNotFoundError(f"no face{which} was found in {args.video}; is it upright and large enough?")
@@ -76,7 +68,7 @@ def main() -> None:
             progress.update(task, description="preview", completed=0, total=len(tracked))
             write_preview(tracked, args.video, args.preview, lambda done: progress.update(task, completed=done))
     print(f"{args.output}: {tracked.summary()}")
-    print(f"{count} frames of {info.width} x {info.height} tracked at {rate:.1f} frames/s")
+    print(f"{info.frames} frames of {info.width} x {info.height} pixels tracked at {info.frames / seconds:.1f} frames/s")
 
 
 run(main)

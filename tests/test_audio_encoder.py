@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers import save_wav
 from safetensors.torch import load_file
 
-from emotalker.audio.io import save_wav
 from emotalker.coefficients.resample import change_speed
 from emotalker.core import registry
 from emotalker.core.checkpoint import load_checkpoint, read_metadata, save_checkpoint
@@ -112,7 +112,7 @@ def test_a_bad_teacher_is_named(teacher_file, tmp_path):
     for path in (tmp_path / "cut.bin", tmp_path / "none.bin"):
         with pytest.raises(CheckpointError, match="is not a CTranslate2 model"):
             whisper_encoder(path)
-    with pytest.raises(CheckpointError, match="holds no Whisper encoder"):
+    with pytest.raises(CheckpointError, match="contains no Whisper encoder"):
         whisper_encoder(teacher_file, [7])
 
 

@@ -1,14 +1,17 @@
+"""Checkpoints: saving, loading, and error messages for unusable files."""
+
 import json
 
 import pytest
 import torch
+from helpers import tiny_hubert
 from safetensors.torch import load_file, save_file
 
 from emotalker.coefficients.statistics import Statistics
 from emotalker.core.checkpoint import load_checkpoint, read_metadata, save_checkpoint
 from emotalker.core.errors import CheckpointError, OutputError
 from emotalker.models.expression import ExpressionConfig, ExpressionPrior
-from emotalker.models.hubert import AudioEncoder, AudioEncoderConfig
+from emotalker.models.hubert import AudioEncoder
 from emotalker.models.lip import LipBranch, LipConfig
 from emotalker.models.sync import SyncConfig, SyncExpert
 from emotalker.models.transformer import CrossModalTransformer, TransformerConfig
@@ -19,20 +22,18 @@ from emotalker.synthetic.reader import FaceReaderConfig, SyntheticFaceReader
 def vqvae():
     model = VQVAE(VQVAEConfig(motion_dim=6, width=16, depth=1, code_dim=8, codebook_size=32))
     model.standardizer.set(Statistics(torch.arange(6.0) / 7, torch.arange(1, 7.0) / 7))
-    model(torch.randn(4, 24, 6))  # starts the codebook
+    model(torch.randn(4, 24, 6))  # initialises the codebook
     return model
 
 
 def networks():
-    hubert = {"conv_dim": [4] * 7, "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2}
-    hubert |= {"intermediate_size": 8, "num_conv_pos_embeddings": 4, "num_conv_pos_embedding_groups": 2}
     return {
         "vqvae": vqvae(),
         "transformer": CrossModalTransformer(TransformerConfig(audio_dim=8, dim=16, num_layers=1, ffn_dim=8)),
         "lip": LipBranch(LipConfig(channels=(4, 4, 4, 4), blocks=1, audio_dim=8, hidden_dim=8)),
         "expression": ExpressionPrior(ExpressionConfig()),
         "sync": SyncExpert(SyncConfig(mel_channels=(4, 4, 4), lip_channels=(4, 4), dim=4)),
-        "audio_encoder": AudioEncoder(AudioEncoderConfig.small(**hubert)),
+        "audio_encoder": AudioEncoder(tiny_hubert()),
         "face_reader": SyntheticFaceReader(FaceReaderConfig(mouth=4, eye=4, landmarks=4, hidden=8)),
     }
 
@@ -41,7 +42,7 @@ KINDS = ("audio_encoder", "vqvae", "transformer", "lip", "expression", "sync", "
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_kind_comes_back_exactly(tmp_path, kind):
+def test_every_kind_is_loaded_exactly(tmp_path, kind):
     module = networks()[kind]
     path = save_checkpoint(tmp_path / "new" / "net.safetensors", module, space="arkit", extra={"step": 7, "loss": 0.5})
     loaded = load_checkpoint(path, kind)
@@ -54,7 +55,7 @@ def test_every_kind_comes_back_exactly(tmp_path, kind):
     assert [p.name for p in path.parent.iterdir()] == ["net.safetensors"]
 
 
-def test_shipping_halves_matrices_keeps_statistics_and_drops_averages(tmp_path):
+def test_half_precision_keeps_statistics_and_drops_averages(tmp_path):
     model = vqvae().eval()
     full, half = tmp_path / "full.safetensors", tmp_path / "half.safetensors"
     save_checkpoint(full, model)
@@ -68,17 +69,17 @@ def test_shipping_halves_matrices_keeps_statistics_and_drops_averages(tmp_path):
     assert torch.equal(loaded.standardizer.std, model.standardizer.std)
     quantized = model.quantizer.codebook[torch.randint(32, (1, 6))]
     assert torch.allclose(loaded.decode(quantized), model.decode(quantized), atol=2e-3)
-    loaded.train()(torch.randn(4, 24, 6))  # can be trained on
+    loaded.train()(torch.randn(4, 24, 6))  # training can continue
     save_checkpoint(half, model, half=True, with_averages=True)
     assert "quantizer.ema_sum" in load_file(half)
 
 
-def test_unusable_files_say_so(tmp_path):
+def test_unusable_files_raise_checkpoint_errors(tmp_path):
     path = tmp_path / "net.safetensors"
     with pytest.raises(CheckpointError, match=r"there is no checkpoint .*net\.safetensors; train one"):
         load_checkpoint(path)
     save_checkpoint(path, vqvae())
-    with pytest.raises(CheckpointError, match="holds a vqvae network, but a lip network is needed"):
+    with pytest.raises(CheckpointError, match="contains a vqvae network, but a lip network is needed"):
         load_checkpoint(path, "lip")
     whole = path.read_bytes()
     for damaged in (whole[: len(whole) // 2], b"", b"not a checkpoint at all"):
@@ -108,14 +109,14 @@ def rewrite(path, drop=(), **metadata):
         ({"config": '{"motion_dim": 7}'}, "does not fit this version's vqvae network"),
     ],
 )
-def test_descriptions_that_do_not_fit_say_so(tmp_path, metadata, message):
+def test_wrong_metadata_raises_checkpoint_errors(tmp_path, metadata, message):
     path = save_checkpoint(tmp_path / "net.safetensors", vqvae())
     rewrite(path, **metadata)
     with pytest.raises(CheckpointError, match=message):
         load_checkpoint(path)
 
 
-def test_missing_weights_are_noticed(tmp_path):
+def test_missing_weights_raise_checkpoint_errors(tmp_path):
     path = save_checkpoint(tmp_path / "net.safetensors", vqvae())
     rewrite(path, drop=["emotion_head.bias"])
     with pytest.raises(CheckpointError, match="does not fit"):
@@ -135,6 +136,6 @@ def test_a_failed_save_keeps_the_old_file(tmp_path, monkeypatch):
     assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
 
 
-def test_only_known_networks_can_be_saved(tmp_path):
+def test_only_registered_networks_can_be_saved(tmp_path):
     with pytest.raises(ValueError, match="Linear is not registered"):
         save_checkpoint(tmp_path / "net.safetensors", torch.nn.Linear(2, 2))

@@ -1,4 +1,4 @@
-"""Preparing corpora: shards, manifest, failures, being killed, several machines, and what reads the result."""
+"""Preparation of corpora: shards, manifest, failures, interruption, several machines, report."""
 
 import json
 import signal
@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers import save_wav
 from scipy.io import savemat
 
-from emotalker.audio.io import save_wav
 from emotalker.coefficients import get_space
 from emotalker.coefficients.track import MotionTrack
 from emotalker.core.errors import DataError, MissingExtraError
@@ -25,7 +25,7 @@ CLIPS, FRAMES = 10, 30
 
 
 def write_mats(root: Path, clips: int = CLIPS, frames: int = FRAMES) -> Path:
-    """A folder in the layout of the paper's coefficients, MEAD's names, every third clip without sound."""
+    """A folder of 3DMM coefficients with MEAD names; every third clip has no audio."""
     rng = np.random.default_rng(0)
     root.mkdir(parents=True, exist_ok=True)
     for i in range(clips):
@@ -39,7 +39,7 @@ def write_mats(root: Path, clips: int = CLIPS, frames: int = FRAMES) -> Path:
 
 def config(root: Path, out: Path, **changes) -> dict:
     values = {"clips_per_shard": 4, "shard": "1/1", "workers": 1, "backend": "processes"}
-    corpus = {"reader": "bfm_mat", "source": "made up", "licence": "CC0"}
+    corpus = {"reader": "bfm_mat", "source": "synthetic", "licence": "CC0"}
     return values | {"corpus": corpus, "root": str(root), "out": str(out), "retry": False} | changes
 
 
@@ -55,7 +55,7 @@ def prepared(tmp_path_factory):
     return root
 
 
-def test_a_corpus_reads_back_what_went_in(prepared):
+def test_corpus_returns_the_source_data(prepared):
     corpus = Corpus(prepared / "out")
     assert corpus.space.name == "bfm" and corpus.manifest["licence"] == "CC0" and len(corpus.clips) == CLIPS
     assert sorted(p.name for p in (prepared / "out").glob("*.tar")) == [f"shard-0000{i}.tar" for i in range(3)]
@@ -76,21 +76,21 @@ def test_a_corpus_reads_back_what_went_in(prepared):
         _ = silent.audio
 
 
-def test_the_motion_file_is_a_motion_track(prepared, tmp_path):
+def test_motion_file_is_a_motion_track(prepared, tmp_path):
     clip = Corpus(prepared / "out").clips[0]
     (tmp_path / "a.npz").write_bytes(clip.corpus.read(clip, "npz"))
     track = MotionTrack.load(tmp_path / "a.npz")
     assert track.space.name == "bfm" and track.coefficients.shape == (FRAMES, 70)
 
 
-def test_flac_is_lossless_and_repeatable():
+def test_flac_is_lossless_and_deterministic():
     samples = (np.random.default_rng(0).integers(-32767, 32767, 20001) / 32767).astype(np.float32)
     data = encode_flac(samples)
     assert data == encode_flac(samples)
     np.testing.assert_array_equal(decode_flac(data), np.round(samples * 32767).astype(np.int16))
 
 
-def test_the_webdataset_package_reads_the_shards(prepared):
+def test_webdataset_package_reads_the_shards(prepared):
     webdataset = pytest.importorskip("webdataset")
     shards = [str(p) for p in sorted((prepared / "out").glob("*.tar"))]
     samples = list(webdataset.WebDataset(shards, shardshuffle=False).decode())
@@ -101,7 +101,7 @@ def test_the_webdataset_package_reads_the_shards(prepared):
             assert len(decode_flac(sample["flac"])) == FRAMES * 640
 
 
-def test_every_clip_is_done_once_though_the_run_is_interrupted(prepared, tmp_path, monkeypatch):
+def test_interrupted_run_prepares_every_clip_once(prepared, tmp_path, monkeypatch):
     done: list[str] = []
     members = Worker.members
 
@@ -121,7 +121,7 @@ def test_every_clip_is_done_once_though_the_run_is_interrupted(prepared, tmp_pat
     assert contents(tmp_path / "out") == contents(prepared / "out")
 
 
-def test_a_script_killed_by_the_system_resumes(tmp_path):
+def test_killed_script_resumes(tmp_path):
     write_mats(tmp_path / "in", clips=120)
     script = Path(CONFIGS).parent / "scripts/prepare_data.py"
     options = ["corpus=bfm_mat", f"root={tmp_path / 'in'}", "clips_per_shard=25"]
@@ -143,7 +143,7 @@ def test_a_script_killed_by_the_system_resumes(tmp_path):
         assert cut[name] == whole[name], name
 
 
-def test_machines_share_the_work(prepared, tmp_path):
+def test_several_machines_share_the_work(prepared, tmp_path):
     out = tmp_path / "out"
     assert prepare(config(prepared / "in", out, shard="2/3")) == {"prepared": 4, "failed": 0, "waiting": 6}
     assert prepare(config(prepared / "in", out, shard="3/3"))["waiting"] == 4
@@ -155,7 +155,7 @@ def test_machines_share_the_work(prepared, tmp_path):
             parse_part(wrong)
 
 
-def test_a_failed_clip_is_logged_skipped_and_tried_again_when_asked(tmp_path, capsys):
+def test_failed_clip_is_logged_skipped_and_retried_on_request(tmp_path, capsys):
     root, out = write_mats(tmp_path / "in"), tmp_path / "out"
     good = (root / "M001_front_happy_level1_003.mat").read_bytes()
     (root / "M001_front_happy_level1_003.mat").write_bytes(b"not a MATLAB file")
@@ -168,12 +168,12 @@ def test_a_failed_clip_is_logged_skipped_and_tried_again_when_asked(tmp_path, ca
     assert len(Corpus(out).clips) == CLIPS - 2
 
     (root / "M001_front_happy_level1_003.mat").write_bytes(good)
-    assert prepare(config(root, out))["failed"] == 2, "without retry nothing is done again"
+    assert prepare(config(root, out))["failed"] == 2, "failed clips are prepared again without retry"
     assert prepare(config(root, out, retry=True)) == {"prepared": CLIPS - 1, "failed": 1, "waiting": 0}
     assert next(n for n, _ in read_tar(out / "shard-00000.tar")).startswith("M001_front_angry")
 
 
-def test_an_output_of_other_settings_is_not_mixed_up(prepared, tmp_path):
+def test_errors_for_other_settings_and_wrong_configurations(prepared, tmp_path):
     prepare(config(prepared / "in", tmp_path / "out"))
     with pytest.raises(DataError, match="other settings"):
         prepare(config(prepared / "in", tmp_path / "out", clips_per_shard=5))
@@ -187,7 +187,7 @@ def test_an_output_of_other_settings_is_not_mixed_up(prepared, tmp_path):
         prepare(config(tmp_path, tmp_path / "new3", corpus={"reader": "bfm_mat", "speed": 1}))
 
 
-def test_ray_is_an_extra(prepared, tmp_path, monkeypatch):
+def test_missing_ray_is_reported(prepared, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(MissingExtraError, match=r"emotalker\[ray\]"):
         prepare(config(prepared / "in", tmp_path / "out", backend="ray"))
@@ -204,28 +204,28 @@ def test_splits_by_name_and_by_speaker(prepared, tmp_path, monkeypatch):
     assert len(load_clips(prepared / "out", "train", audio=False)) > len(load_clips(prepared / "out", "train"))
 
 
-def test_damage_is_named(prepared, tmp_path):
+def test_damaged_corpus_is_a_data_error(prepared, tmp_path):
     with pytest.raises(DataError, match="no prepared corpus"):
         Corpus(tmp_path)
     for path in (prepared / "out").iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes()[:2000] if path.suffix == ".tar" else path.read_bytes())
-    with pytest.raises(DataError, match="cut short"):
+    with pytest.raises(DataError, match="truncated"):
         _ = Corpus(tmp_path).clips[-1].motion
     (tmp_path / "manifest.jsonl").write_text("{")
     with pytest.raises(DataError, match="damaged"):
         Corpus(tmp_path)
 
 
-def test_the_report_is_one_page(prepared, tmp_path, capsys):
+def test_report_is_one_self_contained_page(prepared, tmp_path, capsys):
     path = describe({"data": str(prepared / "out"), "out": str(tmp_path / "report.html"), "worst": 5})
     html = path.read_text()
     assert "10 clips" in capsys.readouterr().out
     for part in ("Head pitch by emotion", "level 3", "angry", "expression63", "Worst-tracked", "CC0", "<svg"):
         assert part in html
-    assert "http" not in html, "self-contained"
+    assert "http" not in html, "the page refers to external files"
 
 
-def test_the_reader_pickles_for_workers(prepared):
+def test_clips_can_be_pickled(prepared):
     import pickle
 
     clip = pickle.loads(pickle.dumps(Corpus(prepared / "out").clips[0]))

@@ -1,30 +1,26 @@
-"""Readers on miniatures of their corpora: layout, labels, and the motion they give."""
+"""Readers on small copies of their corpora: layout, labels and motion."""
 
 import wave
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from helpers import save_wav
 from scipy.io import savemat
 
-from emotalker.audio.io import save_wav
-from emotalker.coefficients import ARKIT, ARKIT_BLENDSHAPES, MotionTrack
+from emotalker.coefficients import ARKIT, ARKIT_BLENDSHAPES
 from emotalker.coefficients.resample import resample, resample_angles, resampled_length
 from emotalker.coefficients.rotation import rotation_matrix
 from emotalker.core.emotions import EMOTIONS, emotion_of
-from emotalker.core.errors import DataError, EmoTalkerError
+from emotalker.core.errors import DataError
 from emotalker.core.launch import CONFIGS
-from emotalker.data.prepare import prepare, thumbnail
+from emotalker.data.prepare import prepare
 from emotalker.data.readers import READERS, make_reader
-from emotalker.data.readers.base import ClipSource, fill_gaps, usable_span
 from emotalker.data.readers.facegood import read_arkit_map
 from emotalker.data.readers.grid import HEIGHT, WIDTH
-from emotalker.data.readers.tracked import VideoReader
 from emotalker.data.shards import Corpus
 from emotalker.face.geometry import Camera
 from emotalker.face.model import FaceModel
-from emotalker.video import VideoWriter
 
 LANDMARKS = np.arange(0, 478, 5)
 
@@ -37,14 +33,14 @@ def touch(root: Path, *names: str) -> Path:
     return root
 
 
-def test_emotions_share_one_vocabulary():
+def test_emotion_labels_of_different_corpora_are_unified():
     assert emotion_of("Fearful") == emotion_of("FEA") == emotion_of("fear") == "fear"
     assert emotion_of("calm") == "neutral" and emotion_of("contempt") == "contempt"
     assert emotion_of("sleepy") is None and emotion_of(None) is None and emotion_of("") is None
     assert len(EMOTIONS) == 8
 
 
-def test_mead(tmp_path):
+def test_mead_layout(tmp_path):
     touch(
         tmp_path, "M003/video/front/contempt/level_2/007.mp4", "M003/audio/contempt/level_2/007.m4a",
         "W011/video/front/surprised/level_3/001.mp4", "W011/video/top/surprised/level_3/001.mp4", "README.txt",
@@ -58,7 +54,7 @@ def test_mead(tmp_path):
     assert len(make_reader({"reader": "mead", "root": tmp_path, "views": ["front", "top"]}).clips()) == 3
 
 
-def test_ravdess_videos(tmp_path):
+def test_ravdess_layout(tmp_path):
     names = ["01-01-06-02-01-02-03", "01-01-02-01-01-01-17", "02-01-06-02-01-02-03", "03-01-06-02-01-02-03"]
     touch(tmp_path, *(f"Actor_{n[-2:]}/{n}.mp4" for n in names))
     reader = make_reader({"reader": "ravdess", "root": tmp_path})
@@ -70,7 +66,7 @@ def test_ravdess_videos(tmp_path):
     assert (reader.validation_speakers, reader.test_speakers) == (("15", "16"), ("17", "18", "19", "20"))
 
 
-def test_cremad_and_hdtf(tmp_path):
+def test_cremad_and_hdtf_layout(tmp_path):
     touch(tmp_path / "c", "VideoFlash/1001_IEO_ANG_HI.flv", "VideoFlash/1002_DFA_NEU_XX.flv", "AudioWAV/1001_IEO_ANG_HI.wav")
     clips = make_reader({"reader": "cremad", "root": tmp_path / "c"}).clips()
     assert [(c.speaker, c.emotion, c.level, c.audio is not None) for c in clips] == [
@@ -82,7 +78,7 @@ def test_cremad_and_hdtf(tmp_path):
     assert [(c.id, c.speaker) for c in clips] == [("RD_Radio1_000", "RD_Radio1"), ("sub_WDA_Obama_001", "WDA_Obama")]
 
 
-def test_folders_of_videos(tmp_path):
+def test_folder_reader_labels_clips_by_pattern(tmp_path):
     touch(tmp_path, "a/video/x.y.mp4", "a/audio/x.y.opus", "b/02-01-03_01.mp4", "b/02-01-03_01.wav")
     config = {"reader": "folder", "root": [tmp_path / "a", tmp_path / "b"]}
     config |= {"pattern": r"(?P<speaker>\d\d)-\d\d-(?P<emotion>\d\d)_\d\d", "emotions": {"03": "happy"}}
@@ -96,11 +92,11 @@ def test_folders_of_videos(tmp_path):
     assert [c.id for c in clips] == ["c_video_z", "d_video_z"]
     with pytest.raises(DataError, match="same folder twice"):
         make_reader({"reader": "folder", "root": [tmp_path / "a", tmp_path / "a"]}).clips()
-    with pytest.raises(DataError, match="no regular expression"):
+    with pytest.raises(DataError, match="not a regular expression"):
         make_reader({"reader": "folder", "root": tmp_path, "pattern": "("})
 
 
-def test_a_folder_of_actors_in_one_sitting(tmp_path):
+def test_folder_reader_of_one_sitting_per_speaker(tmp_path):
     (tmp_path / "08-02-05_01.mp4").touch()
     reader = make_reader(configured("javanese") | {"root": tmp_path})
     (clip,) = reader.clips()
@@ -111,7 +107,7 @@ def test_a_folder_of_actors_in_one_sitting(tmp_path):
 
 
 def configured(corpus: str) -> dict:
-    """A corpus' options as configs/corpus has them."""
+    """Composed options of a corpus in configs/corpus."""
     from hydra import compose, initialize_config_dir
     from omegaconf import OmegaConf
 
@@ -122,9 +118,9 @@ def configured(corpus: str) -> dict:
     return OmegaConf.to_container(config.corpus, resolve=True)
 
 
-def test_bfm_files_at_30_fps_with_sound(tmp_path):
+def test_bfm_files_at_30_fps_with_audio(tmp_path):
     vectors = np.zeros((60, 257))
-    vectors[:, 81] = np.sin(np.arange(60) / 30 * 2 * np.pi)  # one turn a second
+    vectors[:, 81] = np.sin(np.arange(60) / 30 * 2 * np.pi)  # 1 Hz
     vectors[:, 224] = np.linspace(-0.2, 0.2, 60)
     (tmp_path / "3DMM").mkdir()
     savemat(tmp_path / "3DMM" / "Obama_clip1.mat", {"coeff": vectors})
@@ -151,17 +147,17 @@ def test_facegood_takes(tmp_path):
     np.testing.assert_allclose(data.motion[:, ARKIT.index("jawOpen")], 0.5, atol=1e-3)
     np.testing.assert_allclose(data.motion[:, ARKIT.index("mouthPucker")], 0.3, atol=1e-3)
     np.savez(tmp_path / "2_01.npz", weights=weights, names=["a", "b", "c"])
-    with pytest.raises(DataError, match="no take"):
+    with pytest.raises(DataError, match="not a take"):
         reader.load(reader.clips()[0])
 
 
-def test_resampling_keeps_motion_and_turns():
+def test_resampling_of_motion_and_angles():
     time = np.arange(90) / 30
     assert resampled_length(90, 30, 25) == 75 and resampled_length(1, 60, 25) == 1
     wave_ = np.sin(2 * np.pi * 2 * time)[:, None]
     np.testing.assert_allclose(resample(wave_, 30, 25)[4:-4, 0], np.sin(2 * np.pi * 2 * np.arange(75) / 25)[4:-4], atol=0.1)
     np.testing.assert_allclose(resample(np.full((10, 2), 3.0), 60, 25), 3.0)
-    assert np.abs(resample((-1.0) ** np.arange(120)[:, None], 60, 25)[4:-4]).max() < 0.1, "nothing aliases"
+    assert np.abs(resample((-1.0) ** np.arange(120)[:, None], 60, 25)[4:-4]).max() < 0.1, "aliasing"
     roll = np.linspace(3.0, 3.4, 90)  # passes pi
     angles = np.stack([np.zeros(90), np.zeros(90), (roll + np.pi) % (2 * np.pi) - np.pi], -1)
     out = np.unwrap(resample_angles(angles, 30, 25)[:, 2])
@@ -169,7 +165,7 @@ def test_resampling_keeps_motion_and_turns():
 
 
 @pytest.mark.parametrize("name", READERS)
-def test_every_reader_has_a_configuration_and_needs_its_folder(name, tmp_path):
+def test_every_reader_has_a_configuration_and_requires_its_folder(name, tmp_path):
     from omegaconf import OmegaConf
 
     config = OmegaConf.to_container(OmegaConf.load(CONFIGS / "corpus" / f"{name}.yaml"))
@@ -180,107 +176,8 @@ def test_every_reader_has_a_configuration_and_needs_its_folder(name, tmp_path):
         make_reader(config | {"root": tmp_path}).clips()
 
 
-class Videos(VideoReader):
-    """Two videos, and a tracker that knows what is in them."""
-
-    name, source, licence = "videos", "test", "CC0"
-
-    def clips(self):
-        return [ClipSource(p.stem, "s", video=p) for p in sorted(self.root.glob("*.mp4"))]
-
-    @property
-    def tracker(self):
-        def track(path):
-            valid = np.ones(30, bool)
-            valid[[0, 1, 10]] = False
-            motion = np.where(valid[:, None], np.arange(30.0)[:, None] / 100, np.nan) * np.ones((30, 58))
-            confidence = np.where(valid, 0.9, 0).astype(np.float32)
-            confidence[20] = 0.2
-            if path.stem == "b":
-                valid[:] = False
-            return SimpleNamespace(motion=MotionTrack(motion, ARKIT), valid=valid, confidence=confidence)
-
-        return SimpleNamespace(track=track)
-
-
-@pytest.fixture
-def videos(tmp_path):
-    for name in "ab":
-        with VideoWriter(tmp_path / f"{name}.mp4", 64, 48) as writer:
-            for i in range(30):
-                writer.write(np.full((48, 64, 3), i * 8, np.uint8))
-    return tmp_path
-
-
-def test_tracked_videos_are_cut_to_where_the_face_is(videos):
-    reader = Videos(videos)
-    first, second = reader.clips()
-    data = reader.load(first)
-    assert data.first_frame == 2 and len(data.motion) == 28 and data.audio is None
-    np.testing.assert_allclose(data.motion[:, 0], np.arange(2, 30) / 100, atol=1e-6)
-    assert data.valid.sum() == 27 and data.confidence[18] == pytest.approx(0.2)
-    with pytest.raises(EmoTalkerError, match="0 of 30"):
-        reader.load(second)
-
-
-def test_a_sitting_is_measured_from_the_speakers_rest(videos):
-    """One clip is neutral, in the other the head is held 0.2 rad lower and 2 cm nearer throughout."""
-    asked = []
-
-    class Sitting(Videos):
-        one_sitting = True
-
-        def clips(self):
-            paths = sorted(self.root.glob("*.mp4"))
-            return [ClipSource(p.stem, "s", "x", w, video=p) for p, w in zip(paths, ("Neutral", "angry"), strict=True)]
-
-        @property
-        def tracker(self):
-            def track(path, identity=None, calibration=None):
-                asked.append((path.stem, identity, calibration))
-                origin = [0.1, 0, 0, 1, 0, -90.0] if path.stem == "a" else [0.3, 0, 0, 1, 0, -88.0]
-                motion = np.zeros((30, 58))
-                motion[:, ARKIT.index("yaw")] = 0.05
-                return SimpleNamespace(
-                    motion=MotionTrack(motion, ARKIT), valid=np.ones(30, bool), confidence=np.ones(30),
-                    shots=np.array([[0, 30]]), identities=np.ones((1, 4)), rest_blendshapes=np.full((1, 52), 0.1),
-                    shut_lids=np.array([[0.6, 0.7]]), rest_poses=np.array([origin]),
-                )  # fmt: skip
-
-            return SimpleNamespace(track=track)
-
-    reader = Sitting(videos)
-    neutral, angry = (reader.load(clip).motion for clip in reader.clips())
-    np.testing.assert_allclose(neutral[:, ARKIT.pose], [[0, 0.05, 0, 0, 0, 0]] * 30, atol=0.01)
-    np.testing.assert_allclose(angry[:, ARKIT.pose], [[0.2, 0.05, 0, 0, 0, 2]] * 30, atol=0.02)
-    assert [name for name, *_ in asked] == ["a", "a", "b"], "rest is measured once"
-    identity, calibration = asked[-1][1:]
-    assert identity.shape == (4,) and calibration.shut == (0.6, 0.7) and calibration.rest[5] == pytest.approx(0.1)
-
-
-def test_the_thumbnail_is_the_worst_frame(videos):
-    import cv2
-
-    jpeg = thumbnail(videos / "a.mp4", 20 / 25)
-    picture = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
-    assert picture.shape == (144, 192, 3) and abs(picture.mean() - 160) < 6
-
-
-def test_gaps_are_bridged_when_short_and_cut_when_long():
-    found = np.ones(75, bool)
-    found[[0, 1, 2, 40, 41, 74]] = False
-    assert usable_span(found, 5) == (3, 74)
-    found[10:20] = False
-    assert usable_span(found, 5) == (20, 74)
-    assert usable_span(np.zeros(10, bool), 5) == (0, 0)
-    values = np.arange(10, dtype=float)[:, None, None] * np.ones((1, 2, 2))
-    holed = values.copy()
-    holed[4:6] = np.nan
-    np.testing.assert_allclose(fill_gaps(holed), values)
-
-
-def test_a_miniature_of_grid(tmp_path):
-    """Landmarks of the face model itself, with known pose and jaw, come back as calibrated motion."""
+def test_grid_motion_is_recovered_from_landmarks(tmp_path):
+    """Landmarks of the face model with known pose and jaw motion; the reader returns this motion."""
     model, camera = FaceModel.load(), Camera.default(WIDTH, HEIGHT)
     names, frames, clips = ["_neutral", *ARKIT_BLENDSHAPES[:-1]], 40, 3
     scores = np.zeros((clips, frames, 52), np.float32)
@@ -299,7 +196,7 @@ def test_a_miniature_of_grid(tmp_path):
         blendshape_names=names, landmarks=landmarks, landmark_index=LANDMARKS,
     )  # fmt: skip
     for name in "abc":
-        with wave.open(str(tmp_path / "audio" / f"{name}.opus"), "wb") as file:  # the decoder goes by content
+        with wave.open(str(tmp_path / "audio" / f"{name}.opus"), "wb") as file:  # the decoder ignores the suffix
             file.setparams((1, 2, 16000, 0, "NONE", ""))
             file.writeframes(np.repeat(np.arange(frames, dtype=np.int16) * 100, 640).tobytes())
 

@@ -9,12 +9,12 @@ from emotalker.face.calibration import Calibration, blink_height, relative_pose,
 
 
 def blinking(frames: int, rest: float, shut: float) -> np.ndarray:
-    """A blink every 40 frames."""
+    """A blink every 40 frames, ``(frames,)``."""
     phase = np.abs((np.arange(frames) % 40) - 20)
     return rest + (shut - rest) * np.clip(1 - phase / 4, 0, 1)
 
 
-def test_calibration_takes_rest_to_zero_and_blinks_to_one():
+def test_calibration_maps_rest_to_zero_and_blinks_to_one():
     blendshapes = np.zeros((400, 52))
     blendshapes[:, ARKIT.index("eyeBlinkLeft")] = blinking(400, 0.15, 0.7)
     blendshapes[:, ARKIT.index("eyeBlinkRight")] = blinking(400, 0.1, 0.6)
@@ -27,14 +27,14 @@ def test_calibration_takes_rest_to_zero_and_blinks_to_one():
         blink = calibrated[:, ARKIT.index(name)]
         assert np.median(blink) == pytest.approx(0, abs=1e-6) and blink.max() == pytest.approx(1, abs=1e-6)
     assert np.abs(calibrated[:, ARKIT.index("browDownLeft")]).max() == 0
-    assert np.all(calibrated[:, ARKIT.index("jawOpen")] == 0.3), "lip blendshapes stay as they are"
-    # less "out" than at rest is "in", though the tracker never said so
+    assert np.all(calibrated[:, ARKIT.index("jawOpen")] == 0.3), "lip blendshapes are not changed"
+    # a lower eyeLookOut than at rest becomes a positive eyeLookIn
     assert calibrated[350, ARKIT.index("eyeLookInLeft")] == pytest.approx(0.15)
     assert calibrated[350, ARKIT.index("eyeLookOutLeft")] == 0 == calibrated[100, ARKIT.index("eyeLookInLeft")]
     assert blink_height(np.full(100, 0.1)) == pytest.approx(0.1)
 
 
-def test_relative_pose_forgets_where_the_head_was():
+def test_relative_pose_does_not_depend_on_the_resting_pose():
     rng = np.random.default_rng(0)
     angles = rng.normal(0, 0.05, (50, 3))
     angles -= angles.mean(0)
@@ -45,11 +45,11 @@ def test_relative_pose_forgets_where_the_head_was():
     np.testing.assert_allclose(pose[:, 3:], shift - np.median(shift, axis=0), atol=1e-6)
 
 
-def test_smoothing_spares_lips_and_blinks():
+def test_smoothing_does_not_change_lips_and_blinks():
     motion = np.random.default_rng(1).uniform(0, 1, (75, 58)).astype(np.float32)
     smoothed = smooth(motion, ARKIT)
-    spared = [*ARKIT.lip, ARKIT.index("eyeBlinkLeft"), ARKIT.index("eyeBlinkRight")]
-    np.testing.assert_array_equal(smoothed[:, spared], motion[:, spared])
-    others = np.setdiff1d(np.arange(58), spared)
+    unchanged = [*ARKIT.lip, ARKIT.index("eyeBlinkLeft"), ARKIT.index("eyeBlinkRight")]
+    np.testing.assert_array_equal(smoothed[:, unchanged], motion[:, unchanged])
+    others = np.setdiff1d(np.arange(58), unchanged)
     assert (np.diff(smoothed[:, others], axis=0).std(0) < np.diff(motion[:, others], axis=0).std(0)).all()
     assert smoothed[:, :52].min() >= 0 and smoothed[:, :52].max() <= 1

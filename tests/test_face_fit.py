@@ -1,4 +1,4 @@
-"""Fitting the head to landmarks: closed loops on synthetic faces, real pictures, and what happens at the edges."""
+"""Fits of the head model to landmarks of synthetic faces and of a photograph, and edge cases."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Clip:
 
 
 def synthetic(model: FaceModel, seed: int, frames: int = 60, noise: float = 0.5) -> Clip:
-    """Random faces as seen by the camera, with ``noise`` pixels on every landmark."""
+    """Projected landmarks of random faces, with noise of ``noise`` pixels."""
     rng = np.random.default_rng(seed)
     identity = rng.normal(size=model.num_identity)
     blendshapes = rng.uniform(size=(frames, 52)) * (rng.uniform(size=(frames, 52)) < 0.3)
@@ -53,8 +53,10 @@ def test_closed_loop_without_scores(model: FaceModel, index: np.ndarray | None) 
     clip = synthetic(model, seed=0)
     points = slice(None) if index is None else index
     fit = fit_sequence(model, clip.landmarks[:, points], CAMERA, landmark_index=index)
-    drawn = np.stack([CAMERA.project(fit.place(model.landmarks(fit.identity, a), i)) for i, a in enumerate(fit.blendshapes)])
-    assert np.linalg.norm(drawn - clip.exact, axis=-1)[:, points].mean() < 1.2, "pixels from the noiseless truth"
+    fitted = np.stack([CAMERA.project(fit.place(model.landmarks(fit.identity, a), i)) for i, a in enumerate(fit.blendshapes)])
+    assert np.linalg.norm(fitted - clip.exact, axis=-1)[:, points].mean() < 1.2, (
+        "mean distance from the noiseless landmarks, pixels"
+    )
     assert fit.reprojection_error_px.max() < 2.5 and fit.relative_error.mean() < 0.012
     assert fit.blendshapes.min() >= 0 and fit.blendshapes.max() <= 1
     for name in (
@@ -68,21 +70,21 @@ def test_closed_loop_without_scores(model: FaceModel, index: np.ndarray | None) 
     ):
         column = ARKIT.index(name)
         assert np.corrcoef(fit.blendshapes[:, column], clip.blendshapes[:, column])[0, 1] > 0.9, name
-    # Tilt and identity are ambiguous up to a constant: motion is what counts.
+    # The mean angles are ambiguous with the identity, so only motion is compared.
     error = np.degrees(fit.angles - clip.angles)
     assert np.sqrt(((error - error.mean(0)) ** 2).mean(0)).max() < 1.5
 
 
-def test_lip_gap_is_followed_closely(model: FaceModel) -> None:
+def test_lip_gap_is_accurate(model: FaceModel) -> None:
     clip = synthetic(model, seed=1)
     fit = fit_sequence(model, clip.landmarks, CAMERA)
-    drawn = np.stack([CAMERA.project(fit.place(model.landmarks(fit.identity, a), i)) for i, a in enumerate(fit.blendshapes)])
-    gap = np.linalg.norm(drawn[:, 13] - drawn[:, 14], axis=1)
-    seen = np.linalg.norm(clip.exact[:, 13] - clip.exact[:, 14], axis=1)
-    assert np.abs(gap - seen).mean() < 1.0 and np.corrcoef(gap, seen)[0, 1] > 0.99
+    fitted = np.stack([CAMERA.project(fit.place(model.landmarks(fit.identity, a), i)) for i, a in enumerate(fit.blendshapes)])
+    gap = np.linalg.norm(fitted[:, 13] - fitted[:, 14], axis=1)
+    exact = np.linalg.norm(clip.exact[:, 13] - clip.exact[:, 14], axis=1)
+    assert np.abs(gap - exact).mean() < 1.0 and np.corrcoef(gap, exact)[0, 1] > 0.99
 
 
-def test_identity_carries_over_to_other_clips(model: FaceModel) -> None:
+def test_identity_of_one_clip_fits_another(model: FaceModel) -> None:
     clip = synthetic(model, seed=2, frames=60)
     identity = fit_identity(model, clip.landmarks[:40], CAMERA)
     shape = model.landmarks(identity) - model.landmarks(identity).mean(0)
@@ -93,22 +95,21 @@ def test_identity_carries_over_to_other_clips(model: FaceModel) -> None:
     assert np.array_equal(fit.identity, identity) and fit.relative_error.mean() < 0.015
 
 
-def test_scores_decide_what_landmarks_do_not_show(model: FaceModel) -> None:
+def test_scores_determine_unobservable_blendshapes(model: FaceModel) -> None:
     clip = synthetic(model, seed=3, frames=10, noise=0)
     scores = clip.blendshapes.copy()
     scores[:, ARKIT.index("tongueOut")] = 0.6
     with_scores = fit_sequence(model, clip.landmarks, CAMERA, scores)
     without = fit_sequence(model, clip.landmarks, CAMERA)
     assert np.allclose(with_scores.blendshapes[:, ARKIT.index("tongueOut")], 0.6, atol=0.01)
-    error, error_without = (
-        np.abs(f.blendshapes - scores)[:, :51].mean() for f in (with_scores, without)
-    )  # tongueOut is last
+    # all but tongueOut, which is last
+    error, error_without = (np.abs(f.blendshapes - scores)[:, :51].mean() for f in (with_scores, without))
     assert error < error_without
     tight = fit_sequence(model, clip.landmarks, CAMERA, scores, options=FitOptions(score=0.01))
     assert np.abs(tight.blendshapes - scores).max() < 0.1
 
 
-def test_resolution_does_not_matter(model: FaceModel) -> None:
+def test_result_does_not_depend_on_resolution(model: FaceModel) -> None:
     clip = synthetic(model, seed=4, frames=5)
     small = fit_sequence(model, clip.landmarks, CAMERA)
     large = fit_sequence(model, clip.landmarks * 2, Camera.default(1024, 1024))
@@ -116,7 +117,7 @@ def test_resolution_does_not_matter(model: FaceModel) -> None:
     assert np.allclose(large.reprojection_error_px, 2 * small.reprojection_error_px, rtol=1e-3)
 
 
-def test_frames_without_a_face_stay_empty(model: FaceModel) -> None:
+def test_frames_without_a_face_are_nan(model: FaceModel) -> None:
     clip = synthetic(model, seed=5, frames=6)
     clip.landmarks[2] = np.nan
     fit = fit_sequence(model, clip.landmarks, CAMERA)
@@ -126,7 +127,7 @@ def test_frames_without_a_face_stay_empty(model: FaceModel) -> None:
     assert np.isnan(empty.blendshapes).all() and (empty.identity == 0).all()
 
 
-def test_wrong_shapes(model: FaceModel) -> None:
+def test_wrong_shapes_raise(model: FaceModel) -> None:
     with pytest.raises(ValueError, match="landmarks"):
         fit_sequence(model, np.zeros((3, 84, 2)), CAMERA)
     with pytest.raises(ValueError, match="scores"):

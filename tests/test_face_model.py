@@ -1,4 +1,4 @@
-"""The packaged head model, its landmarks, and the rasteriser that draws it."""
+"""The packaged head model, its landmarks, and the rasteriser."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from emotalker.face.landmarks import FaceLandmarker
 from emotalker.face.model import PARTS, FaceModel
 from emotalker.face.rasterizer import interpolate, rasterize, shade
 from emotalker.face.topology import FACE_OVAL, INNER_LIPS, LEFT_EYE, LEFT_IRIS, OUTER_LIPS, RIGHT_EYE, RIGHT_IRIS
-from tools.face_model.build import mirror_index
-from tools.face_model.embedding import meeting_points, nearest_on_triangles
+from face_model.build import mirror_index
+from face_model.embedding import meeting_points, nearest_on_triangles
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,7 @@ def both(name: str, value: float = 1.0) -> dict[str, float]:
 
 
 def heights(points: np.ndarray, contours) -> np.ndarray:
-    """Gap between the edges of an opening, cm, corners left out."""
+    """Gap between the edges of an opening without its corners, cm."""
     return (points[contours.upper[1:-1]] - points[contours.lower[1:-1]])[:, 1]
 
 
@@ -60,7 +60,7 @@ def test_units_and_origin(model: FaceModel) -> None:
     assert np.allclose(np.mean(middles, 0), 0, atol=0.15)
     assert 5.5 < middles[0][0] - middles[1][0] < 7.0, "the subject's left eye is at positive x, pupils about 63 mm apart"
     nose = model.landmark_mean[1]
-    assert nose[2] > max(eye[:, 2].max() for eye in eyes), "the nose points to the viewer"
+    assert nose[2] > max(eye[:, 2].max() for eye in eyes), "the nose points towards the viewer"
 
 
 def test_triangles_face_outwards(model: FaceModel) -> None:
@@ -79,7 +79,7 @@ def test_mesh_and_blendshapes_are_symmetric(model: FaceModel) -> None:
         assert np.abs(model.blendshape_basis[left] - image).max() < 0.01, name
 
 
-def test_skull_stands_still(model: FaceModel) -> None:
+def test_blendshapes_do_not_move_the_skull(model: FaceModel) -> None:
     skull = model.vertices[:, 1] > 9.0  # above the hairline; brows wrinkle the forehead below it
     assert np.abs(model.blendshape_basis[:, skull]).max() < 1e-3
 
@@ -102,23 +102,23 @@ def test_landmarks_are_the_surface_points_of_the_deformed_mesh(model: FaceModel)
     assert np.allclose(model.landmarks(identity, blendshapes), expected, atol=1e-4)
 
 
-def test_mouth_is_shut_at_rest_and_opens_with_the_jaw(model: FaceModel) -> None:
+def test_mouth_is_closed_at_rest_and_opens_with_the_jaw(model: FaceModel) -> None:
     assert np.abs(heights(model.landmarks(), INNER_LIPS)).max() < 0.08
     opened = heights(model.landmarks(blendshapes=posed(jawOpen=1)), INNER_LIPS)
     assert opened.min() > 1.0 and opened[4] > 3.0
     assert np.abs(heights(model.landmarks(blendshapes=posed(jawOpen=1, mouthClose=1)), INNER_LIPS)).max() < 0.1
     upper, lower = model.landmark_blendshapes[ARKIT.index("jawOpen")][[0, 17]]
-    assert -lower[1] > 3 * abs(upper[1]), "outer lip points lie on their own lips"
+    assert -lower[1] > 3 * abs(upper[1]), "outer lip points are on their own lip"
 
 
 @pytest.mark.parametrize("eye", [RIGHT_EYE, LEFT_EYE])
-def test_lids_meet_in_a_blink(model: FaceModel, eye) -> None:
+def test_eyelids_meet_in_a_blink(model: FaceModel, eye) -> None:
     assert heights(model.landmarks(), eye)[3] > 0.6
-    shut = heights(model.landmarks(blendshapes=posed(**both("eyeBlink"))), eye)
-    assert np.abs(shut).max() < 0.15 and np.abs(shut[2:5]).max() < 0.08
+    closed = heights(model.landmarks(blendshapes=posed(**both("eyeBlink"))), eye)
+    assert np.abs(closed).max() < 0.15 and np.abs(closed[2:5]).max() < 0.08
 
 
-def test_no_eyeball_shows_in_a_blink(model: FaceModel) -> None:
+def test_eyeballs_are_hidden_in_a_blink(model: FaceModel) -> None:
     camera = Camera(1500, 400, 200)
     balls = np.isin(np.arange(len(model.triangles)), np.concatenate([model.parts["left_eye"], model.parts["right_eye"]]))
 
@@ -154,7 +154,7 @@ def test_landmark_layout(model: FaceModel) -> None:
     assert points[:468, 0].max() <= oval[:, 0].max() + 0.3 and points[152, 1] <= oval[:, 1].min() + 0.3
 
 
-def test_landmarker_agrees_on_a_new_head(model: FaceModel) -> None:
+def test_detected_landmarks_match_the_model_on_a_new_head(model: FaceModel) -> None:
     rng = np.random.default_rng(99)
     identity = rng.normal(0, 0.5, model.num_identity)
     camera = Camera.default(384, 384)
@@ -178,7 +178,7 @@ def test_save_load(model: FaceModel, tmp_path) -> None:
     assert np.allclose(moved.landmark_mean, model.landmark_mean + 1, atol=1e-4)
 
 
-def test_load_says_what_is_wrong(tmp_path) -> None:
+def test_load_of_invalid_files_raises(tmp_path) -> None:
     (tmp_path / "text.npz").write_text("no model")
     np.savez(tmp_path / "other.npz", vertices=np.zeros((1, 3)))
     for name in ("text.npz", "other.npz", "missing.npz"):
@@ -191,7 +191,9 @@ def test_rotation_round_trip() -> None:
     rotation = rotation_matrix(angles)
     assert np.allclose(rotation @ rotation.transpose(0, 2, 1), np.eye(3), atol=1e-12)
     assert np.allclose(rotation_angles(rotation), angles)
-    assert np.allclose(rotation_matrix([0, np.pi / 2, 0]) @ [0, 0, 1], [1, 0, 0]), "positive yaw turns to the viewer's right"
+    assert np.allclose(rotation_matrix([0, np.pi / 2, 0]) @ [0, 0, 1], [1, 0, 0]), (
+        "positive yaw rotates to the viewer's right"
+    )
 
 
 def test_camera_convention() -> None:
@@ -199,7 +201,7 @@ def test_camera_convention() -> None:
     assert np.allclose(camera.project([[0, 0, -50], [5, 5, -50]]), [[320, 240], [420, 140]])
 
 
-def test_rasterize_agrees_with_point_in_triangle() -> None:
+def test_rasterize_matches_point_in_triangle() -> None:
     rng = np.random.default_rng(3)
     vertices = torch.from_numpy(rng.uniform([0, 0, 5], [24, 20, 9], (30, 3)).astype(np.float32))
     triangles = torch.from_numpy(rng.permuted(np.tile(np.arange(30), (12, 1)), axis=1)[:, :3])
@@ -221,7 +223,7 @@ def test_rasterize_agrees_with_point_in_triangle() -> None:
     assert (depth[ids < 0] == 0).all() and (depth[ids >= 0] >= 5).all()
 
 
-def test_rasterize_culls_backs_and_nothing_behind_the_camera() -> None:
+def test_rasterize_culls_back_faces_and_skips_points_behind_the_camera() -> None:
     square = torch.tensor([[2.0, 2, 5], [8, 2, 5], [8, 8, 5]])
     clockwise = torch.tensor([[0, 1, 2]])  # on the screen, v down
     assert (rasterize(square, clockwise, 10, 10)[0] >= 0).any()
@@ -241,7 +243,7 @@ def test_nearest_on_triangles() -> None:
 def test_meeting_points_close_the_opening() -> None:
     upper, lower = np.array([[0, 1.2, 0], [1, 1.2, 0], [0.5, 1, 0.0]]), np.array([[0, -0.2, 0], [1, -0.2, 0], [0.5, 0, 0.0]])
     opened = np.stack([upper, lower])
-    shut = np.stack([upper - [0, 1, 0], lower])  # the tips touch
-    pair = meeting_points(np.array([[0.45, 1.05, 0], [0.55, -0.05, 0]]), opened, shut)
+    closed = np.stack([upper - [0, 1, 0], lower])  # the tips touch
+    pair = meeting_points(np.array([[0.45, 1.05, 0], [0.55, -0.05, 0]]), opened, closed)
     assert [triangle for triangle, _ in pair] == [0, 1]
-    assert np.linalg.norm(pair[0][1] @ shut[0] - pair[1][1] @ shut[1]) < 0.05
+    assert np.linalg.norm(pair[0][1] @ closed[0] - pair[1][1] @ closed[1]) < 0.05

@@ -1,12 +1,16 @@
+"""HuBERT: frame rate, windows, normalisation, masking, and loading of fine-tuned models."""
+
 import json
 
 import pytest
 import torch
+from helpers import tiny_hubert
 
 from emotalker.core.errors import CheckpointError
 from emotalker.models.hubert import SAMPLES_PER_VIDEO_FRAME, AudioEncoder, AudioEncoderConfig
 
-TINY = {
+#: The sizes only: everything else as in HuBERT base.
+SIZES = {
     "conv_dim": [8] * 7,
     "hidden_size": 16,
     "num_hidden_layers": 2,
@@ -20,7 +24,7 @@ TINY = {
 @pytest.fixture(scope="module")
 def tiny():
     torch.manual_seed(0)
-    return AudioEncoder(AudioEncoderConfig.small(**TINY)).eval()
+    return AudioEncoder(tiny_hubert()).eval()
 
 
 def speechlike(samples, batch=1):
@@ -39,17 +43,17 @@ def test_exactly_two_frames_per_video_frame(tiny, samples):
 
 @pytest.mark.parametrize("samples", [3200, 16000 * 5 - 7, 16000 * 5 + 640])
 @torch.no_grad()
-def test_windows_give_what_the_whole_gives(tiny, samples):
+def test_windowed_encoding_matches_encoding_at_once(tiny, samples):
     wav = speechlike(samples)
     whole, windowed = tiny(wav), tiny.encode_long(wav, window_seconds=2.0, context_seconds=0.5)
     assert whole.shape == windowed.shape
     similarity = torch.cosine_similarity(whole, windowed, dim=-1)
     assert similarity.mean() > 0.98 and similarity.min() > 0.8
-    assert torch.equal(tiny.encode_long(wav, window_seconds=60), whole)  # it fits one window
+    assert torch.equal(tiny.encode_long(wav, window_seconds=60), whole)  # fits one window
 
 
 @torch.no_grad()
-def test_a_window_is_never_longer_than_asked(tiny):
+def test_windows_have_a_maximum_length(tiny):
     lengths = []
     handle = tiny.hubert.register_forward_pre_hook(lambda module, args: lengths.append(args[0].shape[-1]))
     tiny.encode_long(speechlike(16000 * 9), window_seconds=2.0, context_seconds=0.5)
@@ -60,8 +64,8 @@ def test_a_window_is_never_longer_than_asked(tiny):
 
 
 @torch.no_grad()
-def test_frames_sit_where_the_sound_is(tiny):
-    """A click inside hop j changes the convolutional features of frame j most."""
+def test_frames_are_aligned_with_the_samples(tiny):
+    """A click inside hop j has its largest effect on the convolutional features of frame j."""
     quiet = 0.01 * torch.randn(1, 16000, generator=torch.Generator().manual_seed(0))
     raw = AudioEncoder(AudioEncoderConfig(tiny.config.hubert, normalize=False), tiny.hubert)
     features = []
@@ -75,21 +79,21 @@ def test_frames_sit_where_the_sound_is(tiny):
 
 
 @torch.no_grad()
-def test_loudness_and_offset_do_not_matter_when_normalised(tiny):
+def test_normalisation_removes_loudness_and_offset(tiny):
     wav = speechlike(8000)
     assert torch.allclose(tiny(wav), tiny(wav * 0.05 + 0.3), atol=1e-3)
     assert tiny(torch.zeros(1, 8000)).isfinite().all()
 
 
 @pytest.mark.parametrize("shape", [(1, 0), (16000,)])
-def test_impossible_input_is_refused(tiny, shape):
+def test_invalid_shapes_raise_value_errors(tiny, shape):
     with pytest.raises(ValueError, match="expected recordings"):
         tiny(torch.zeros(shape))
 
 
-def test_masked_frames_hear_nothing_and_nothing_is_masked_unasked():
+def test_masked_frames_do_not_depend_on_the_audio_and_masking_is_off_by_default():
     torch.manual_seed(0)
-    encoder = AudioEncoder(AudioEncoderConfig.small(**TINY, hidden_dropout=0.0, attention_dropout=0.0)).train()
+    encoder = AudioEncoder(tiny_hubert(hidden_dropout=0.0, attention_dropout=0.0)).train()
     wav = speechlike(6400)
     assert torch.equal(encoder(wav), encoder(wav))
     mask = torch.zeros(1, 20, dtype=torch.bool)
@@ -101,8 +105,8 @@ def test_masked_frames_hear_nothing_and_nothing_is_masked_unasked():
     assert encoder.hubert.masked_spec_embed.grad.abs().sum() > 0
 
 
-def test_frozen_stays_frozen():
-    encoder = AudioEncoder(AudioEncoderConfig.small(**TINY))
+def test_a_frozen_encoder_stays_frozen():
+    encoder = AudioEncoder(tiny_hubert())
     assert encoder.train().hubert.training
     assert encoder.freeze() is encoder
     assert not encoder.train().hubert.training and not any(p.requires_grad for p in encoder.parameters())
@@ -110,11 +114,11 @@ def test_frozen_stays_frozen():
 
 @pytest.mark.parametrize("normalize", [True, False])
 @torch.no_grad()
-def test_a_fine_tuned_classifier_is_read_without_its_head(tmp_path, normalize):
+def test_a_fine_tuned_classifier_is_loaded_without_its_head(tmp_path, normalize):
     """The layout of superb/hubert-base-superb-er."""
     from transformers import HubertConfig, HubertForSequenceClassification
 
-    classifier = HubertForSequenceClassification(HubertConfig(**TINY, num_labels=4, use_weighted_layer_sum=True)).eval()
+    classifier = HubertForSequenceClassification(HubertConfig(**SIZES, num_labels=4, use_weighted_layer_sum=True)).eval()
     classifier.save_pretrained(tmp_path)
     (tmp_path / "preprocessor_config.json").write_text(json.dumps({"do_normalize": normalize, "sampling_rate": 16000}))
     encoder = AudioEncoder.from_pretrained(tmp_path)
@@ -127,7 +131,7 @@ def test_a_fine_tuned_classifier_is_read_without_its_head(tmp_path, normalize):
     assert torch.equal(rebuilt.eval()(wav), encoder(wav))
 
 
-def test_unusable_folders_say_so(tmp_path):
+def test_unusable_folders_raise_checkpoint_errors(tmp_path):
     from safetensors.torch import load_file, save_file
     from transformers import HubertConfig, HubertModel
 
@@ -135,16 +139,11 @@ def test_unusable_folders_say_so(tmp_path):
         AudioEncoder.from_pretrained(tmp_path / "nothing")
     with pytest.raises(CheckpointError, match="download the model first"):
         AudioEncoder.from_pretrained("somebody/no-such-hubert")
-    HubertModel(HubertConfig(**TINY)).save_pretrained(tmp_path)
+    HubertModel(HubertConfig(**SIZES)).save_pretrained(tmp_path)
     weights = load_file(tmp_path / "model.safetensors")
     save_file({k: v for k, v in weights.items() if "layers.1." not in k}, tmp_path / "model.safetensors", {"format": "pt"})
-    with pytest.raises(CheckpointError, match=r"not a whole HuBERT: \d+ weights are missing"):
+    with pytest.raises(CheckpointError, match=r"not a complete HuBERT: \d+ weights are missing"):
         AudioEncoder.from_pretrained(tmp_path)
     (tmp_path / "model.safetensors").write_bytes(b"broken")
     with pytest.raises(CheckpointError, match="no usable HuBERT"):
         AudioEncoder.from_pretrained(tmp_path)
-
-
-def test_the_small_size():
-    encoder = AudioEncoder(AudioEncoderConfig.small())
-    assert encoder.dim == 256 and sum(p.numel() for p in encoder.parameters()) < 8e6

@@ -1,4 +1,4 @@
-"""Face landmarks against MediaPipe's own output, and what must hold for any picture."""
+"""Face landmarks compared with MediaPipe's own output, and invariances."""
 
 import cv2
 import numpy as np
@@ -7,9 +7,11 @@ from skimage import data
 
 from emotalker.coefficients import ARKIT_BLENDSHAPES
 from emotalker.core.errors import CheckpointError
-from emotalker.face.landmarks import SCORE_NAMES, SCORE_POINTS, FaceLandmarker, Window
+from emotalker.face.landmarks import FaceLandmarker
+from emotalker.face.mediapipe_networks import SCORE_NAMES, SCORE_POINTS
+from emotalker.face.window import Window
 
-# What mediapipe 0.10.21's FaceLandmarker (image mode) says about the astronaut.
+# Output of mediapipe 0.10.21's FaceLandmarker (image mode) for skimage's astronaut.
 REFERENCE_POINTS = {
     1: (223.5, 131.1, -22.9), 10: (226.0, 72.2, -11.9), 33: (195.3, 100.6, 4.2), 61: (202.3, 139.2, 7.6),
     152: (221.4, 177.4, 9.6), 263: (255.3, 103.8, 3.5), 291: (244.5, 140.6, 7.1), 468: (203.5, 101.1, 0.1),
@@ -39,7 +41,7 @@ def face(landmarker, portrait):
 
 
 def warped(image, matrix, size=None):
-    """The picture under an affine map of continuous coordinates (pixel centres at +0.5)."""
+    """The picture transformed by an affine map of continuous coordinates (pixel centres at +0.5)."""
     matrix = np.array(matrix, dtype=float)
     matrix[:, 2] += 0.5 * (matrix[:, 0] + matrix[:, 1]) - 0.5
     return cv2.warpAffine(image, matrix, size or image.shape[1::-1], flags=cv2.INTER_LINEAR)
@@ -49,7 +51,7 @@ def distance(points, expected):
     return np.linalg.norm(points[:, :2] - expected[:, :2], axis=1).mean()
 
 
-def test_agrees_with_mediapipe(face):
+def test_matches_mediapipe(face):
     assert face.points.shape == (478, 3) and face.points.dtype == np.float32
     expected = np.array(list(REFERENCE_POINTS.values()))
     found = face.points[list(REFERENCE_POINTS)]
@@ -76,7 +78,7 @@ def test_box_and_confidence(face):
 
 
 @pytest.mark.parametrize("degrees", [-30, 15, 45, 90, 180])
-def test_turns_with_the_picture(landmarker, portrait, face, degrees):
+def test_landmarks_rotate_with_the_picture(landmarker, portrait, face, degrees):
     a = np.deg2rad(degrees)
     turn = np.array([[np.cos(a), -np.sin(a)], [np.sin(a), np.cos(a)]])
     shift = (256, 256) - turn @ (256, 256)
@@ -86,7 +88,7 @@ def test_turns_with_the_picture(landmarker, portrait, face, degrees):
 
 
 @pytest.mark.parametrize("scale", [0.5, 2.0, 5.0])
-def test_scales_with_the_picture(landmarker, portrait, face, scale):
+def test_landmarks_scale_with_the_picture(landmarker, portrait, face, scale):
     size = round(512 * scale)
     image = cv2.resize(portrait, (size, size), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
     (scaled,) = landmarker.detect(image)
@@ -95,7 +97,7 @@ def test_scales_with_the_picture(landmarker, portrait, face, scale):
     assert (scaled.points / scale - face.points)[:, :2].mean(0) == pytest.approx([0, 0], abs=0.4)
 
 
-def test_flip_swaps_left_and_right(landmarker, portrait, face):
+def test_flipping_swaps_left_and_right(landmarker, portrait, face):
     (flipped,) = landmarker.detect(np.ascontiguousarray(portrait[:, ::-1]))
     for left, right in ((33, 263), (61, 291), (234, 454), (468, 473)):
         assert np.linalg.norm(flipped.points[left, :2] - (512 - face.points[right, 0], face.points[right, 1])) < 2
@@ -119,7 +121,7 @@ def test_finds_faces_cut_by_the_border(landmarker, portrait, face):
     assert distance(found.points, face.points[:, :2] - (left, top)) < 2.5
 
 
-def test_several_faces_largest_first(landmarker, portrait):
+def test_several_faces_are_sorted_by_size(landmarker, portrait):
     canvas = np.full((512, 900, 3), 90, np.uint8)
     canvas[:320, :320] = cv2.resize(portrait, (320, 320), interpolation=cv2.INTER_AREA)
     canvas[:, 388:] = portrait
@@ -129,37 +131,37 @@ def test_several_faces_largest_first(landmarker, portrait):
 
 
 @pytest.mark.parametrize("name", ["coffee", "rocket", "brick", "chelsea"])
-def test_no_face(landmarker, name):
+def test_pictures_without_a_face(landmarker, name):
     image = getattr(data, name)()
     image = np.repeat(image[..., None], 3, axis=2) if image.ndim == 2 else image
     assert landmarker.detect(image) == []
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 3), (3, 700, 3), (64, 64, 3)])
-def test_degenerate_pictures_hold_no_face(landmarker, shape):
+def test_degenerate_pictures_contain_no_face(landmarker, shape):
     assert landmarker.detect(np.zeros(shape, np.uint8)) == []
     landmarker.reset()
     assert landmarker.track(np.zeros(shape, np.uint8)) is None
 
 
-def test_wrong_arrays_are_refused(landmarker, portrait):
+def test_wrong_arrays_raise(landmarker, portrait):
     for wrong in (portrait[..., 0], portrait.astype(np.float32), np.zeros((0, 5, 3), np.uint8)):
         with pytest.raises(ValueError, match="RGB uint8"):
             landmarker.detect(wrong)
 
 
-def test_tracking_follows_loses_and_finds_again(landmarker, portrait, face):
+def test_tracking_recovers_a_lost_face(landmarker, portrait, face):
     landmarker.reset()
     for i in range(8):
         shift = np.array([6.0 * i, 4.0 * i])
         tracked = landmarker.track(warped(portrait, [[1, 0, shift[0]], [0, 1, shift[1]]]))
         assert distance(tracked.points, face.points[:, :2] + shift) < 1.2
     assert landmarker.track(np.zeros_like(portrait)) is None
-    found = landmarker.track(warped(portrait, [[1, 0, 150], [0, 1, 200]]))  # far from where it was lost
+    found = landmarker.track(warped(portrait, [[1, 0, 150], [0, 1, 200]]))  # far from its last position
     assert distance(found.points, face.points[:, :2] + (150, 200)) < 1.2
 
 
-def test_tracking_equals_detection(landmarker, portrait, face):
+def test_tracking_matches_detection(landmarker, portrait, face):
     landmarker.reset()
     for _ in range(3):
         tracked = landmarker.track(portrait)
@@ -169,7 +171,7 @@ def test_tracking_equals_detection(landmarker, portrait, face):
 
 @pytest.mark.parametrize("side", [128.0, 300.0, 1000.0])
 def test_window_crop_and_points_agree(side):
-    """A blob drawn in the picture appears in a turned crop where to_picture says it does."""
+    """The position of a blob in a rotated crop matches to_picture."""
     y, x = np.mgrid[:700, :900] + 0.5
     spot = np.array([430.0, 290.0])
     radius = side / 25
@@ -181,7 +183,7 @@ def test_window_crop_and_points_agree(side):
     assert window.to_picture(center) == pytest.approx(spot, abs=0.02 * radius + 0.1)
 
 
-def test_damaged_model_file(tmp_path):
+def test_damaged_model_file_raises(tmp_path):
     (tmp_path / "other.task").write_bytes(b"no model")
     with pytest.raises(CheckpointError, match="SHA-256"):
         FaceLandmarker(tmp_path / "other.task")

@@ -1,3 +1,5 @@
+"""The lip branch: receptive field, units, losses and training."""
+
 import pytest
 import torch
 
@@ -15,11 +17,11 @@ def tiny(**changes):
 
 
 def inputs(frames, batch=2):
-    draw = torch.Generator().manual_seed(frames)
+    random = torch.Generator().manual_seed(frames)
     return (
-        torch.randn(batch, frames, 80, 16, generator=draw),
-        torch.randn(batch, frames, 24, generator=draw),
-        torch.randn(batch, 58, generator=draw),
+        torch.randn(batch, frames, 80, 16, generator=random),
+        torch.randn(batch, frames, 24, generator=random),
+        torch.randn(batch, 58, generator=random),
     )
 
 
@@ -28,13 +30,13 @@ def test_any_number_of_frames(frames):
     assert tiny()(*inputs(frames)).shape == (2, frames, len(ARKIT.lip))
 
 
-def test_the_face_entries_are_the_first_of_the_face_branch():
+def test_the_expression_entries_are_the_first_of_the_face_branch():
     branch = tiny()
     assert branch.face_expression.tolist() == ARKIT.face[: len(branch.face_expression)].tolist()
     assert len(branch.face_expression) + len(branch.lip) == len(ARKIT.expression_names)
 
 
-def test_only_the_lips_of_the_reference_are_looked_at():
+def test_only_the_lips_of_the_reference_are_used():
     branch = tiny()
     mel, face, reference = inputs(5)
     before = branch(mel, face, reference)
@@ -45,24 +47,24 @@ def test_only_the_lips_of_the_reference_are_looked_at():
     assert not torch.allclose(before, branch(mel, face, other), atol=1e-4)
 
 
-def test_a_frame_depends_on_its_two_neighbours_either_side():
+def test_the_receptive_field_is_two_frames_on_either_side():
     branch = tiny()
     mel, face, reference = inputs(20, batch=1)
     for x in (mel, face):
         x.requires_grad_()
     for gradient in torch.autograd.grad(branch(mel, face, reference)[0, 10].square().sum(), (mel, face)):
-        seen = gradient[0].flatten(1).abs().sum(1).nonzero()[:, 0]
-        assert seen.tolist() == [8, 9, 10, 11, 12]
+        frames = gradient[0].flatten(1).abs().sum(1).nonzero()[:, 0]
+        assert frames.tolist() == [8, 9, 10, 11, 12]
 
 
-def test_stretches_with_context_equal_the_whole():
+def test_chunks_with_context_equal_prediction_at_once():
     branch = tiny()
     mel, face, reference = inputs(30)
     whole = branch(mel, face, reference)
     assert torch.allclose(branch(mel[:, 8:20], face[:, 8:20], reference)[:, 2:-2], whole[:, 10:18], atol=1e-5)
 
 
-def test_units_are_raw():
+def test_inputs_and_outputs_are_in_raw_units():
     branch, other = tiny(), tiny()
     scale, shift = torch.rand(58) + 0.5, torch.randn(58)
     other.standardizer.set(Statistics(shift, scale))
@@ -72,7 +74,7 @@ def test_units_are_raw():
     assert torch.allclose(moved, expected, atol=1e-4)
 
 
-def test_band_means_are_taken_out_over_the_recording():
+def test_band_means_of_the_recording_are_subtracted():
     mel = MelSpectrogram()(torch.randn(1, 16000) * 0.1)
     coloured = mel + torch.linspace(-1, 1, 80)[:, None]  # another microphone
     plain, normalised = tiny(), tiny(normalize_mel=True)
@@ -81,7 +83,7 @@ def test_band_means_are_taken_out_over_the_recording():
     assert plain.windows(mel, 25).shape == (1, 25, 80, 16)
 
 
-def test_loss_by_hand():
+def test_the_loss_matches_its_definition():
     branch = tiny()
     branch.standardizer.std.fill_(2.0)
     lips, target = torch.randn(2, 5, 28), torch.randn(2, 5, 28)
@@ -92,7 +94,7 @@ def test_loss_by_hand():
     assert branch.loss(lips[:, :1], target[:, :1])["velocity"] == 0
 
 
-def test_it_learns_jaws_from_loudness_and_lips_from_the_face():
+def test_training_fits_jaws_to_loudness_and_lips_to_the_face():
     torch.manual_seed(0)
     branch = tiny(dropout=0.0).train()
     optimizer = torch.optim.AdamW(branch.parameters(), 3e-3)
@@ -112,9 +114,9 @@ def test_it_learns_jaws_from_loudness_and_lips_from_the_face():
         loss.backward()
         optimizer.step()
     mel, face, reference, target = batch()
-    made = branch.eval()(mel, face, reference)
+    predicted = branch.eval()(mel, face, reference)
     for entry in (0, 1):
-        assert torch.corrcoef(torch.stack([made[..., entry].flatten(), target[..., entry].flatten()]))[0, 1] > 0.9
+        assert torch.corrcoef(torch.stack([predicted[..., entry].flatten(), target[..., entry].flatten()]))[0, 1] > 0.9
 
 
 def test_the_sizes():

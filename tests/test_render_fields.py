@@ -1,17 +1,18 @@
-"""The pieces of the warp: fields with opening_lines, their inversion, and layers over an opening."""
+"""Displacement fields with opening lines, their inversion, and layers over an opening."""
 
 import numpy as np
 import pytest
 
+from emotalker.render.displacement_field import DisplacementField
 from emotalker.render.opening import layer_weights
-from emotalker.render.opening_field import LOWER, UPPER, OpeningField, OpeningLine
+from emotalker.render.opening_line import LOWER, UPPER, OpeningLine
 from emotalker.render.warp import Inverter, Region, outside_polygon
 
 LINE = np.array([[30.0, 50.0], [50.0, 52.0], [70.0, 50.0]])
 
 
-def mouth_field() -> OpeningField:
-    """Lips on a 100 px face: the lower one and the chin go down by 10, everything above stays."""
+def mouth_field() -> DisplacementField:
+    """Lips on a 100 px face: the lower lip moves down by up to 10 pixels, the chin by 8, and the rest is static."""
     xs = np.linspace(35, 65, 7)
     upper = np.column_stack([xs, np.interp(xs, *LINE.T) - 1])
     lower = np.column_stack([xs, np.interp(xs, *LINE.T) + 1])
@@ -21,28 +22,30 @@ def mouth_field() -> OpeningField:
     values = np.zeros((len(points), 2))
     values[7:14, 1] = 10 * (1 - ((xs - 50) / 20) ** 2)
     values[14:18, 1] = 8.0
-    return OpeningField(points, values, [OpeningLine(LINE)], [(np.arange(7), np.arange(7, 14))], scale=100.0, smoothing=1e-4)
+    return DisplacementField(
+        points, values, [OpeningLine(LINE)], [(np.arange(7), np.arange(7, 14))], scale=100.0, smoothing=1e-4
+    )
 
 
-def test_the_field_tears_along_the_slit_and_nowhere_else():
+def test_field_is_discontinuous_only_across_the_opening_line():
     field = mouth_field()
     above, below = field(np.array([[50.0, 51.5]]))[0], field(np.array([[50.0, 52.5]]))[0]
     assert abs(above[1]) < 1 and below[1] > 8
-    beside = field(np.array([[80.0, 49.5], [80.0, 50.5]]))
-    assert np.abs(np.diff(beside, axis=0)).max() < 0.3
+    outside = field(np.array([[80.0, 49.5], [80.0, 50.5]]))
+    assert np.abs(np.diff(outside, axis=0)).max() < 0.3
 
 
-def test_a_sheet_continues_across_the_slit():
+def test_layer_extends_across_the_opening_line():
     field = mouth_field()
     across = np.column_stack([np.full(9, 50.0), np.linspace(48, 56, 9)])
     upper, lower = field(across, UPPER, 0)[:, 1], field(across, LOWER, 0)[:, 1]
     assert np.abs(upper).max() < 2 and lower.min() > 7
-    # Each sheet is the field itself on its own side.
+    # On its own side, a layer equals the field.
     np.testing.assert_allclose(upper[:3], field(across[:3])[:, 1], atol=1e-5)
 
 
 @pytest.mark.parametrize("step", [1, 2, 4])
-def test_inversion_undoes_the_displacement(step):
+def test_inversion_of_a_displacement(step):
     region = Region(0, 0, 96, 80, step)
     x, y = region.field_points().T
     bump = np.exp(-((x - 48) ** 2 + (y - 40) ** 2) / 200)
@@ -54,18 +57,18 @@ def test_inversion_undoes_the_displacement(step):
     assert np.abs(reached - region.field_points()).max() < 0.05 * step**2 + 0.05
 
 
-def test_sheets_never_cover_more_than_everything_and_touching_ones_cover_all():
+def test_layer_weights_add_up_to_at_most_one_and_to_one_where_layers_touch():
     rng = np.random.default_rng(0)
     upper, lower = rng.uniform(-4, 4, (2, 10_000))
     a, b = layer_weights(upper, lower, softness=1.5)
     assert a.min() >= 0 and b.min() >= 0 and (a + b).max() <= 1 + 1e-9
-    a, b = layer_weights(upper, -upper, softness=1.5)  # closed lips: two sides of one line
+    a, b = layer_weights(upper, -upper, softness=1.5)  # closed lips
     np.testing.assert_allclose(a + b, 1)
-    a, b = layer_weights(np.array([-3.0]), np.array([-3.0]), softness=1.5)  # between parted lips
+    a, b = layer_weights(np.array([-3.0]), np.array([-3.0]), softness=1.5)  # between open lips
     assert a[0] == b[0] == 0
 
 
-def test_a_region_stays_inside_the_picture_and_samples_pixel_centres():
+def test_region_is_inside_the_picture_and_samples_pixel_centres():
     region = Region.around(np.array([[2.0, 3.0], [60.0, 63.0]]), (10, 10), size=64, step=2)
     assert region.x == 0 and region.x + region.width <= 64 and region.y + region.height <= 64
     points = region.field_points()

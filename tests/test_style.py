@@ -1,4 +1,4 @@
-"""What a user may ask of a motion beside the voice."""
+"""Style settings: emotions, amplitudes and blinks."""
 
 import argparse
 
@@ -11,7 +11,7 @@ from emotalker.core.emotions import EMOTIONS
 from emotalker.inference.style import Style, StyleError, apply_amplitudes, emotion_weights, parse_emotion, set_blinks
 
 
-def test_emotions_are_parsed_and_bad_ones_told():
+def test_emotions_are_parsed_and_invalid_ones_raise_style_errors():
     assert parse_emotion("happy") == {"happy": 1.0}
     assert parse_emotion("joy:0.5, angry:0.25") == {"happy": 0.5, "angry": 0.25}
     assert sum(parse_emotion("happy,sad").values()) == pytest.approx(1.0)
@@ -21,13 +21,13 @@ def test_emotions_are_parsed_and_bad_ones_told():
         parse_emotion("happy:much")
 
 
-def test_a_wanted_emotion_takes_its_weight_from_the_heard_one():
-    heard = {"angry": 0.75, "calm": 0.25}
-    mix = emotion_weights(heard, None, 3)
-    assert mix[EMOTIONS.index("angry")] == pytest.approx(27 / 28), "what is heard best is shown more purely"
-    assert mix[EMOTIONS.index("neutral")] == pytest.approx(1 / 28)
-    mix = emotion_weights(heard, {"happy": 0.5}, 3)
-    assert mix[EMOTIONS.index("happy")] == 0.5 and mix[EMOTIONS.index("angry")] == pytest.approx(27 / 56)
+def test_a_requested_emotion_reduces_the_weight_of_the_recognized_one():
+    recognized = {"angry": 0.75, "calm": 0.25}
+    weights = emotion_weights(recognized, None, 3)
+    assert weights[EMOTIONS.index("angry")] == pytest.approx(27 / 28), "an exponent above 1 favours the most probable emotion"
+    assert weights[EMOTIONS.index("neutral")] == pytest.approx(1 / 28)
+    weights = emotion_weights(recognized, {"happy": 0.5}, 3)
+    assert weights[EMOTIONS.index("happy")] == 0.5 and weights[EMOTIONS.index("angry")] == pytest.approx(27 / 56)
     assert emotion_weights({}, None).sum() == 0
 
 
@@ -36,7 +36,7 @@ def some_motion(frames: int = 50) -> np.ndarray:
     return rng.uniform(0.1, 0.4, (frames, ARKIT.dim)).astype(np.float32)
 
 
-def test_amplitudes_scale_their_part_alone():
+def test_amplitudes_scale_only_their_part():
     motion, rng = some_motion(), np.random.default_rng(0)
     still = apply_amplitudes(motion, ARKIT, Style(head=0.0), rng)
     assert not still[:, ARKIT.pose].any()
@@ -49,7 +49,7 @@ def test_amplitudes_scale_their_part_alone():
     assert apply_amplitudes(motion, ARKIT, Style(lips=9.0), rng)[:, ARKIT.expression].max() <= 1
 
 
-def test_blinks_come_at_the_rate_that_was_asked_for():
+def test_blinks_have_the_requested_rate():
     minutes = 10
     lids = set_blinks(np.full((25 * 60 * minutes, 2), 0.1, np.float32), 17, 25, np.random.default_rng(1))
     starts = np.flatnonzero((lids[1:, 0] >= 1) & (lids[:-1, 0] < 1))
@@ -60,7 +60,7 @@ def test_blinks_come_at_the_rate_that_was_asked_for():
 
 
 @pytest.mark.parametrize(("text", "allowed"), [("0", True), ("0.5", True), ("1", True), ("-0.1", False), ("1.01", False)])
-def test_fractions_lie_between_nothing_and_all(text: str, allowed: bool):
+def test_fractions_are_from_0_to_1(text: str, allowed: bool):
     if allowed:
         assert fraction(text) == float(text)
     else:

@@ -1,4 +1,4 @@
-"""The tracker's second look: it sees the same face wherever it lies, learns from synthetic faces, and reads what points miss."""
+"""The synthetic-face reader: aligned crops, features, training data, training, and its use in the tracker."""
 
 import json
 import subprocess
@@ -14,6 +14,7 @@ from skimage import data
 from emotalker.coefficients import ARKIT, ARKIT_BLENDSHAPES, MIRRORED_BLENDSHAPES
 from emotalker.core.checkpoint import read_metadata
 from emotalker.core.errors import CheckpointError, DataError
+from emotalker.core.suffixes import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from emotalker.synthetic.dataset import load_faces, save_faces
 from emotalker.synthetic.films import SyntheticPerson, random_film
 from emotalker.synthetic.observation import (
@@ -24,18 +25,19 @@ from emotalker.synthetic.observation import (
     MOUTH_HEIGHT,
     MOUTH_SIZE,
     READ_POINTS,
+    RIGID_POINTS,
     SIDE,
-    STEADY_POINTS,
     Observation,
-    cut,
+    crop,
+    crop_transform,
     extract_features,
     gradient_histograms,
     histogram_dim,
-    place,
-    placement,
     stack_features,
+    transform_points,
     windows,
 )
+from emotalker.synthetic.prepare import files_in
 from emotalker.synthetic.reader import SyntheticFaceReader
 from emotalker.synthetic.sources import FaceSources, another_person
 from emotalker.tracking import Tracker
@@ -63,61 +65,66 @@ def faces(sources, tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def photographs(sources, tmp_path_factory) -> Path:
-    """A folder of one portrait, shown as several people."""
+    """A folder of real video frames: shifted crops of one photograph, labelled as several people."""
     root = tmp_path_factory.mktemp("photographs")
     image = data.astronaut()
     for number in range(4):
         with VideoWriter(root / "v.mp4", 320, 320, 25) as video:
             for i in range(11):
                 video.write(np.ascontiguousarray(image[:320, 30 + 20 * number + i : 350 + 20 * number + i]))
-        cuts = sources.video(root / "v.mp4", number)
-        assert len(cuts) == 3 and all(face["person"] == number and (face["true"] == face["found"]).all() for face in cuts)
-        assert cuts[0]["blendshapes"].max() > 0.2, "she smiles"
-        save_faces(root / f"{number}.npz", cuts)
+        crops = sources.video(root / "v.mp4", number)
+        assert len(crops) == 3 and all(face["person"] == number and (face["true"] == face["found"]).all() for face in crops)
+        assert crops[0]["blendshapes"].max() > 0.2, "the smile is not found"
+        save_faces(root / f"{number}.npz", crops)
     (root / "faces.json").write_text('{"source": "photographs", "licence": "CC BY 4.0", "synthetic": false}')
     return root
 
 
-def test_the_cut_is_the_same_wherever_the_face_lies():
+def test_crop_does_not_depend_on_the_faces_position():
     photo = data.astronaut()
     landmarker = MediaPipe()
     face = landmarker.detect(photo)[0].points[:, :2]
     moved = np.array([[0.8, -0.25, 90.0], [0.25, 0.8, 20.0]])
     turned = cv2.warpAffine(photo, moved, (600, 600), flags=cv2.INTER_AREA)
-    here, there = placement(face), placement(place(moved, face))
-    np.testing.assert_allclose(place(there, place(moved, face)), place(here, face), atol=1e-6)
-    difference = cut(photo, here).astype(float) - cut(turned, there)
+    here, there = crop_transform(face), crop_transform(transform_points(moved, face))
+    points = transform_points(here, face)
+    np.testing.assert_allclose(transform_points(there, transform_points(moved, face)), points, atol=1e-6)
+    difference = crop(photo, here).astype(float) - crop(turned, there)
     assert np.abs(difference).mean() < 3
-    assert np.abs(place(here, face)[STEADY_POINTS] - MEAN_POINTS[STEADY_POINTS]).max() < 8
+    assert np.abs(points[RIGID_POINTS] - MEAN_POINTS[RIGID_POINTS]).max() < 8
 
 
-def test_light_and_exposure_make_little_difference():
-    grey = torch.from_numpy(cut(data.astronaut(), placement(MediaPipe().detect(data.astronaut())[0].points[:, :2]))[None])
+def test_histograms_depend_little_on_lighting():
+    photo = data.astronaut()
+    transform = crop_transform(MediaPipe().detect(photo)[0].points[:, :2])
+    grey = torch.from_numpy(crop(photo, transform)[None])
     plain, brighter, other = gradient_histograms(torch.cat([grey, grey * 0.6 + 60, grey.flip(2)]).float())
     assert plain.shape == (histogram_dim((SIDE, SIDE)),)
     assert (plain - brighter).norm() < 0.35 * (plain - other).norm()
-    assert not gradient_histograms(torch.full((1, SIDE, SIDE), 90.0)).any(), "a plain wall has no gradients"
+    assert not gradient_histograms(torch.full((1, SIDE, SIDE), 90.0)).any(), "a constant image has gradients"
 
 
-def test_a_mirrored_face_has_mirrored_labels(faces):
+def test_mirrored_features_are_those_of_the_mirrored_crop(faces):
     assert (MIRRORED_BLENDSHAPES[MIRRORED_BLENDSHAPES] == np.arange(52)).all()
     assert (MIRRORED_POINTS[MIRRORED_POINTS] == np.arange(len(READ_POINTS))).all()
     assert ARKIT_BLENDSHAPES[MIRRORED_BLENDSHAPES[ARKIT.index("mouthSmileLeft")]] == "mouthSmileRight"
-    cuts = load_faces(faces)
-    seen = extract_features(cuts.image[:5], cuts.found[:5], cuts.scores[:5])
-    turned = (cuts.found * [-1, 1] + [SIDE, 0])[:5, MIRRORED_POINTS]
-    expected = extract_features(cuts.image[:5, :, ::-1], turned, cuts.scores[:5, MIRRORED_BLENDSHAPES])
-    for found, other, plain, again in zip(seen.mirrored(), expected, seen, seen.mirrored().mirrored(), strict=True):
+    crops = load_faces(faces)
+    features = extract_features(crops.image[:5], crops.found[:5], crops.scores[:5])
+    mirrored_points = (crops.found * [-1, 1] + [SIDE, 0])[:5, MIRRORED_POINTS]
+    expected = extract_features(crops.image[:5, :, ::-1], mirrored_points, crops.scores[:5, MIRRORED_BLENDSHAPES])
+    for found, other, plain, again in zip(
+        features.mirrored(), expected, features, features.mirrored().mirrored(), strict=True
+    ):
         assert (found - other).abs().mean() < 0.02 * (plain - other).abs().mean()
         torch.testing.assert_close(again, plain)
-    np.testing.assert_allclose(seen.mirrored().landmarks.numpy(), expected.landmarks.numpy(), atol=1e-4)
-    mouth, _ = windows(cuts.image[0], cuts.found[0])
-    turned = gradient_histograms(torch.from_numpy(mouth[None, :, ::-1].copy()).float())
-    torch.testing.assert_close(seen.mirrored().mouth[:1], turned)
+    np.testing.assert_allclose(features.mirrored().landmarks.numpy(), expected.landmarks.numpy(), atol=1e-4)
+    mouth, _ = windows(crops.image[0], crops.found[0])
+    expected_mouth = gradient_histograms(torch.from_numpy(mouth[None, :, ::-1].copy()).float())
+    torch.testing.assert_close(features.mirrored().mouth[:1], expected_mouth)
 
 
 @pytest.mark.parametrize("shift", [(0, 0), (3, -5)])
-def test_windows_go_with_the_mouth_and_the_eyes(shift):
+def test_windows_are_centred_on_the_mouth_and_the_eyes(shift):
     points = MEAN_POINTS + shift
     picture = np.zeros((SIDE, SIDE), np.uint8)
     for x, y in (points[[13, 14]].mean(0), points[[33, 133]].mean(0)):
@@ -135,8 +142,8 @@ def test_windows_go_with_the_mouth_and_the_eyes(shift):
     assert other_right.max() == 0
 
 
-def test_training_learns_and_its_checkpoint_remembers_the_data(faces, photographs, tmp_path):
-    # a process of its own, as accelerate keeps one precision a process, and this one is bf16
+def test_training_reduces_the_loss_and_stores_the_data_sources(faces, photographs, tmp_path):
+    # in a subprocess, because accelerate allows one precision per process and this run is bf16
     options = [f"run={tmp_path / 'run'}", f"data.root=[{faces},{photographs}]", "data.weights=[0.8,0.2]", "workers=0", *SHORT]
     options += [
         "model={mouth: 20, eye: 20, landmarks: 20, hidden: 32, members: 2, dropout: 0}",
@@ -159,7 +166,7 @@ def test_training_learns_and_its_checkpoint_remembers_the_data(faces, photograph
     assert points.shape == (3, len(FIT_POINTS), 2) and blendshapes.shape == (3, 52) and not reader.applies_to(context)
 
 
-def test_a_portrait_becomes_other_people(sources):
+def test_warped_portraits_have_other_proportions():
     image = data.astronaut()[:400, 24:424]
     other = another_person(image, np.random.default_rng(0))
     assert other.shape == image.shape and np.abs(other.astype(float) - image).mean() > 2
@@ -168,11 +175,11 @@ def test_a_portrait_becomes_other_people(sources):
     assert 0.005 < max(abs(width), abs(height)) < 0.3
 
 
-def test_what_is_missing_is_told(tmp_path):
-    with pytest.raises(DataError, match="no folder of faces"):
+def test_missing_or_damaged_faces_are_data_errors(tmp_path):
+    with pytest.raises(DataError, match="not a folder of faces"):
         load_faces(tmp_path)
     (tmp_path / "faces.json").write_text('{"source": "a", "licence": "b", "synthetic": true}')
-    with pytest.raises(DataError, match="holds no faces"):
+    with pytest.raises(DataError, match="contains no faces"):
         load_faces(tmp_path)
     (tmp_path / "1.npz").write_bytes(b"PK")
     with pytest.raises(DataError, match=r"1\.npz is damaged"):
@@ -181,20 +188,27 @@ def test_what_is_missing_is_told(tmp_path):
         SyntheticFaceReader.from_pretrained(tmp_path / "none.safetensors")
 
 
-def test_preparation_goes_on_where_it_was_stopped(tmp_path):
+def test_preparation_keeps_existing_files(tmp_path):
     command = [sys.executable, SCRIPTS / "prepare_faces.py", "synthetic", "--people", "1", "--output", tmp_path]
     first = subprocess.run(command, capture_output=True, text=True, check=True)
     before = (tmp_path / "000000.npz").stat().st_mtime_ns
     second = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert "24 faces more" in first.stdout and " 0 faces more" in second.stdout
+    assert "24 faces added" in first.stdout and " 0 faces added" in second.stdout
     assert (tmp_path / "000000.npz").stat().st_mtime_ns == before and len(load_faces(tmp_path)) == 24
+
+
+def test_folders_are_searched_for_videos_and_images(tmp_path):
+    for name in ("b.MP4", "a.png", "notes.txt"):
+        (tmp_path / name).touch()
+    given = tmp_path / "other" / "c.bin"
+    assert files_in([tmp_path, given], VIDEO_SUFFIXES | IMAGE_SUFFIXES) == [tmp_path / "a.png", tmp_path / "b.MP4", given]
 
 
 def _correlation(found: np.ndarray, truth: np.ndarray) -> float:
     return float(np.corrcoef(found, truth)[0, 1]) if found.std() > 0 else 0.0
 
 
-def test_it_reads_on_synthetic_faces_what_points_miss():
+def test_reader_improves_tracking_of_synthetic_faces():
     model, truth, tracks = Tracker(reader=None).model, [], ([], [])
     for seed in (31, 32):
         rng = np.random.default_rng(seed)
@@ -207,13 +221,13 @@ def test_it_reads_on_synthetic_faces_what_points_miss():
             kept.append(track.motion.coefficients[:, ARKIT.expression])
     truth = np.concatenate(truth)
     moving = np.flatnonzero(truth.std(0) > 0.05)
-    without, with_reader = (  # an blendshape that is never seen to move counts as not seen
+    without, with_reader = (  # the correlation of a blendshape that is tracked as constant counts as 0
         np.mean([_correlation(found[:, i], truth[:, i]) for i in moving]) for found in map(np.concatenate, tracks)
     )
     assert with_reader > 0.85 and with_reader > without + 0.2
 
 
-def test_photographs_are_left_to_the_landmarker():
+def test_reader_does_not_change_photographs():
     photo = data.astronaut()
     frames = [(i / 25, 1 / 25, np.roll(photo, i, axis=1)) for i in range(6)]
     without, with_reader = (

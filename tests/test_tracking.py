@@ -1,4 +1,4 @@
-"""The tracker's parts on motions that are known: timing, steadiness, gaps, shots, files."""
+"""The tracker on known motion: timing, smoothing, gaps, shots, files."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ JAW, BLINK = ARKIT.index("jawOpen"), ARKIT.indices(["eyeBlinkLeft", "eyeBlinkRig
 MODEL = FaceModel.load()
 
 
-class Puppet:
-    """A backend that sees the head model move, with noise on every landmark."""
+class SyntheticBackend:
+    """A backend that returns noisy landmarks of the moving head model."""
 
-    name, prior, landmark_index = "puppet", "none", np.arange(478)
+    name, prior, landmark_index = "synthetic", "none", np.arange(478)
 
     def __init__(self, blendshapes: np.ndarray, noise: float = 0.2, angles: np.ndarray | None = None, hidden: tuple = ()):
         rng = np.random.default_rng(0)
@@ -49,45 +49,47 @@ class Puppet:
 
 
 def still(count: int, fps: float = 25.0, value: int = 90):
-    """Times, lengths and grey pictures."""
+    """Times, durations and grey pictures."""
     return [(i / fps, 1 / fps, np.full((SIZE, SIZE, 3), value, np.uint8)) for i in range(count)]
 
 
 def track(blendshapes: np.ndarray, fps: float = 25.0, smoothing: bool = True, **options) -> TrackedVideo:
-    return Tracker(backend=Puppet(blendshapes, **options), smoothing=smoothing).track_frames(still(len(blendshapes), fps))
+    return Tracker(backend=SyntheticBackend(blendshapes, **options), smoothing=smoothing).track_frames(
+        still(len(blendshapes), fps)
+    )
 
 
-def test_closures_and_blinks_keep_their_depth_while_a_still_face_calms_down() -> None:
+def test_smoothing_keeps_closures_and_blinks() -> None:
     blendshapes = np.zeros((80, 52))
     blendshapes[:, JAW] = 0.3
-    blendshapes[30:32, JAW] = 0.0  # lips shut for two frames
+    blendshapes[30:32, JAW] = 0.0  # lips closed for two frames
     blendshapes[50:53, BLINK] = [[0.6], [1.0], [0.6]]
-    steady, raw = (track(blendshapes, smoothing=s).motion.coefficients for s in (True, False))
+    smoothed, raw = (track(blendshapes, smoothing=s).motion.coefficients for s in (True, False))
     rest = np.r_[5:25, 60:75]
-    depth = [np.median(m[rest, JAW]) - m[30:32, JAW].mean() for m in (steady, raw)]
+    depth = [np.median(m[rest, JAW]) - m[30:32, JAW].mean() for m in (smoothed, raw)]
     assert depth[0] >= 0.9 * depth[1] and depth[0] >= 0.2
     for i in BLINK:
-        height = [m[51, i] - np.median(m[rest, i]) for m in (steady, raw)]
+        height = [m[51, i] - np.median(m[rest, i]) for m in (smoothed, raw)]
         assert height[0] >= 0.9 * height[1] and height[0] >= 0.85, "of a blink of three frames"
-    assert np.argmin(steady[20:45, JAW]) in (10, 11) and np.argmax(steady[40:65, BLINK[0]]) == 11, "no lag"
-    for entries, share in (([JAW], 0.75), (range(52, 55), 0.6)):
-        noise = [np.diff(m[rest][:, entries], axis=0).std() for m in (steady, raw)]
-        assert noise[0] < share * noise[1]
+    assert np.argmin(smoothed[20:45, JAW]) in (10, 11) and np.argmax(smoothed[40:65, BLINK[0]]) == 11, "no lag"
+    for entries, ratio in (([JAW], 0.75), (range(52, 55), 0.6)):
+        noise = [np.diff(m[rest][:, entries], axis=0).std() for m in (smoothed, raw)]
+        assert noise[0] < ratio * noise[1]
 
 
-def test_noise_falls_without_lag_or_loss() -> None:
+def test_smoothing_reduces_noise_without_lag() -> None:
     rng = np.random.default_rng(1)
     clean = np.full((200, 1), 0.4)
     clean[60:62] = 0.05
     noisy = clean + rng.normal(0, 0.01, clean.shape)
-    calm = smooth_fast(noisy)
-    assert np.abs(calm - clean)[100:].mean() < 0.7 * np.abs(noisy - clean)[100:].mean()
-    assert (0.4 - calm[60:62]).min() > 0.9 * 0.35
-    assert np.allclose(smooth_fast(noisy[::-1])[::-1], calm), "the same backwards: zero phase"
+    smoothed = smooth_fast(noisy)
+    assert np.abs(smoothed - clean)[100:].mean() < 0.7 * np.abs(noisy - clean)[100:].mean()
+    assert (0.4 - smoothed[60:62]).min() > 0.9 * 0.35
+    assert np.allclose(smooth_fast(noisy[::-1])[::-1], smoothed), "same result backwards: zero phase"
     assert np.array_equal(smooth_fast(clean), clean)
 
 
-def test_pose_and_blendshapes_come_back() -> None:
+def test_pose_and_blendshapes_are_recovered() -> None:
     time = np.arange(75)
     blendshapes = np.zeros((75, 52))
     blendshapes[:, JAW] = 0.25 - 0.25 * np.cos(time / 4)
@@ -99,13 +101,13 @@ def test_pose_and_blendshapes_come_back() -> None:
     error = np.degrees(motion[:, 52:55] - expected)
     assert np.sqrt((error**2).mean()) < 1.0
     assert tracked.valid.all() and tracked.confidence.min() > 0.7 and tracked.shots.tolist() == [[0, 75]]
-    # What is kept suffices to place the head in the picture again.
-    identity, placed, turn, place = tracked.placed(40)
-    drawn = CAMERA.project(MODEL.landmarks(identity, placed) @ rotation_matrix(turn).T + place)
-    assert np.linalg.norm(drawn - Puppet(blendshapes, 0, angles).points[40], axis=1).mean() < 2.0, "pixels"
+    # The result suffices to project the head to the picture.
+    identity, blendshapes_40, angles_40, translation = tracked.placed(40)
+    projected = CAMERA.project(MODEL.landmarks(identity, blendshapes_40) @ rotation_matrix(angles_40).T + translation)
+    assert np.linalg.norm(projected - SyntheticBackend(blendshapes, 0, angles).points[40], axis=1).mean() < 2.0, "pixels"
 
 
-def test_hidden_frames_are_marked_and_not_invented() -> None:
+def test_frames_without_a_face_are_invalid() -> None:
     tracked = track(np.zeros((40, 52)), hidden=range(15, 22))
     assert np.flatnonzero(~tracked.valid).tolist() == list(range(15, 22))
     assert np.isnan(tracked.motion.coefficients[15:22]).all() and (tracked.confidence[15:22] == 0).all()
@@ -114,7 +116,7 @@ def test_hidden_frames_are_marked_and_not_invented() -> None:
     assert not empty.valid.any() and np.isnan(empty.motion.coefficients).all() and (empty.confidence == 0).all()
 
 
-def test_a_lasting_expression_is_not_taken_for_rest() -> None:
+def test_lasting_expression_is_not_calibrated_away() -> None:
     blendshapes = np.zeros((60, 52))
     brow = ARKIT.indices(["browInnerUp", "browOuterUpLeft", "browOuterUpRight"])
     blendshapes[20:, brow] = 0.9
@@ -122,16 +124,16 @@ def test_a_lasting_expression_is_not_taken_for_rest() -> None:
     assert raised.mean() > 0.4
 
 
-def test_lids_that_never_shut_do_not_blink() -> None:
+def test_open_eyes_do_not_blink() -> None:
     tracked = track(np.zeros((60, 52)))
     assert tracked.motion.coefficients[:, BLINK].max() < 0.3
 
 
-def test_memory_holds_no_more_than_a_chunk_of_landmarks() -> None:
+def test_fitted_landmarks_are_discarded() -> None:
     from emotalker.tracking import shot_fit
 
-    fitter = shot_fit.ShotFitter(MODEL, CAMERA, FIT_POINTS, Tracker(backend=Puppet(np.zeros((1, 52)))).options)
-    points = Puppet(np.zeros((1, 52))).points[0, FIT_POINTS]
+    fitter = shot_fit.ShotFitter(MODEL, CAMERA, FIT_POINTS, Tracker(backend=SyntheticBackend(np.zeros((1, 52)))).options)
+    points = SyntheticBackend(np.zeros((1, 52))).points[0, FIT_POINTS]
     most = 0
     for _ in range(shot_fit.IDENTITY_FRAMES + 2 * shot_fit.CHUNK + 5):
         fitter.add(points, None)
@@ -141,12 +143,12 @@ def test_memory_holds_no_more_than_a_chunk_of_landmarks() -> None:
     assert len(fit.blendshapes) == shot_fit.IDENTITY_FRAMES + 2 * shot_fit.CHUNK + 5 and np.isfinite(fit.blendshapes).all()
 
 
-def test_every_shot_has_its_own_identity_and_rest() -> None:
+def test_each_shot_has_its_own_identity_and_rest() -> None:
     blendshapes = np.zeros((60, 52))
     angles = np.zeros((60, 3))
     angles[30:, 1] = np.radians(12)
-    backend = Puppet(blendshapes, angles=angles)
-    other = Puppet(blendshapes, angles=angles)
+    backend = SyntheticBackend(blendshapes, angles=angles)
+    other = SyntheticBackend(blendshapes, angles=angles)
     backend.points[30:] = other.points[30:] + [0.0, 6.0]
     frames = still(30) + [(i / 25, 1 / 25, np.full((SIZE, SIZE, 3), 220, np.uint8)) for i in range(30, 60)]
     tracked = Tracker(backend=backend).track_frames(frames)
@@ -158,7 +160,7 @@ def test_every_shot_has_its_own_identity_and_rest() -> None:
     assert [tracked.shot_of(frame) for frame in (0, 29, 30, 59)] == [0, 0, 1, 1]
 
 
-def test_cuts_are_seen_and_motion_is_not_one() -> None:
+def test_cuts_are_detected_and_motion_is_not_a_cut() -> None:
     rng = np.random.default_rng(0)
     scenes = [np.kron(rng.integers(0, 255, (8, 8, 3)), np.ones((16, 16, 1))).astype(np.uint8) for _ in range(2)]
     frames = [np.roll(scenes[i // 20], 3 * (i % 20), 1) for i in range(40)]
@@ -168,7 +170,7 @@ def test_cuts_are_seen_and_motion_is_not_one() -> None:
     assert is_jump(face, face + [70, 0]) and is_jump(face, face * 2) and not is_jump(face, face * 1.1 + 20)
 
 
-def test_the_chosen_face() -> None:
+def test_choice_of_a_face() -> None:
     boxes = np.array([[0, 0, 10, 10], [20, 0, 60, 40], [70, 0, 90, 20]], float)
     assert [choose(boxes, c) for c in (None, 1, 2, 3, 4)] == [1, 1, 2, 0, None]
     assert choose(boxes, (75.0, 5.0)) == 2 and choose(boxes, (15.0, 5.0)) is None
@@ -180,7 +182,7 @@ class TestResampling:
         return np.zeros((len(times), ARKIT.dim))
 
     @pytest.mark.parametrize("fps", [23.976, 25, 29.97, 50, 60])
-    def test_a_slow_motion_is_the_same_at_any_rate(self, fps: float) -> None:
+    def test_slow_motion_at_any_rate(self, fps: float) -> None:
         times = np.arange(int(3 * fps)) / fps
         values = self.track(times)
         values[:, JAW], values[:, 53] = 0.5 + 0.4 * np.sin(3 * times), 0.3 * np.sin(2 * times)
@@ -190,12 +192,12 @@ class TestResampling:
         assert np.abs(out[:-2, JAW] - 0.5 - 0.4 * np.sin(3 * k[:-2])).max() < 0.03
         assert np.abs(out[:-2, 53] - 0.3 * np.sin(2 * k[:-2])).max() < 2e-3
 
-    def test_nothing_changes_at_the_same_rate(self) -> None:
+    def test_same_rate_does_not_change_motion(self) -> None:
         values = np.random.default_rng(0).uniform(0, 0.3, (40, ARKIT.dim))
         assert np.allclose(resample_motion(np.arange(40) / 25, values, ARKIT, 25), values, atol=1e-6)
 
     @pytest.mark.parametrize("phase", np.linspace(0, 0.04, 7))
-    def test_a_blink_between_two_frames_keeps_its_depth(self, phase: float) -> None:
+    def test_blink_between_two_frames_keeps_its_height(self, phase: float) -> None:
         times = np.arange(180) / 60 + phase
         values = self.track(times)
         values[90:93, BLINK] = [[0.5], [1.0], [0.5]]
@@ -205,7 +207,7 @@ class TestResampling:
         assert np.nanmax(out[:, BLINK]) >= 0.99 and np.nanmin(out[:, JAW]) <= 0.01
         assert abs(np.nanargmax(out[:, BLINK[0]]) / 25 - times[91]) <= 0.021
 
-    def test_angles_turn_the_short_way(self) -> None:
+    def test_angles_are_interpolated_along_the_shorter_arc(self) -> None:
         ends = np.array([[0.2, 0.1, np.pi - 0.1], [0.2, 0.1, -np.pi + 0.1]])
         values = self.track(np.zeros(2))
         values[:, 52:55] = ends
@@ -224,13 +226,13 @@ class TestResampling:
         inner = (k > times[0]) & (k < times[-1])
         assert np.abs(out[inner, 53] - 0.2 * k[inner]).max() < 1e-5
 
-    def test_a_standing_picture_stands(self) -> None:
+    def test_frozen_picture(self) -> None:
         values = self.track(np.zeros(4))
         values[:, 53] = [0, 0.1, 0.2, 0.3]
         out = resample_motion(np.array([0, 0.04, 1.0, 1.04]), values, ARKIT, 25)
         assert np.allclose(out[1:25, 53], 0.1, atol=1e-6) and out[25, 53] == pytest.approx(0.2)
 
-    def test_gaps_stay(self) -> None:
+    def test_gaps_are_kept(self) -> None:
         times = np.arange(60) / 30
         values = self.track(times)
         values[20:30] = np.nan
@@ -239,13 +241,14 @@ class TestResampling:
         assert times[20] - 0.02 <= lost.min() and lost.max() <= times[29] + 0.02 and len(lost) >= 7
 
 
-def test_files(tmp_path) -> None:
-    tracked = Tracker(backend=Puppet(np.zeros((12, 52)))).track_frames(still(12), keep_landmarks=True)
+def test_file_round_trip(tmp_path) -> None:
+    tracked = Tracker(backend=SyntheticBackend(np.zeros((12, 52)))).track_frames(still(12), keep_landmarks=True)
     again = TrackedVideo.load(tracked.save(tmp_path / "c.npz"))
     for name in ("confidence", "valid", "shots", "identities", "rest_poses", "rest_blendshapes", "shut_lids", "landmarks"):
         assert np.array_equal(getattr(again, name), getattr(tracked, name)), name
     assert np.array_equal(again.motion.coefficients, tracked.motion.coefficients)
-    assert (again.size, again.backend, again.prior, again.source_fps) == ((SIZE, SIZE), "puppet", "none", pytest.approx(25))
+    assert (again.size, again.backend, again.prior) == ((SIZE, SIZE), "synthetic", "none")
+    assert again.source_fps == pytest.approx(25)
     assert again.landmarks.shape == (12, 478, 2) and len(again.landmark_times) == 12
     assert np.array_equal(MotionTrack.load(tmp_path / "c.npz").coefficients, tracked.motion.coefficients)
     tracked.motion.save(tmp_path / "plain.npz")
@@ -253,20 +256,20 @@ def test_files(tmp_path) -> None:
         TrackedVideo.load(tmp_path / "plain.npz")
 
 
-def test_no_frames() -> None:
+def test_no_frames_raises() -> None:
     with pytest.raises(VideoError, match="no frames"):
-        Tracker(backend=Puppet(np.zeros((1, 52)))).track_frames([])
+        Tracker(backend=SyntheticBackend(np.zeros((1, 52)))).track_frames([])
 
 
-def test_68_points_are_enough_to_follow_the_jaw() -> None:
+def test_68_points_suffice_for_the_jaw() -> None:
     blendshapes = np.zeros((50, 52))
     blendshapes[:, JAW] = 0.3 - 0.3 * np.cos(np.arange(50) / 5)
-    points = Puppet(blendshapes).points[:, IBUG_68]
+    points = SyntheticBackend(blendshapes).points[:, IBUG_68]
     fit = fit_sequence(MODEL, points, CAMERA, landmark_index=IBUG_68)
     assert np.corrcoef(fit.blendshapes[:, JAW], blendshapes[:, JAW])[0, 1] > 0.95
 
 
-def test_the_extra_is_named(monkeypatch) -> None:
+def test_missing_extra_is_named(monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "face_alignment", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'emotalker\[face-alignment\]'"):
         FaceAlignment()

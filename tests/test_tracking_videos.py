@@ -1,4 +1,4 @@
-"""Tracking whole files: a photograph moved about, and everything that can be wrong with a video."""
+"""Tracking of video files: a moving photograph, unusual and damaged files, and synthetic films."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def tracker() -> Tracker:
 
 
 def picture(shift: float = 0.0, roll: float = 0.0, photo: np.ndarray = PHOTO) -> np.ndarray:
-    """The astronaut's head and shoulders, moved to the right by pixels and turned about its centre by degrees."""
+    """The astronaut's head and shoulders, shifted right by pixels and rotated about the centre by degrees."""
     matrix = cv2.getRotationMatrix2D((224, 120), roll, 1.0)
     matrix[:, 2] += [WIDTH / 2 - 224 + shift, HEIGHT / 2 - 120]
     return cv2.warpAffine(photo, matrix, (WIDTH, HEIGHT), borderMode=cv2.BORDER_REPLICATE)
@@ -55,12 +55,12 @@ def write(path: Path, frames, fps: float = 25, audio: np.ndarray | None = None) 
     return path
 
 
-def nodding(count: int = 20) -> list[np.ndarray]:
+def rolling(count: int = 20) -> list[np.ndarray]:
     return [picture(roll=8 * np.sin(i / 3)) for i in range(count)]
 
 
-def test_a_turned_photograph(tracker: Tracker, tmp_path: Path) -> None:
-    path = write(tmp_path / "v.mp4", nodding(), audio=np.zeros(12800, np.float32))
+def test_rotating_photograph(tracker: Tracker, tmp_path: Path) -> None:
+    path = write(tmp_path / "v.mp4", rolling(), audio=np.zeros(12800, np.float32))
     tracked = tracker.track(path, keep_landmarks=True)
     assert len(tracked) == 20 and tracked.valid.all() and tracked.confidence.min() > 0.6
     assert (tracked.size, tracked.backend) == ((WIDTH, HEIGHT), "mediapipe") and "blendshape" in tracked.prior
@@ -77,39 +77,39 @@ def test_a_turned_photograph(tracker: Tracker, tmp_path: Path) -> None:
     assert np.abs(left.astype(int) - plain).mean() < 8 < np.abs(right.astype(int) - left)[180:330, 240:400].mean()
 
 
-def test_a_silent_video_is_like_any_other(tracker: Tracker, tmp_path: Path) -> None:
-    path = write(tmp_path / "v.mp4", nodding(6))
+def test_video_without_sound(tracker: Tracker, tmp_path: Path) -> None:
+    path = write(tmp_path / "v.mp4", rolling(6))
     tracked = tracker.track(path)
     assert tracked.valid.all()
     assert not video_info(write_preview(tracked, path, tmp_path / "p.mp4")).has_audio
 
 
-def test_a_single_frame(tracker: Tracker, tmp_path: Path) -> None:
+def test_single_frame(tracker: Tracker, tmp_path: Path) -> None:
     tracked = tracker.track(write(tmp_path / "v.mp4", [picture()]))
     assert len(tracked) == 1 and tracked.valid.all()
-    assert np.allclose(tracked.motion.coefficients[0, 52:], 0, atol=1e-5), "its own rest"
+    assert np.allclose(tracked.motion.coefficients[0, 52:], 0, atol=1e-5), "relative to itself"
 
 
-def test_no_face(tracker: Tracker, tmp_path: Path) -> None:
+def test_video_without_a_face(tracker: Tracker, tmp_path: Path) -> None:
     y, x = np.mgrid[:HEIGHT, :WIDTH]
     wall = np.stack([x * 255 // WIDTH, y * 255 // HEIGHT, (x + y) // 3], -1).astype(np.uint8)
     tracked = tracker.track(write(tmp_path / "v.mp4", [wall] * 15))
     assert len(tracked) == 15 and not tracked.valid.any() and (tracked.confidence == 0).all()
 
 
-def test_the_face_leaves_and_returns(tracker: Tracker, tmp_path: Path) -> None:
+def test_face_leaves_and_returns(tracker: Tracker, tmp_path: Path) -> None:
     grey = np.broadcast_to(picture().mean((0, 1)).astype(np.uint8), (HEIGHT, WIDTH, 3))
     tracked = tracker.track(write(tmp_path / "v.mp4", [picture()] * 8 + [grey] * 6 + [picture()] * 8))
     assert np.flatnonzero(~tracked.valid).tolist() == list(range(8, 14))
 
 
-def test_a_cut_begins_another_shot(tracker: Tracker, tmp_path: Path) -> None:
+def test_cut_begins_a_new_shot(tracker: Tracker, tmp_path: Path) -> None:
     other = 255 - picture(photo=cv2.flip(255 - PHOTO, 1) // 2)
     tracked = tracker.track(write(tmp_path / "v.mp4", [picture(10)] * 10 + [other] * 10))
     assert tracked.shots.tolist() == [[0, 10], [10, 20]] and len(tracked.identities) == 2
 
 
-def test_several_faces(tracker: Tracker, tmp_path: Path) -> None:
+def test_choice_among_several_faces(tracker: Tracker, tmp_path: Path) -> None:
     path = write(tmp_path / "v.mp4", [pair()] * 6)
     place = {}
     for face in (None, 1, 2, (250.0, 100.0), 3, (5.0, 235.0)):
@@ -120,19 +120,19 @@ def test_several_faces(tracker: Tracker, tmp_path: Path) -> None:
     assert place[3] is np.False_ and place[(5.0, 235.0)] is np.False_
 
 
-def test_the_chosen_face_is_not_exchanged_for_another(tmp_path: Path) -> None:
+def test_chosen_face_is_not_replaced_by_another(tmp_path: Path) -> None:
     both, alone = pair(), pair()
     alone[:, 195:] = 110
     backend = MediaPipe()
     backend.reset(2)
-    seen = [backend.follow(image) for image in [both] * 3 + [alone] * 5 + [both] * 3]
-    assert [detection is not None for detection in seen] == [True] * 3 + [False] * 5 + [True] * 3
+    detections = [backend.follow(image) for image in [both] * 3 + [alone] * 5 + [both] * 3]
+    assert [detection is not None for detection in detections] == [True] * 3 + [False] * 5 + [True] * 3
 
 
 @pytest.mark.parametrize("turns", [1, 3])
 def test_rotation_in_the_header(tracker: Tracker, tmp_path: Path, turns: int) -> None:
     with VideoWriter(tmp_path / "v.mp4", HEIGHT, WIDTH) as video:
-        for frame in nodding(4):
+        for frame in rolling(4):
             video.write(np.rot90(frame, -turns))
     content = bytearray((tmp_path / "v.mp4").read_bytes())
     start = content.index(b"tkhd") + 4 + 40
@@ -146,7 +146,7 @@ def test_rotation_in_the_header(tracker: Tracker, tmp_path: Path, turns: int) ->
 
 
 def test_variable_frame_rate(tracker: Tracker, tmp_path: Path) -> None:
-    """Half at 50 frames a second, half at 10: the head turns steadily all the time."""
+    """Half at 50 frames per second, half at 10, with a constant rotation speed."""
     path, times = tmp_path / "v.mkv", np.r_[np.arange(40) * 0.02, 0.8 + np.arange(8) * 0.1]
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=50)
@@ -166,15 +166,16 @@ def test_variable_frame_rate(tracker: Tracker, tmp_path: Path) -> None:
     assert slope == pytest.approx(10, abs=1.5) and straight > 0.99
 
 
-def test_damaged_files(tracker: Tracker, tmp_path: Path) -> None:
+def test_damaged_files_raise(tracker: Tracker, tmp_path: Path) -> None:
     (tmp_path / "text.mp4").write_text("no video at all")
     with pytest.raises(VideoError, match="cannot be decoded as video"):
         tracker.track(tmp_path / "text.mp4")
     with pytest.raises(VideoError, match="no such video"):
         tracker.track(tmp_path / "missing.mp4")
-    path = write(tmp_path / "v.mp4", nodding())
+    path = write(tmp_path / "v.mp4", rolling())
     content = path.read_bytes()
-    (tmp_path / "cut.mp4").write_bytes(content[: len(content) * 2 // 3])  # the index comes first, the last frames are gone
+    # The index is at the beginning, and the last frames are missing.
+    (tmp_path / "cut.mp4").write_bytes(content[: len(content) * 2 // 3])
     tracked = tracker.track(tmp_path / "cut.mp4")
     assert 3 <= len(tracked) < 20 and tracked.valid.any()
     hollow = bytearray(content)
@@ -189,12 +190,12 @@ def test_damaged_files(tracker: Tracker, tmp_path: Path) -> None:
         frame = av.AudioFrame.from_ndarray(np.zeros((1, 1600), np.int16), format="s16", layout="mono")
         frame.sample_rate = 16000
         container.mux(stream.encode(frame))
-    with pytest.raises(VideoError, match="no picture track"):
+    with pytest.raises(VideoError, match="no video stream"):
         tracker.track(sound)
 
 
 def test_script(tmp_path: Path) -> None:
-    video = write(tmp_path / "v.mp4", nodding(5))
+    video = write(tmp_path / "v.mp4", rolling(5))
     done = subprocess.run(
         [sys.executable, SCRIPT, "--video", video, "--output", tmp_path / "c.npz"], capture_output=True, text=True
     )
@@ -207,19 +208,19 @@ def test_script(tmp_path: Path) -> None:
     assert failed.returncode == 1 and "no face was found" in failed.stderr and not (tmp_path / "b.npz").exists()
 
 
-def test_drawn_motion_covers_every_blendshape_and_is_continuous() -> None:
+def test_synthetic_motion_covers_every_blendshape_and_is_continuous() -> None:
     moments = random_moments(np.random.default_rng(0), 1500)
     blendshapes = dict(zip(ARKIT_BLENDSHAPES, moments.blendshapes.T, strict=True))
     assert all(values.max() > 0.5 for values in blendshapes.values()) and moments.blendshapes.min() == 0
     assert moments.blendshapes.max() <= 1 and np.abs(moments.angles).max() <= MAX_TURN
     assert (blendshapes["mouthClose"] <= blendshapes["jawOpen"]).all()
-    assert not (blendshapes["eyeLookUpLeft"] * blendshapes["eyeLookDownLeft"]).any(), "one movement of a part at a time"
+    assert not (blendshapes["eyeLookUpLeft"] * blendshapes["eyeLookDownLeft"]).any(), "one movement per part at a time"
     film, keys = random_film(np.random.default_rng(1), 7), random_moments(np.random.default_rng(1), 7)
     assert len(film.blendshapes) == 49 and np.allclose(film.blendshapes[::8], keys.blendshapes, atol=1e-6)
     assert np.allclose(film.angles[::24], keys.angles[:3]) and np.abs(np.diff(film.blendshapes, axis=0)).max() < 0.25
 
 
-def test_a_drawn_face_is_read_back(tracker: Tracker) -> None:
+def test_motion_of_a_synthetic_face_is_recovered(tracker: Tracker) -> None:
     time, names = np.arange(48), ["jawOpen", "eyeBlinkLeft", "eyeBlinkRight"]
     moments = Moments(np.zeros((48, 52), np.float32), np.zeros((48, 3)), np.tile([0.0, 0.0, -50.0], (48, 1)))
     moments.blendshapes[:, ARKIT.index(names[0])] = 0.35 - 0.35 * np.cos(time / 3)

@@ -1,4 +1,4 @@
-"""Prepared corpora, splits, data order, augmentation, and the windows that training sees."""
+"""Prepared corpora, splits, data order, augmentation, and training windows."""
 
 import json
 
@@ -32,7 +32,7 @@ def root(tmp_path_factory):
     return path
 
 
-def test_a_corpus_gives_back_what_was_written(root):
+def test_corpus_returns_the_written_data(root):
     corpus = Corpus(root)
     clip = corpus.clips[3]
     assert (clip.name, clip.frames, clip.emotion, clip.first_frame, clip.label) == ("clip3", 75, "happy", 3, 4)
@@ -44,7 +44,7 @@ def test_a_corpus_gives_back_what_was_written(root):
     assert corpus.manifest["licence"] == "CC0"
 
 
-def test_the_split_is_a_function_of_the_name_alone(root):
+def test_split_depends_on_the_name_only(root):
     parts = {split: {clip.name for clip in load_clips(root, split)} for split in SPLITS}
     assert sum(map(len, parts.values())) == 30 == len(set.union(*parts.values()))
     assert all(split_of_name(name) == split for split, names in parts.items() for name in names)
@@ -53,7 +53,7 @@ def test_the_split_is_a_function_of_the_name_alone(root):
     assert split_of_name("swiz3n") == split_of_name("swiz3n")
 
 
-def test_missing_or_foreign_corpora_are_data_errors(root, tmp_path):
+def test_missing_damaged_or_other_corpora_are_data_errors(root, tmp_path):
     with pytest.raises(DataError, match="no prepared corpus"):
         Corpus(tmp_path / "nowhere")
     (tmp_path / "manifest.jsonl").write_text("")
@@ -71,7 +71,7 @@ def test_missing_or_foreign_corpora_are_data_errors(root, tmp_path):
         CorpusWriter(tmp_path, ARKIT, "", "").add("a", np.full((5, 58), np.nan), np.zeros(10))
 
 
-def test_data_order_is_a_function_of_the_step():
+def test_data_order_depends_on_seed_and_step_only():
     whole = list(StepBatches(10, 4, seed=1, start=0, stop=12))
     resumed = list(StepBatches(10, 4, seed=1, start=7, stop=12))
     assert whole[7:] == resumed
@@ -82,7 +82,7 @@ def test_data_order_is_a_function_of_the_step():
     assert whole != list(StepBatches(10, 4, seed=2, start=0, stop=12))
 
 
-def test_processes_share_the_work_of_one():
+def test_data_order_does_not_depend_on_the_number_of_processes():
     alone = [key for batch in StepBatches(50, 8, seed=3, start=0, stop=5) for key in batch]
     parts = [list(StepBatches(50, 4, seed=3, start=0, stop=5, rank=rank, world=2)) for rank in range(2)]
     together = [key for step in range(5) for rank in range(2) for key in parts[rank][step]]
@@ -91,7 +91,7 @@ def test_processes_share_the_work_of_one():
     assert accumulated == alone
 
 
-def test_validation_sees_every_item_once():
+def test_validation_returns_every_item_once():
     keys = [key for batch in sequential_batches(10, 4, seed=0) for key in batch]
     assert [key.index for key in keys] == list(range(10))
 
@@ -107,14 +107,14 @@ def test_waveform_augmentation_is_deterministic_and_keeps_shape():
     assert np.isfinite(everything(np.zeros(16000, np.float32), np.random.default_rng(0))).all()
 
 
-def test_noise_has_the_ratio_asked_for():
+def test_noise_has_the_requested_signal_to_noise_ratio():
     wave = np.sin(np.arange(16000) * 0.05).astype(np.float32)
     noisy = augment.add_noise(wave, np.random.default_rng(0), low_snr=10, high_snr=10)
     assert 10 * np.log10(np.mean(wave**2) / np.mean((noisy - wave) ** 2)) == pytest.approx(10, abs=0.1)
 
 
-def test_speed_keeps_sound_and_motion_together():
-    """A click halfway through the motion's ramp stays at the ramp's middle."""
+def test_speed_change_keeps_audio_and_motion_synchronous():
+    """A click at the middle of a linear motion stays at the middle."""
     motion = np.linspace(0, 1, 100, dtype=np.float32)[:, None]
     wave = np.zeros(64000, np.float32)
     wave[32000] = 1
@@ -127,7 +127,7 @@ def test_speed_keeps_sound_and_motion_together():
     assert all(round(20 * augment.random_speed(np.random.default_rng(i))) in range(17, 25) for i in range(50))
 
 
-def test_mel_warp_moves_a_band_and_masks_fill():
+def test_mel_warp_shifts_a_band_and_mask_sets_the_fill_value():
     mel = np.zeros((80, 30), np.float32)
     mel[40] = 1
     assert augment.warp_mel(mel, 1.1)[:, 0].argmax() == 44
@@ -136,7 +136,7 @@ def test_mel_warp_moves_a_band_and_masks_fill():
     assert (masked == -4).any() and masked.shape == mel.shape and mel.max() == 1
 
 
-def test_windows_have_the_shapes_the_networks_take(root):
+def test_windows_have_the_networks_input_shapes(root):
     clips = load_clips(root, "train")
     motion = MotionWindows(clips, 64, ARKIT.face)
     item = motion[Key(1, (0, 1))]
@@ -158,8 +158,8 @@ def test_windows_have_the_shapes_the_networks_take(root):
         SpeechMotion(clips, features, 70, ARKIT.face, augment=False)
 
 
-def test_lip_windows_hear_what_inference_hears(root):
-    """Without augmentation a window cut from the middle equals the windows of the whole clip there."""
+def test_lip_windows_equal_those_of_inference(root):
+    """Without augmentation, a window from the middle of a clip equals the same part of the whole clip's windows."""
     import torch
 
     from emotalker.audio.mel import MelSpectrogram, lip_windows
@@ -169,12 +169,12 @@ def test_lip_windows_hear_what_inference_hears(root):
     for seed in range(4):
         item = LipWindows([clip], 30, None)[Key(0, (seed,))]
         start = int(np.flatnonzero((clip.motion == item["motion"][0]).all(1))[0])
-        if start % 5 == 0:  # elsewhere the mel's 3.2 frames a video frame round differently
+        if start % 5 == 0:  # for other starts, the 3.2 mel frames per video frame are rounded differently
             inner = slice(1, -1)
             torch.testing.assert_close(item["mel"][inner], whole[start : start + 30][inner], atol=0.05, rtol=0)
 
 
-def test_statistics_standardise(root):
+def test_motion_statistics_average_all_frames(root):
     clips = load_clips(root, "train")
     statistics = motion_statistics(clips, ARKIT.face)
     frames = np.concatenate([clip.motion[:, ARKIT.face] for clip in clips])

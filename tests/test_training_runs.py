@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers import tiny_hubert
 from safetensors.torch import load_file
 from torch import nn
 from torch.utils.data import Dataset
@@ -21,7 +22,7 @@ from emotalker.core.checkpoint import load_checkpoint, read_metadata, save_check
 from emotalker.core.errors import CheckpointError, DataError, MissingExtraError
 from emotalker.core.launch import CONFIGS
 from emotalker.data import CorpusWriter
-from emotalker.models.hubert import AudioEncoder, AudioEncoderConfig
+from emotalker.models.hubert import AudioEncoder
 from emotalker.models.sync import SyncConfig, SyncExpert
 from emotalker.models.transformer import CrossModalTransformer
 from emotalker.training import lip, transformer, vqvae
@@ -34,10 +35,6 @@ TINY = {
     "lip": ["model.channels=[4,4,8,8]", "model.audio_dim=8", "model.hidden_dim=8", "data.frames=10"]
     + ["data.validation_frames=10"],
 }
-TINY_HUBERT = {
-    "conv_dim": [8] * 7, "hidden_size": 16, "num_hidden_layers": 1, "intermediate_size": 16, "num_attention_heads": 2,
-    "num_conv_pos_embeddings": 8, "num_conv_pos_embedding_groups": 2,
-}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +49,7 @@ def world(tmp_path_factory):
     writer.close()
     vqvae.train(compose("vqvae", root, root / "made/vqvae"))
     torch.manual_seed(0)
-    save_checkpoint(root / "made/encoder.safetensors", AudioEncoder(AudioEncoderConfig.small(**TINY_HUBERT)))
+    save_checkpoint(root / "made/encoder.safetensors", AudioEncoder(tiny_hubert()))
     return root
 
 

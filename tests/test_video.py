@@ -1,4 +1,4 @@
-"""Videos and pictures: written, read back, and compared."""
+"""Videos and images: writing, reading, and errors."""
 
 import threading
 
@@ -6,14 +6,16 @@ import av
 import cv2
 import numpy as np
 import pytest
+from helpers import save_wav
 
-from emotalker.audio.io import load_audio, save_wav
+from emotalker.audio.io import load_audio
 from emotalker.core.errors import ImageError, OutputError, VideoError
 from emotalker.video import VideoWriter, load_image, read_frames, save_image, video_info
+from emotalker.video.sheet import draw_label, frame_grid
 
 
 def frames(count, height=64, width=96):
-    """A bright bar that moves two pixels a frame over a colour gradient."""
+    """A bright bar that moves two pixels per frame over a colour gradient."""
     y, x = np.mgrid[:height, :width]
     ground = np.stack([x * 160 // width, y * 160 // height, np.full_like(x, 90)], axis=-1).astype(np.uint8)
     for i in range(count):
@@ -30,7 +32,7 @@ def write(path, count=25, height=64, width=96, **options):
 
 
 def clicks(seconds, rate=16000):
-    """A short 1 kHz burst at every whole second after the first."""
+    """A short 1 kHz burst at every full second except 0."""
     audio = np.zeros(round(seconds * rate), np.float32)
     for second in range(1, int(seconds)):
         t = np.arange(rate // 50) / rate
@@ -38,7 +40,7 @@ def clicks(seconds, rate=16000):
     return audio
 
 
-def test_frames_come_back(tmp_path):
+def test_frames_are_preserved(tmp_path):
     path = write(tmp_path / "a.mp4", 30)
     expected, found = list(frames(30)), list(read_frames(path))
     assert len(found) == 30
@@ -47,7 +49,7 @@ def test_frames_come_back(tmp_path):
         assert np.abs(a.astype(int) - b).mean() < 6
 
 
-def test_colours_come_back(tmp_path):
+def test_colours_are_preserved(tmp_path):
     colours = np.array([[255, 0, 0], [0, 255, 0], [0, 0, 255], [200, 120, 90], [255, 255, 255], [0, 0, 0]], np.uint8)
     with VideoWriter(tmp_path / "a.mp4", 64, 64) as video:
         for colour in colours:
@@ -70,7 +72,7 @@ def test_frame_rate(tmp_path, fps):
 
 @pytest.mark.parametrize("rate", [16000, 22050, 48000])
 @pytest.mark.parametrize("surplus", [-0.7, 0.0, 0.9])
-def test_sound_lasts_exactly_as_long_as_the_pictures(tmp_path, rate, surplus):
+def test_audio_has_the_duration_of_the_video(tmp_path, rate, surplus):
     path = write(tmp_path / "a.mp4", 53, audio=clicks(53 / 25 + surplus, rate), audio_rate=rate)
     with av.open(str(path)) as container:
         video, audio = container.streams.video[0], container.streams.audio[0]
@@ -83,7 +85,7 @@ def test_sound_lasts_exactly_as_long_as_the_pictures(tmp_path, rate, surplus):
         assert np.abs(decoded[-8000:]).max() < 1e-3
 
 
-def test_sound_is_in_place(tmp_path):
+def test_audio_is_aligned(tmp_path):
     audio = clicks(4.0)
     decoded = load_audio(write(tmp_path / "a.mp4", 100, audio=audio))
     n = len(decoded) - 400
@@ -92,7 +94,7 @@ def test_sound_is_in_place(tmp_path):
     assert np.corrcoef(decoded[: len(audio)], audio[: len(decoded)])[0, 1] > 0.99
 
 
-def test_sound_and_pictures_are_interleaved_and_playable_while_loading(tmp_path):
+def test_streams_are_interleaved_and_the_index_comes_first(tmp_path):
     path = write(tmp_path / "a.mp4", 200, audio=clicks(8.0))
     content = path.read_bytes()
     assert content.index(b"moov") < content.index(b"mdat")
@@ -115,7 +117,7 @@ def test_frame_buffer_may_be_reused(tmp_path):
     assert [round(f.mean() / 10) for f in read_frames(tmp_path / "a.mp4")] == list(range(20))
 
 
-def test_failure_in_the_block_keeps_the_old_file(tmp_path):
+def test_an_exception_keeps_the_existing_file(tmp_path):
     path = tmp_path / "a.mp4"
     path.write_bytes(b"an older result")
     threads = threading.active_count()
@@ -128,28 +130,28 @@ def test_failure_in_the_block_keeps_the_old_file(tmp_path):
 
 
 @pytest.mark.parametrize("limit", [0, 100_000])
-def test_full_disk_is_reported(tmp_path, limit):
-    """A limit on file size fails the writes as a full disk does, at the header or in the middle."""
+def test_a_full_disk_raises_an_output_error(tmp_path, limit):
+    """A limit on the file size simulates a full disk, at the header or later."""
     resource = pytest.importorskip("resource")
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     noise = np.random.default_rng(0).integers(0, 255, (256, 256, 3), dtype=np.uint8)
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limits[1]))
     try:
         with pytest.raises(OutputError, match="file too large"), VideoWriter(tmp_path / "a.mp4", 256, 256) as video:
-            for i in range(60):  # many more than the queue holds
+            for i in range(60):  # more than the capacity of the queue
                 video.write(np.roll(noise, 31 * i, axis=0) ^ np.uint8(i))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert not any(tmp_path.iterdir())
 
 
-def test_no_frames(tmp_path):
+def test_a_video_without_frames_raises_an_output_error(tmp_path):
     with pytest.raises(OutputError, match="no frame"), VideoWriter(tmp_path / "a.mp4", 96, 64, audio=clicks(2.0)):
         pass
     assert not any(tmp_path.iterdir())
 
 
-def test_refused_outputs(tmp_path):
+def test_invalid_outputs_raise_errors(tmp_path):
     with pytest.raises(OutputError, match="even"):
         VideoWriter(tmp_path / "a.mp4", 97, 64)
     with pytest.raises(OutputError, match=r"\.mp4"):
@@ -168,7 +170,7 @@ def test_refused_outputs(tmp_path):
 
 @pytest.mark.parametrize(("turns", "matrix"), [(1, (0, -1, 1, 0)), (2, (-1, 0, 0, -1)), (3, (0, 1, -1, 0))])
 def test_rotated_videos_are_read_upright(tmp_path, turns, matrix):
-    """Phones store sideways pictures and a matrix in the track header; turning them back gives what was seen."""
+    """Phones store rotated frames and a display matrix in the track header."""
     path = write(tmp_path / "a.mp4", 3)
     plain = next(read_frames(path))
     content = bytearray(path.read_bytes())
@@ -183,14 +185,14 @@ def test_rotated_videos_are_read_upright(tmp_path, turns, matrix):
     assert (info.height, info.width) == turned.shape[:2]
 
 
-def test_refused_videos(tmp_path):
+def test_unusable_videos_raise_video_errors(tmp_path):
     with pytest.raises(VideoError, match="no such video"):
         next(read_frames(tmp_path / "missing.mp4"))
     (tmp_path / "text.mp4").write_text("no video")
     with pytest.raises(VideoError, match="cannot be decoded"):
         video_info(tmp_path / "text.mp4")
     save_wav(tmp_path / "a.wav", clicks(1.0))
-    with pytest.raises(VideoError, match="no picture track"):
+    with pytest.raises(VideoError, match="no video stream"):
         video_info(tmp_path / "a.wav")
 
 
@@ -200,7 +202,7 @@ def picture(height=30, width=40):
 
 
 def with_exif(jpeg, orientation):
-    """Insert an Exif segment that holds just the orientation."""
+    """Insert an Exif segment that contains only the orientation."""
     tiff = b"MM\0*\0\0\0\x08\0\x01" + b"\x01\x12\0\x03\0\0\0\x01" + bytes([0, orientation, 0, 0]) + bytes(4)
     body = b"Exif\0\0" + tiff
     return jpeg[:2] + b"\xff\xe1" + (len(body) + 2).to_bytes(2, "big") + body + jpeg[2:]
@@ -218,7 +220,7 @@ def test_exif_orientation(tmp_path, orientation, turns):
     assert np.abs(load_image(tmp_path / "a.jpg").astype(int) - np.rot90(picture(), turns)).mean() < 4
 
 
-def test_grey_deep_and_transparent_pictures(tmp_path):
+def test_grey_16_bit_and_transparent_images(tmp_path):
     grey = picture()[..., 0]
     cv2.imwrite(str(tmp_path / "grey.png"), grey)
     assert np.array_equal(load_image(tmp_path / "grey.png"), np.repeat(grey[..., None], 3, axis=2))
@@ -235,19 +237,35 @@ def test_grey_deep_and_transparent_pictures(tmp_path):
         assert np.abs(image[:, 20:] - (128 + 0.2 * (picture()[:, 20:] - 128.0))).max() <= 1
 
 
-def test_names_outside_ascii(tmp_path):
+def test_paths_outside_ascii(tmp_path):
     save_image(tmp_path / "портрет.png", picture())
     assert load_image(tmp_path / "портрет.png").shape == (30, 40, 3)
 
 
-def test_refused_pictures(tmp_path):
-    with pytest.raises(ImageError, match="no such picture"):
+def test_unusable_images_raise_image_errors(tmp_path):
+    with pytest.raises(ImageError, match="no such image"):
         load_image(tmp_path / "missing.png")
     with pytest.raises(ImageError, match="cannot read"):
         load_image(tmp_path)
     for content in (b"", b"no picture", b"\x89PNG\r\n\x1a\n"):
         (tmp_path / "a.png").write_bytes(content)
-        with pytest.raises(ImageError, match="damaged or not a picture"):
+        with pytest.raises(ImageError, match="damaged or not an image"):
             load_image(tmp_path / "a.png")
     with pytest.raises(OutputError, match="suffix"):
         save_image(tmp_path / "a.nothing", picture())
+
+
+def test_a_grid_has_rows_of_frames_and_black_cells_at_the_end():
+    images = [np.full((30, 60, 3), 50 * i, np.uint8) for i in range(1, 6)]
+    grid = frame_grid(images, columns=2, width=20)
+    assert grid.shape == (30, 40, 3) and grid.dtype == np.uint8
+    cells = [grid[y : y + 10, x : x + 20] for y in (0, 10, 20) for x in (0, 20)]
+    assert [int(cell.mean()) for cell in cells] == [50, 100, 150, 200, 250, 0]
+    with pytest.raises(ValueError, match="at least one frame"):
+        frame_grid([], columns=2, width=20)
+
+
+def test_a_label_is_written_in_place():
+    image = np.full((40, 120, 3), 128, np.uint8)
+    draw_label(image, "happy")
+    assert image.min() < 10 and image.max() > 240 and (image[30:] == 128).all()

@@ -1,3 +1,5 @@
+"""VQ-VAE: shapes, units, losses, training and receptive field."""
+
 import pytest
 import torch
 
@@ -13,7 +15,7 @@ def tiny(**changes):
 
 
 def motion(clips=4, frames=24, dim=6):
-    """Smooth curves in units far from standard ones."""
+    """Smooth curves with non-zero mean and large variance."""
     time = torch.arange(frames) / 8
     phase = torch.rand(clips, 1, dim, generator=torch.Generator().manual_seed(0)) * 6
     return 5 + 3 * torch.sin(time[None, :, None] * torch.linspace(0.5, 2, dim) + phase)
@@ -44,14 +46,14 @@ def test_any_number_of_frames(frames):
     assert all(value.isfinite() for value in model.loss(output, motion(2, frames), torch.tensor([0, 1])).values())
 
 
-def test_filling_up_repeats_the_last_frame():
+def test_padding_repeats_the_last_frame():
     model = tiny().eval()
     data = motion(1, 22)
     filled = torch.cat([data, data[:, -1:].expand(-1, 2, -1)], dim=1)
     assert torch.equal(model.encode(data)[0], model.encode(filled)[0])
 
 
-def test_standardisation_makes_units_irrelevant():
+def test_codes_do_not_depend_on_units():
     data = motion()
     scale, shift = torch.tensor([1, 10, 100, 0.5, 2, 3.0]), torch.arange(6.0)
     one, other = with_statistics(tiny(), data).eval(), with_statistics(tiny(), data * scale + shift).eval()
@@ -59,14 +61,14 @@ def test_standardisation_makes_units_irrelevant():
     assert torch.allclose(one(data).motion * scale + shift, other(data * scale + shift).motion, rtol=1e-3, atol=1e-3)
 
 
-def test_every_frame_shift_by_a_code_shifts_the_codes():
+def test_codes_are_shifted_with_the_motion():
     model = tiny().eval()
     data = motion(1, 160)
     whole, later = model.encode(data)[0][0], model.encode(data[:, 8:])[0][0]
     assert torch.equal(whole[12:-10], later[10:-10])
 
 
-def test_loss_terms_by_hand():
+def test_loss_terms_match_their_definitions():
     data = motion()
     model = with_statistics(tiny(), data).eval()
     output = model(data)
@@ -86,7 +88,7 @@ def test_loss_terms_by_hand():
     assert torch.allclose(terms["loss"], total, atol=1e-5)
 
 
-def test_a_batch_without_labels_costs_nothing_and_still_reaches_every_weight():
+def test_a_batch_without_labels_has_zero_emotion_loss_and_gradients_for_all_weights():
     model = tiny()
     output = model(motion())
     terms = model.loss(output, motion(), torch.full((4,), -1))
@@ -96,7 +98,7 @@ def test_a_batch_without_labels_costs_nothing_and_still_reaches_every_weight():
     assert model.loss(output, motion())["emotion"] == 0
 
 
-def test_it_learns_to_reconstruct_and_to_tell_emotions_apart():
+def test_training_fits_motion_and_emotions():
     data = motion(8, 24)
     data[4:] += 4 * torch.sign(torch.sin(torch.arange(24.0)))[:, None]
     emotion = torch.tensor([0] * 4 + [1] * 4)
@@ -114,30 +116,30 @@ def test_it_learns_to_reconstruct_and_to_tell_emotions_apart():
 
 
 @pytest.mark.parametrize("depth", [1, 2, 3])
-def test_the_decoders_reach_is_exact(depth):
+def test_the_decoder_reach_is_exact(depth):
     model = tiny(depth=depth, width=4, code_dim=2).double().eval()
     for parameter in model.decoder.parameters():
-        parameter.data.abs_()  # nothing cancels, no ReLU closes
+        parameter.data.abs_()  # no cancellation, no inactive ReLU
     latents = (torch.rand(1, 80, 2).double() + 1).requires_grad_()
     decoded = model.decode(latents)[0]
     reach = 0
     for frame in range(160, 164):
         (gradient,) = torch.autograd.grad(decoded[frame].sum(), latents, retain_graph=True)
-        seen = gradient[0].abs().sum(-1).nonzero()[:, 0]
-        reach = max(reach, frame - 4 * seen.min().item(), 4 * seen.max().item() + 3 - frame)
+        codes = gradient[0].abs().sum(-1).nonzero()[:, 0]
+        reach = max(reach, frame - 4 * codes.min().item(), 4 * codes.max().item() + 3 - frame)
     assert model.decoder_reach == reach
 
 
-def test_the_papers_size():
+def test_the_size_of_the_paper():
     paper = VQVAE(VQVAEConfig.paper())
     for half in (paper.encoder, paper.decoder):
         assert 10e6 < sum(p.numel() for p in half.parameters()) < 12e6
-    assert paper.decoder_reach == 252  # about 62 codes either side, docs/method.md 3
+    assert paper.decoder_reach == 252  # about 62 codes on either side, docs/method.md 3
     small = VQVAEConfig.small(motion_dim=30)
     assert (small.codebook_size, small.code_dim) == (1024, 256)
 
 
-def test_config_survives_a_dict():
+def test_config_to_dict_and_back():
     config = VQVAEConfig.small(motion_dim=7)
     assert VQVAEConfig.from_dict(config.to_dict()) == config
     with pytest.raises(ValueError, match="VQVAEConfig has no colour"):

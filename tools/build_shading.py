@@ -9,10 +9,8 @@ and StyleTalk's talkers, all for research use.
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from emotalker.core.cli import run
 
@@ -34,7 +32,7 @@ def main() -> None:
     from emotalker.core.progress import progress_bar
     from emotalker.core.splits import TEST_SPEAKERS
     from emotalker.face.landmarks import FaceLandmarker
-    from tools.shading.measure import CanonicalFace, fit_shading, read_clip
+    from shading_model.measure import CanonicalFace, fit_shading, read_clip
 
     videos = [(v, v.name[:2]) for v in sorted((args.data / "javanese").glob("*.mp4"))]
     videos = [(v, f"javanese {who}") for v, who in videos if who not in TEST_SPEAKERS["javanese"]]

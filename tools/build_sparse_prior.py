@@ -1,8 +1,8 @@
-"""Rebuild emotalker/assets/sparse_prior.npz: how blendshapes hang together, from corpora that were tracked in full.
+"""Rebuild ``emotalker/assets/sparse_prior.npz``, the prior of fits to 68 landmarks, from fully tracked corpora.
 
-python scripts/build_sparse_prior.py --corpora data/grid data/javanese
+python tools/build_sparse_prior.py --corpora data/grid data/javanese
 
-The packaged file comes from the training clips of GRID (CC BY 4.0) and of the Javanese videos.
+The packaged file is estimated from the training clips of GRID (CC BY 4.0) and of the Javanese videos.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from emotalker.core.cli import run
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--corpora", nargs="+", required=True, help="prepared corpora of tracked motion")
-    parser.add_argument("--frames", type=int, default=6000, help="taken of each corpus, spread evenly (default: %(default)s)")
+    parser.add_argument("--frames", type=int, default=6000, help="per corpus, evenly spaced (default: %(default)s)")
     parser.add_argument(
         "--output", type=Path, default=Path("emotalker/assets/sparse_prior.npz"), help="(default: %(default)s)"
     )
@@ -30,7 +30,7 @@ def main() -> None:
 
     from emotalker.coefficients import ARKIT, ARKIT_BLENDSHAPES
     from emotalker.data.shards import load_clips
-    from emotalker.face.sparse import as_seen_sparsely
+    from emotalker.face.sparse import project_and_fit
     from emotalker.face.sparse_prior import SparsePrior
 
     motion = []
@@ -39,8 +39,8 @@ def main() -> None:
         motion.append(frames[np.unique(np.linspace(0, len(frames) - 1, args.frames).round().astype(int))])
     motion = np.concatenate(motion)
     tracked = motion[:, ARKIT.expression]
-    fitted = as_seen_sparsely(motion)
-    prior = SparsePrior.learn(fitted, tracked)
+    fitted = project_and_fit(motion)
+    prior = SparsePrior.fit(fitted, tracked)
     prior.save(args.output)
     expected, moving = prior(fitted), tracked.std(0) > 0.02
     print(f"{'blendshape':20s} {'fitted':>8s} {'expected':>8s}   root mean square error over {len(motion)} frames")

@@ -1,1 +1,1 @@
-"""Recordings: reading, writing, and the mel spectrogram."""
+"""Audio: reading recordings, and mel spectrograms."""

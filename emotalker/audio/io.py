@@ -1,9 +1,8 @@
-"""Reading and writing recordings."""
+"""Reading recordings."""
 
 from __future__ import annotations
 
 import os
-import wave
 from math import gcd
 from pathlib import Path
 
@@ -12,32 +11,31 @@ import numpy as np
 from scipy.signal import resample_poly
 
 from emotalker.core.errors import AudioError
-from emotalker.core.files import replace_on_success
 
 SAMPLE_RATE = 16000
 MIN_SECONDS = 0.2
 
-#: Share of undecodable packets up to which a recording counts as whole; cut MP3s often begin with one.
+#: Accepted fraction of undecodable packets; trimmed MP3 files often begin with one.
 MAX_DAMAGE = 0.05
 
-#: Samples up to which a surplus over the stated duration is the encoder's padding of its last block (AAC: 1024 or 2048).
+#: Samples beyond the stated duration that are treated as the encoder's padding of its last block (AAC: 1024 or 2048).
 MAX_PADDING = 2048
 
 
 def load_audio(source: str | os.PathLike | tuple[np.ndarray, int], sample_rate: int = SAMPLE_RATE) -> np.ndarray:
-    """A recording as mono samples; nothing is trimmed or normalised.
+    """Load a recording as mono samples, without trimming or normalisation.
 
     Args:
-        source: any file that FFmpeg reads, videos with sound included, or ``(samples, rate)`` with samples ``(N,)`` or
-            ``(N, channels)``, floating point in -1..1 or integers of full scale.
-        sample_rate: samples a second of the result.
+        source: any file that FFmpeg reads, including videos with sound, or ``(samples, rate)`` with samples ``(N,)`` or
+            ``(N, channels)``, floating point in -1..1 or full-scale integers.
+        sample_rate: of the result, Hz.
 
     Returns:
         ``(N,)`` float32, all channels averaged.
 
     Raises:
-        AudioError: the file is missing, holds no sound or cannot be decoded, or the recording is empty, shorter than 0.2 s,
-            or not finite. Silence is a recording like any other.
+        AudioError: the file is missing, contains no audio or cannot be decoded, or the recording is empty, shorter than
+            0.2 s, or not finite. Silence is accepted.
     """
     if isinstance(source, tuple):
         samples, rate = source
@@ -50,11 +48,11 @@ def load_audio(source: str | os.PathLike | tuple[np.ndarray, int], sample_rate: 
         samples, rate = _decode(Path(source))
         name = str(source)
     if not len(samples):
-        raise AudioError(f"{name} holds no audio samples")
+        raise AudioError(f"{name} contains no audio samples")
     if len(samples) < MIN_SECONDS * rate:
         raise AudioError(f"{name} is too short: {len(samples) / rate:.3f} s of audio; at least {MIN_SECONDS} s are needed")
     if not np.isfinite(samples).all():
-        raise AudioError(f"{name} holds samples that are not numbers (NaN or infinite); export it again")
+        raise AudioError(f"{name} contains samples that are not numbers (NaN or infinite); export it again")
     return resample(samples, int(rate), sample_rate)
 
 
@@ -66,17 +64,6 @@ def resample(samples: np.ndarray, rate: int, new_rate: int) -> np.ndarray:
     return samples.astype(np.float32, copy=False)
 
 
-def save_wav(path: str | os.PathLike, samples: np.ndarray, sample_rate: int = SAMPLE_RATE) -> Path:
-    """Write ``(N,)`` floating-point samples, clipped to -1..1, as a 16-bit mono WAV file; OutputError if that fails."""
-    pcm = np.round(np.clip(samples, -1, 1) * 32767).astype("<i2")
-    with replace_on_success(path) as temporary, wave.open(str(temporary), "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(sample_rate)
-        file.writeframes(pcm.tobytes())
-    return Path(path)
-
-
 def _decode(path: Path) -> tuple[np.ndarray, int]:
     """All samples of a file's first audio stream, channels averaged, and its rate."""
     if not path.is_file():
@@ -84,11 +71,11 @@ def _decode(path: Path) -> tuple[np.ndarray, int]:
     try:
         with av.open(str(path), metadata_errors="replace") as container:
             if not container.streams.audio:
-                raise AudioError(f"{path} holds no audio stream; give a recording or a video with sound")
+                raise AudioError(f"{path} contains no audio stream; give a recording or a video with sound")
             stream = container.streams.audio[0]
             rate = stream.rate
             duration = stream.duration and stream.duration * stream.time_base
-            to_float = av.AudioResampler(format="fltp", rate=rate)  # FFmpeg's own mono mix is 3 dB too loud in float
+            to_float = av.AudioResampler(format="fltp", rate=rate)  # FFmpeg's mono mix is 3 dB too loud in float
             chunks: list[np.ndarray] = []
             packets = damaged = 0
             for packet in container.demux(stream):
@@ -110,7 +97,7 @@ def _decode(path: Path) -> tuple[np.ndarray, int]:
 
 
 def _to_float(samples: np.ndarray) -> np.ndarray:
-    if samples.dtype == np.uint8:  # the one unsigned format of WAV files
+    if samples.dtype == np.uint8:  # the only unsigned format of WAV files
         return (samples.astype(np.float32) - 128) / 128
     if np.issubdtype(samples.dtype, np.signedinteger):
         return samples.astype(np.float32) / -float(np.iinfo(samples.dtype).min)

@@ -10,9 +10,9 @@ from torch.nn import functional as F
 
 SAMPLE_RATE = 16000
 HOP_LENGTH = 200
-MEL_RATE = SAMPLE_RATE // HOP_LENGTH  # 80 mel frames a second
+MEL_RATE = SAMPLE_RATE // HOP_LENGTH  # 80 mel frames per second
 NUM_MELS = 80
-WINDOW_FRAMES = 16  # 0.2 s, what the lip branch hears for one video frame
+WINDOW_FRAMES = 16  # 0.2 s, the lip branch's input for one video frame
 
 
 def hertz_to_mel(hertz: Tensor) -> Tensor:
@@ -47,7 +47,7 @@ class MelSpectrogram(nn.Module):
     reference_db = 20.0
     min_db = -100.0
     max_value = 4.0
-    stretch = 4800  # mel frames computed at a time: a minute
+    chunk_frames = 4800  # mel frames per chunk: one minute
 
     def __init__(self) -> None:
         super().__init__()
@@ -59,10 +59,10 @@ class MelSpectrogram(nn.Module):
         emphasised = wav - self.pre_emphasis * F.pad(wav, (1, 0))[:, :-1]
         padded = F.pad(emphasised, (self.n_fft // 2, self.n_fft // 2))
         total = 1 + wav.shape[-1] // HOP_LENGTH
-        # the spectrum is ten times larger than its mels: a stretch at a time keeps memory bounded on long recordings
-        stretches = [(first, min(first + self.stretch, total)) for first in range(0, total, self.stretch)]
+        # the spectrum is ten times larger than the mel spectrogram, so it is computed in chunks of bounded memory
+        chunks = [(first, min(first + self.chunk_frames, total)) for first in range(0, total, self.chunk_frames)]
         return torch.cat(
-            [self._log_mel(padded[:, a * HOP_LENGTH : (b - 1) * HOP_LENGTH + self.n_fft]) for a, b in stretches], -1
+            [self._log_mel(padded[:, a * HOP_LENGTH : (b - 1) * HOP_LENGTH + self.n_fft]) for a, b in chunks], -1
         )
 
     def _log_mel(self, padded: Tensor) -> Tensor:
@@ -73,9 +73,9 @@ class MelSpectrogram(nn.Module):
 
 
 def lip_windows(mel: Tensor, num_frames: int, fps: int = 25) -> Tensor:
-    """What is heard around each video frame: mel frames ``[int(80 (i - 2) / fps), +16)`` for frame i, -80..+120 ms at 25 fps.
+    """Mel window of each video frame i: mel frames ``[int(80 (i - 2) / fps), +16)``, -80..+120 ms at 25 fps.
 
-    Windows that reach over an end repeat the end's mel frame, so that every video frame has one (docs/method.md 5).
+    Windows that extend beyond an end repeat the mel frame at that end (docs/method.md 5).
 
     Shapes: ``(B, 80, T)`` to ``(B, num_frames, 80, 16)``.
     """

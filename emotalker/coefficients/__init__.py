@@ -1,4 +1,4 @@
-"""Motion vectors: their layout, their statistics, and the files that hold them."""
+"""Motion vectors: layout, statistics and files."""
 
 from emotalker.coefficients.space import ARKIT, ARKIT_BLENDSHAPES, MIRRORED_BLENDSHAPES, CoefficientSpace, get_space
 from emotalker.coefficients.track import MotionTrack

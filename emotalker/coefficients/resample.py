@@ -1,4 +1,4 @@
-"""Resampling in time: steady rates, the irregular times of a video's frames, and changes of speed."""
+"""Resampling in time: constant frame rates, irregular frame times, and changes of speed."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from scipy.spatial.transform import Rotation
 from emotalker.coefficients.rotation import rotation_angles, rotation_matrix
 from emotalker.coefficients.space import BLINKS, CoefficientSpace
 
-#: Seconds between two frames above which the first is taken to stand still until the second is shown.
+#: Interval in seconds above which two frames are not interpolated: the first is held until the second.
 MAX_INTERVAL = 0.25
 
 
 def resampled_length(frames: int, fps: float, new_fps: float) -> int:
-    """Frames at ``new_fps`` whose time lies within a track of ``frames`` at ``fps``; at least 1."""
+    """Number of frames at ``new_fps`` within the duration of ``frames`` at ``fps``; at least 1."""
     return max(1, int(np.floor(frames * new_fps / fps + 1e-6)))
 
 
 def resample(values: np.ndarray, fps: float, new_fps: float) -> np.ndarray:
-    """Resample over time by cubic convolution (Keys 1981), widened where frames are dropped so that nothing aliases.
+    """Resample over time by cubic convolution (Keys 1981), with a wider kernel against aliasing when downsampling.
 
     Args:
         values: ``(T, ...)`` at ``fps``; finite.
 
     Returns:
-        ``(T', ...)`` in the same floating type, frame k at time k / ``new_fps``; ends are held.
+        ``(T', ...)`` in the same floating type, frame k at time k / ``new_fps``; the end frames are repeated.
     """
     if abs(fps - new_fps) < 1e-6:
         return values
@@ -40,7 +40,7 @@ def resample(values: np.ndarray, fps: float, new_fps: float) -> np.ndarray:
 
 
 def resample_angles(angles: np.ndarray, fps: float, new_fps: float) -> np.ndarray:
-    """Resample pitch, yaw, roll ``(T, 3)`` in radians as rotations: quaternions of continuous sign, normalised again."""
+    """Resample pitch, yaw, roll ``(T, 3)`` in radians as normalised quaternions of continuous sign."""
     if abs(fps - new_fps) < 1e-6:
         return angles
     quaternions = Rotation.from_matrix(rotation_matrix(angles.astype(np.float64))).as_quat()
@@ -50,35 +50,35 @@ def resample_angles(angles: np.ndarray, fps: float, new_fps: float) -> np.ndarra
 
 
 def _keys(x: np.ndarray) -> np.ndarray:
-    """Keys' cubic of non-negative distances, a = -1/2."""
+    """Keys' cubic kernel for non-negative distances, a = -1/2."""
     near = (1.5 * x - 2.5) * x**2 + 1
     far = ((-0.5 * x + 2.5) * x - 4) * x + 2
     return np.where(x < 1, near, np.where(x < 2, far, 0.0))
 
 
 def fast_entries(space: CoefficientSpace) -> np.ndarray:
-    """Entries whose short extremes matter: lips, and blinks if the space names them."""
+    """Entries with short extremes that resampling must keep: lips, and blinks if the space contains them."""
     return np.union1d(space.lip, [space.index(name) for name in BLINKS if name in space.names]).astype(int)
 
 
 def resample_motion(
     times: np.ndarray, coefficients: np.ndarray, space: CoefficientSpace, fps: float, duration: float | None = None
 ) -> np.ndarray:
-    """Resample a motion with any timing.
+    """Resample a motion with irregular frame times.
 
-    Angles are interpolated as rotations (spherically), the rest linearly; the lips' and the blinks' extremes, which fall
-    between two frames otherwise, go to the nearest frame in full. Where the face was not seen nothing is made up: a frame is
-    known if the frames around it are, or if the nearest one is and lies within half a frame.
+    Angles are interpolated spherically, all other entries linearly. Local extremes of lips and blinks are copied to the
+    nearest frame, because interpolation would flatten them. Missing frames are not interpolated: a frame is valid if both
+    neighbours are, or if the nearest one is and is at most half a frame away.
 
     Args:
         times: ``(N,)`` seconds, strictly increasing.
-        coefficients: ``(N, D)``; a row that holds NaN is a frame without a face.
+        coefficients: ``(N, D)``; a row with NaN is a frame without a face.
         space: the layout.
         fps: of the result.
-        duration: seconds it covers, from time 0; by default to the last frame's end.
+        duration: of the result in seconds, from time 0; by default up to the end of the last frame.
 
     Returns:
-        ``(T, D)`` float32, frame k at k / fps; NaN where the face is not known.
+        ``(T, D)`` float32, frame k at k / fps; NaN for missing frames.
     """
     times = np.asarray(times, np.float64)
     if duration is None:
@@ -92,24 +92,25 @@ def sample_motion(
 ) -> np.ndarray:
     """:func:`resample_motion` at given ``targets (T,)``, a ``period`` apart, in seconds."""
     times, values = np.asarray(times, np.float64), np.asarray(coefficients, np.float64)
-    known = np.isfinite(values).all(1)
+    valid = np.isfinite(values).all(1)
     after = np.searchsorted(times, targets, side="right").clip(1, max(len(times) - 1, 1))
     before = after - 1
     after = np.minimum(after, len(times) - 1)
     interval = np.where(after > before, times[after] - times[before], 1.0)
-    share = ((targets - times[before]) / interval).clip(0, 1)
-    share = np.where((interval > MAX_INTERVAL) & (share < 1), 0.0, share)
-    nearest = np.where(share < 0.5, before, after)
-    both = known[before] & known[after]
-    close = known[nearest] & (np.abs(targets - times[nearest]) <= period / 2 + 1e-6)
+    weight = ((targets - times[before]) / interval).clip(0, 1)
+    weight = np.where((interval > MAX_INTERVAL) & (weight < 1), 0.0, weight)
+    nearest = np.where(weight < 0.5, before, after)
+    both = valid[before] & valid[after]
+    close = valid[nearest] & (np.abs(targets - times[nearest]) <= period / 2 + 1e-6)
     reach = np.maximum(period, np.diff(times).max(initial=0.0).clip(max=MAX_INTERVAL))
     inside = (targets >= times[0] - period / 2 - 1e-6) & (targets <= times[-1] + reach)
-    share = np.where(both, share, (nearest == after) & (after > before))
+    weight = np.where(both, weight, (nearest == after) & (after > before))
     usable = inside & (both | close)
 
     out = np.full((len(targets), space.dim), np.nan)
-    first, second, weight = values[before[usable]], values[after[usable]], share[usable, None]
-    first, second = np.where(weight == 1, second, first), np.where(weight == 0, first, second)  # the other may be NaN
+    first, second, weight = values[before[usable]], values[after[usable]], weight[usable, None]
+    # a neighbour with weight 0 may be NaN
+    first, second = np.where(weight == 1, second, first), np.where(weight == 0, first, second)
     out[usable] = first + weight * (second - first)
     angles = np.arange(space.dim)[space.pose][:3]
     out[np.ix_(usable, angles)] = _slerp(first[:, angles], second[:, angles], weight)
@@ -118,6 +119,7 @@ def sample_motion(
 
 
 def _slerp(first: np.ndarray, second: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Spherical interpolation of Euler angles ``(N, 3)`` with weights ``(N, 1)``."""
     if len(first) == 0:
         return first
     start, stop = (Rotation.from_matrix(rotation_matrix(angles)) for angles in (first, second))
@@ -128,8 +130,8 @@ def _slerp(first: np.ndarray, second: np.ndarray, weight: np.ndarray) -> np.ndar
 def _keep_extremes(
     out: np.ndarray, targets: np.ndarray, period: float, times: np.ndarray, values: np.ndarray, entries: np.ndarray
 ) -> None:
-    """Write the local extremes of the fast entries into the nearest target frames; of several, the one that stands out most
-    from the frames before and after."""
+    """Write local extremes of the given entries into the nearest target frames. If there are several for one frame, the one
+    that differs most from the mean of the neighbouring frames is used."""
     if len(times) < 3:
         return
     chosen = values[:, entries]
@@ -139,17 +141,17 @@ def _keep_extremes(
     row, column, frame = row[near], column[near], frame[near]
     padded = np.pad(out[:, entries], ((1, 1), (0, 0)), mode="edge")
     height = np.abs(chosen[row, column] - (padded[frame, column] + padded[frame + 2, column]) / 2)
-    known = np.isfinite(height) & np.isfinite(out[frame, entries[column]])
-    order = np.flatnonzero(known)[np.argsort(height[known], kind="stable")]  # the highest is written last
+    finite = np.isfinite(height) & np.isfinite(out[frame, entries[column]])
+    order = np.flatnonzero(finite)[np.argsort(height[finite], kind="stable")]  # the largest is written last
     row, column, frame = row[order], column[order], frame[order]
     out[frame, entries[column]] = chosen[row, column]
 
 
 def _turning(values: np.ndarray) -> np.ndarray:
-    """Where each column of ``(N, C)`` turns from rising to falling or back, plateaus whole: bool, same shape."""
+    """Local extremes of each column of ``(N, C)``, including plateaus: bool, same shape."""
     sign = np.sign(np.nan_to_num(np.diff(values, axis=0)))
     step = np.arange(len(sign))[:, None]
-    before = np.maximum.accumulate(np.where(sign != 0, step, 0))  # the last step that was no standstill
+    before = np.maximum.accumulate(np.where(sign != 0, step, 0))  # the last step with a change
     after = np.minimum.accumulate(np.where(sign != 0, step, len(sign) - 1)[::-1])[::-1]
     turning = np.zeros(values.shape, bool)
     turning[1:-1] = np.take_along_axis(sign, before[:-1], 0) * np.take_along_axis(sign, after[1:], 0) < 0
@@ -157,14 +159,14 @@ def _turning(values: np.ndarray) -> np.ndarray:
 
 
 def change_speed(values: np.ndarray, speed: float, frames: int, axis: int = 0) -> np.ndarray:
-    """The first ``frames`` frames of a track played faster by ``speed``, linearly interpolated.
+    """The first ``frames`` frames of a track at another speed, linearly interpolated.
 
     Args:
         values: frames along ``axis``; floating point.
-        speed: 1.1 plays 10% faster.
-        frames: length of the result along ``axis``; the last frame is held beyond the end.
+        speed: factor; 1.1 is 10% faster.
+        frames: length of the result along ``axis``; the last frame is repeated beyond the end.
     """
-    # a frame stands for the middle of its time, so middles map onto middles
+    # the time of a frame is the centre of its interval
     length = values.shape[axis]
     time = np.clip((np.arange(frames) + 0.5) * speed - 0.5, 0, length - 1)
     before = np.minimum(time.astype(int), max(0, length - 2))

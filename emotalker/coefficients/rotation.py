@@ -1,4 +1,4 @@
-"""Head rotations: Euler angles and matrices."""
+"""Conversion between Euler angles and rotation matrices."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def rotation_matrix(angles: ArrayLike) -> np.ndarray:
         angles: ``(..., 3)`` pitch, yaw, roll in radians, about x, y and z.
 
     Returns:
-        ``(..., 3, 3)`` in the angles' floating type; columns are turned as ``R @ x``.
+        ``(..., 3, 3)`` in the floating type of the angles; column vectors are rotated as ``R @ x``.
     """
     angles = np.asarray(angles)
     if not np.issubdtype(angles.dtype, np.floating):

@@ -1,8 +1,8 @@
-"""Coefficient spaces: what each entry of a motion vector means.
+"""Coefficient spaces: the meaning of each entry of a motion vector.
 
-A motion track is an array ``(T, D)`` at ``fps`` frames per second. A space names the D entries and says which of them the
-lip branch predicts, which the face branch predicts, and which are rigid pose. Networks and renderers ask the space and
-never count entries themselves, so another face model (BFM, FLAME) is another space and nothing else.
+A motion track is an array ``(T, D)`` at ``fps`` frames per second. A space contains the names of the D entries and defines
+which of them the lip branch predicts, which the face branch predicts, and which are rigid pose. Networks and renderers take
+all indices from the space, so that another face model (BFM, FLAME) only needs another space.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ ARKIT_BLENDSHAPES: tuple[str, ...] = (
     "cheekSquintLeft", "cheekSquintRight", "noseSneerLeft", "noseSneerRight", "tongueOut",
 )  # fmt: skip
 
-#: Where each blendshape's partner on the other side of the face is, the blendshape itself if it has none, ``(52,)``.
+#: Index of each blendshape's mirror image, or its own index if it has none, ``(52,)``.
 MIRRORED_BLENDSHAPES = np.array([
     ARKIT_BLENDSHAPES.index(n.replace("Left", "?").replace("Right", "Left").replace("?", "Right")) for n in ARKIT_BLENDSHAPES
 ])  # fmt: skip
 
-#: Rigid pose: rotations about x (right), y (up), z (towards the viewer), then a shift along them.
+#: Rigid pose: rotations about x (right), y (up), z (towards the viewer), then translations along them.
 POSE_NAMES: tuple[str, ...] = ("pitch", "yaw", "roll", "shiftX", "shiftY", "shiftZ")
 
-#: Opposite directions of one eye's gaze; the resting gaze is removed from their difference.
+#: Opposite gaze directions of each eye; the resting gaze is subtracted from their difference.
 GAZE_PAIRS = tuple(
     (f"eyeLook{a}{side}", f"eyeLook{b}{side}") for side in ("Left", "Right") for a, b in (("Out", "In"), ("Up", "Down"))
 )
@@ -49,7 +49,7 @@ class CoefficientSpace:
     Attributes:
         name: identifier stored with tracks and checkpoints.
         expression_names: the E blendshapes or expression basis vectors, entries ``0:E`` of a vector.
-        lip_names: those of them the lip branch predicts.
+        lip_names: the expression entries that the lip branch predicts.
         pose_names: the rigid pose entries, ``E:D``; angles in radians first, then translations in centimetres.
         fps: frames per second of a track.
     """
@@ -84,12 +84,12 @@ class CoefficientSpace:
         return self._position[name]
 
     def indices(self, names: Sequence[str]) -> np.ndarray:
-        """Positions of several entries, ``(len(names),)`` int64."""
+        """Indices of several entries, ``(len(names),)`` int64."""
         return np.array([self._position[n] for n in names], dtype=np.int64)
 
     @cached_property
     def expression(self) -> slice:
-        """All expression entries, lips included."""
+        """All expression entries, including lips."""
         return slice(0, len(self.expression_names))
 
     @cached_property
@@ -99,16 +99,16 @@ class CoefficientSpace:
 
     @cached_property
     def lip(self) -> np.ndarray:
-        """Positions of the lip entries, which the lip branch predicts."""
+        """Indices of the lip entries, which the lip branch predicts."""
         return self.indices(self.lip_names)
 
     @cached_property
     def face(self) -> np.ndarray:
-        """Positions of everything else (non-lip expression and pose), which the face branch predicts."""
+        """Indices of all other entries (non-lip expression and pose), which the face branch predicts."""
         return np.setdiff1d(np.arange(self.dim), self.lip)
 
     def merge(self, face: np.ndarray, lip: np.ndarray) -> np.ndarray:
-        """Join both branches: face ``(T, len(self.face))`` and lip ``(T, len(self.lip))`` -> ``(T, D)`` float32."""
+        """Merge both branches: face ``(T, len(self.face))`` and lip ``(T, len(self.lip))`` -> ``(T, D)`` float32."""
         if len(face) != len(lip):
             raise ValueError(f"the branches differ in length: {len(face)} face frames, {len(lip)} lip frames")
         motion = np.empty((len(face), self.dim), dtype=np.float32)
@@ -125,8 +125,8 @@ ARKIT = CoefficientSpace(
 
 _BFM_EXPRESSION = tuple(f"expression{i:02d}" for i in range(64))
 
-#: The paper's space (docs/method.md 2): Deep3DFaceRecon's 64 expression coefficients of the Basel Face Model, Euler angles in radians
-#: and translation in the model's units of about 10 cm. See :mod:`emotalker.coefficients.bfm`.
+#: The paper's space (docs/method.md 2): Deep3DFaceRecon's 64 expression coefficients of the Basel Face Model, Euler angles
+#: in radians and translation in the model's units (about 10 cm). See :mod:`emotalker.coefficients.bfm`.
 BFM = CoefficientSpace(
     name="bfm",
     expression_names=_BFM_EXPRESSION,
@@ -137,7 +137,7 @@ SPACES: dict[str, CoefficientSpace] = {space.name: space for space in (ARKIT, BF
 
 
 def get_space(name: str) -> CoefficientSpace:
-    """The space of this name; ValueError listing the known ones otherwise."""
+    """The space with this name; ValueError with a list of all names if there is none."""
     try:
         return SPACES[name]
     except KeyError:
@@ -145,7 +145,7 @@ def get_space(name: str) -> CoefficientSpace:
 
 
 def blendshape_vector(values: dict[str, float]) -> np.ndarray:
-    """Named blendshapes to ``(52,)`` float32."""
+    """Blendshape values by name to ``(52,)`` float32; all others are 0."""
     vector = np.zeros(len(ARKIT.expression_names), np.float32)
     for name, value in values.items():
         vector[ARKIT.index(name)] = value

@@ -1,5 +1,5 @@
-"""Per-entry standardisation, stored with every checkpoint. The paper feeds raw coefficients; standardised ones weigh a
-blink (0..1) and a head shift (centimetres) alike."""
+"""Per-entry standardisation, stored in every checkpoint. The paper uses raw coefficients; standardisation gives entries of
+different units (blinks in 0..1, translations in centimetres) equal weight in the losses."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Statistics:
     """Mean and standard deviation of each entry of a motion vector.
 
     Attributes:
-        mean, std: ``(D,)`` float32 tensors; ``std`` is bounded below so that an entry that never moves stays finite.
+        mean, std: ``(D,)`` float32 tensors; ``std`` has a lower bound, so that constant entries stay finite.
     """
 
     mean: Tensor
@@ -22,14 +22,14 @@ class Statistics:
 
     @classmethod
     def of(cls, motion: Tensor, min_std: float = 1e-2) -> Statistics:
-        """Measure ``(N, D)`` frames; NaN frames must have been removed."""
+        """Statistics of ``(N, D)`` frames without NaN."""
         return cls(motion.mean(0).float(), motion.std(0).clamp_min(min_std).float())
 
 
 class Standardizer(nn.Module):
-    """Statistics as module buffers, so that they travel with a model's weights.
+    """Standardisation with statistics in buffers, so that they are saved with a model's weights.
 
-    Shapes: any ``(..., D)`` to the same.
+    Shapes: ``(..., D)`` to the same.
     """
 
     def __init__(self, dim: int):
@@ -38,16 +38,16 @@ class Standardizer(nn.Module):
         self.register_buffer("std", torch.ones(dim))
 
     def set(self, statistics: Statistics) -> None:
-        """Take over measured statistics; ValueError if they are of another length."""
+        """Copy statistics into the buffers; ValueError if the length differs."""
         if statistics.mean.shape != self.mean.shape:
             raise ValueError(f"statistics of {len(statistics.mean)} entries for a model of {len(self.mean)}")
         self.mean.copy_(statistics.mean)
         self.std.copy_(statistics.std)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Raw to standardised."""
+        """Raw units to standardised."""
         return (x - self.mean) / self.std
 
     def inverse(self, z: Tensor) -> Tensor:
-        """Standardised to raw."""
+        """Standardised to raw units."""
         return z * self.std + self.mean

@@ -1,4 +1,4 @@
-"""Motion on disk: one ``.npz`` a clip, readable with NumPy alone."""
+"""Motion files: one ``.npz`` per clip, readable with NumPy."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from emotalker.core.files import replace_on_success
 
 @dataclass
 class MotionTrack:
-    """A motion and the space it lives in.
+    """A motion and its coefficient space.
 
     Attributes:
         coefficients: ``(T, D)`` float32 in the space's order and units.
-        space: the layout; its ``fps`` is the track's.
+        space: the layout, including ``fps``.
     """
 
     coefficients: np.ndarray
@@ -30,7 +30,7 @@ class MotionTrack:
             raise ValueError(f"a {self.space.name} track is (T, {self.space.dim}), not {self.coefficients.shape}")
 
     def save(self, path: str | os.PathLike) -> Path:
-        """Write ``coefficients``, ``names``, ``fps`` and ``space`` to an ``.npz``; OutputError if that cannot be done."""
+        """Write ``coefficients``, ``names``, ``fps`` and ``space`` to an ``.npz``; OutputError if that fails."""
         with replace_on_success(path) as temporary, open(temporary, "wb") as file:
             np.savez_compressed(
                 file,
@@ -43,7 +43,7 @@ class MotionTrack:
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> MotionTrack:
-        """Read what :meth:`save` wrote; DataError if the file is no such track."""
+        """Read a file written by :meth:`save`; DataError if it is not one."""
         try:
             with np.load(path, allow_pickle=False) as file:
                 return cls(file["coefficients"].astype(np.float32), get_space(str(file["space"])))

@@ -1,1 +1,1 @@
-"""What every other folder may use: errors, files, configuration, checkpoints, the registry of models, emotions and splits."""
+"""Shared by all other folders: errors, files, configuration, checkpoints, the registry of models, emotions and splits."""

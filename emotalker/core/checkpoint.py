@@ -1,4 +1,4 @@
-"""One safetensors file a network: weights and statistics as tensors, everything else as JSON in the file's metadata."""
+"""One safetensors file per network: weights and statistics as tensors, everything else as JSON in the file's metadata."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from emotalker.core.files import replace_on_success
 
 FORMAT_VERSION = 1
 
-#: The classes that checkpoints can hold, by kind; filled by :func:`register_model` as their modules are imported.
+#: Model classes by kind; filled by :func:`register_model` when their modules are imported.
 _MODELS: dict[str, type[nn.Module]] = {}
 
-#: Needed to train a codebook on, not to use it; the quantiser starts them anew from the codebook.
+#: Tensors that only training needs; the quantiser restores them from the codebook if they are missing.
 TRAINING_ONLY = ("ema_sum", "ema_count")
 
 
 def register_model(kind: str) -> Callable[[type[nn.Module]], type[nn.Module]]:
-    """Class decorator: checkpoints of this kind hold the class, which has ``Config`` and takes one as its only argument."""
+    """Class decorator: register a model class under a kind. The class has ``Config`` and takes one as its only argument."""
 
     def register(model: type[nn.Module]) -> type[nn.Module]:
         _MODELS[kind] = model
@@ -37,13 +37,13 @@ def register_model(kind: str) -> Callable[[type[nn.Module]], type[nn.Module]]:
 
 
 def shipped(name: str) -> Path:
-    """A folder of weights that come with the project, ``small`` or ``tracker``; CheckpointError if it is not there."""
+    """The folder of weights that are part of the project, ``small`` or ``tracker``; CheckpointError if it is missing."""
     package = Path(__file__).resolve().parents[1]
     for root in (package, package.parent):  # installed as a wheel, or from a checkout
         if (root / "checkpoints" / name).is_dir():
             return root / "checkpoints" / name
     raise CheckpointError(
-        f"the shipped checkpoints '{name}' are missing from this installation; give the folder of trained ones"
+        f"the shipped checkpoints '{name}' are missing from this installation; give the folder of trained checkpoints"
     )
 
 
@@ -51,9 +51,9 @@ def shipped(name: str) -> Path:
 class CheckpointMetadata:
     """Attributes:
     kind: as given to :func:`register_model`.
-    config: hyperparameters, as the class's ``Config.from_dict`` takes them.
-    space: name of the coefficient space, or None for a network that knows none.
-    extra: whatever else was saved: training step, scores, data.
+    config: hyperparameters for ``Config.from_dict`` of the class.
+    space: name of the coefficient space, or None for a network without one.
+    extra: further saved values: training step, scores, data.
     """
 
     kind: str
@@ -71,15 +71,15 @@ def save_checkpoint(
     half: bool = False,
     with_averages: bool | None = None,
 ) -> Path:
-    """Write a network that :func:`load_checkpoint` can rebuild; whole or not at all.
+    """Write a network for :func:`load_checkpoint`. On failure an existing file is kept.
 
     Args:
-        path: file name, by custom ending in ``.safetensors``.
+        path: file name, usually with the suffix ``.safetensors``.
         module: instance of a registered class.
         space: name of its coefficient space.
-        extra: values that ``json`` can write.
-        half: store matrices and kernels as 16-bit floats, for shipping; vectors (biases, norms, statistics) stay exact.
-        with_averages: keep the quantiser's moving averages; by default if and only if not ``half``.
+        extra: values that ``json`` can serialise.
+        half: store matrices and kernels as 16-bit floats; vectors (biases, norms, statistics) stay in 32 bits.
+        with_averages: keep the quantiser's moving averages; by default only if not ``half``.
 
     Raises:
         OutputError: the file cannot be written.
@@ -106,7 +106,7 @@ def save_checkpoint(
 
 
 def read_metadata(path: str | os.PathLike) -> CheckpointMetadata:
-    """What a checkpoint says about itself, without its weights; CheckpointError as :func:`load_checkpoint`."""
+    """The metadata of a checkpoint, without its weights; CheckpointError as :func:`load_checkpoint`."""
     return _read(path, with_tensors=False)[0]
 
 
@@ -114,14 +114,16 @@ def load_checkpoint(path: str | os.PathLike, kind: str | None = None, device: st
     """Rebuild the network in evaluation mode, in 32-bit floats.
 
     Args:
-        kind: what it has to be; None takes any registered kind.
+        kind: the required kind; None accepts any registered kind.
 
     Raises:
-        CheckpointError: the file is missing, damaged, not a checkpoint of ours, of another version or of another kind.
+        CheckpointError: the file is missing, damaged, not an EmoTalker checkpoint, of another version or of another kind.
     """
     metadata, tensors = _read(path, with_tensors=True)
     if kind is not None and metadata.kind != kind:
-        raise CheckpointError(f"{path} holds a {metadata.kind} network, but a {kind} network is needed; give the right file")
+        raise CheckpointError(
+            f"{path} contains a {metadata.kind} network, but a {kind} network is needed; give the right file"
+        )
     network = _MODELS[metadata.kind]
     try:
         module = network(network.Config.from_dict(metadata.config))
@@ -129,7 +131,7 @@ def load_checkpoint(path: str | os.PathLike, kind: str | None = None, device: st
     except (RuntimeError, TypeError, ValueError) as error:
         reason = str(error).strip().split("\n")[0].rstrip(":")
         raise CheckpointError(
-            f"{path} does not fit this version's {metadata.kind} network ({reason}); train it anew"
+            f"{path} does not fit this version's {metadata.kind} network ({reason}); train it again"
         ) from error
     return module.to(device).eval()
 
@@ -138,12 +140,12 @@ def _kind_of(module: nn.Module) -> str:
     for kind, model in _MODELS.items():
         if type(module) is model:
             return kind
-    raise ValueError(f"{type(module).__qualname__} is not registered as a model that checkpoints hold: {', '.join(_MODELS)}")
+    raise ValueError(f"{type(module).__qualname__} is not registered as a model; known: {', '.join(_MODELS)}")
 
 
 def _read(path: str | os.PathLike, with_tensors: bool) -> tuple[CheckpointMetadata, dict[str, torch.Tensor]]:
     if not Path(path).is_file():
-        raise CheckpointError(f"there is no checkpoint {path}; train one or give the path of another")
+        raise CheckpointError(f"there is no checkpoint {path}; train one or give another path")
     try:
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
@@ -151,7 +153,7 @@ def _read(path: str | os.PathLike, with_tensors: bool) -> tuple[CheckpointMetada
     except (SafetensorError, OSError, ValueError) as error:
         raise CheckpointError(f"the checkpoint {path} is damaged ({error}); fetch or train it again") from error
     if header.get("format") != "emotalker":
-        raise CheckpointError(f"{path} was not written by EmoTalker; give one of its own checkpoints")
+        raise CheckpointError(f"{path} was not written by EmoTalker; give an EmoTalker checkpoint")
     if header.get("version") != str(FORMAT_VERSION):
         raise CheckpointError(
             f"{path} has checkpoint format {header.get('version')}, this version reads {FORMAT_VERSION}; update EmoTalker"
@@ -163,5 +165,5 @@ def _read(path: str | os.PathLike, with_tensors: bool) -> tuple[CheckpointMetada
     except (KeyError, ValueError) as error:
         raise CheckpointError(f"the description inside the checkpoint {path} is damaged; fetch or train it again") from error
     if metadata.kind not in _MODELS:
-        raise CheckpointError(f"{path} holds an unknown kind of network, {metadata.kind!r}; update EmoTalker")
+        raise CheckpointError(f"{path} contains an unknown kind of network, {metadata.kind!r}; update EmoTalker")
     return metadata, tensors

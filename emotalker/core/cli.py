@@ -1,4 +1,4 @@
-"""What the command-line scripts share: errors as one sentence, and where the logs go."""
+"""Shared by the command-line scripts: error reporting and argument types."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def run(main: Callable[[], None]) -> None:
 
 
 class Renamed(argparse.Action):
-    """An option under its old name: sets what the new one sets, with a warning."""
+    """A renamed option under its old name: sets the new option's value and prints a warning."""
 
     def __init__(self, option_strings: list[str], dest: str, new: str, **options: Any):
         super().__init__(option_strings, new.lstrip("-").replace("-", "_"), help=argparse.SUPPRESS, **options)
@@ -52,7 +52,7 @@ def amplitude(text: str) -> float:
 
 
 def blink_rate(text: str) -> float:
-    """Argument type: blinks a minute, 0 to 120."""
+    """Argument type: blinks per minute, 0 to 120."""
     return _checked(float(text), lambda x: 0 <= x <= 120, "is not from 0 to 120")
 
 
@@ -62,7 +62,7 @@ def seed(text: str) -> int:
 
 
 def picture_size(text: str) -> int:
-    """Argument type: an even number of pixels, as H.264 needs it."""
+    """Argument type: an even number of pixels from 64 upwards; H.264 needs even sizes."""
     return _checked(int(text), lambda x: x >= 64 and x % 2 == 0, "is not an even number from 64 upwards")
 
 

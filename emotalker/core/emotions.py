@@ -1,10 +1,10 @@
-"""The emotions, and other corpora's words for them."""
+"""The emotion labels, and their synonyms in other corpora."""
 
 from __future__ import annotations
 
 #: The eight emotions of MEAD (docs/method.md 6), in the order of the VQ-VAE's emotion head.
 EMOTIONS = ("angry", "contempt", "disgusted", "fear", "happy", "neutral", "sad", "surprised")
-#: Other corpora's words for them. Calm, which only RAVDESS has, counts as neutral; the original word is kept with the clip.
+#: Labels of other corpora. RAVDESS' calm is mapped to neutral; the original label is kept with the clip.
 SYNONYMS = {
     "anger": "angry", "ang": "angry", "disgust": "disgusted", "dis": "disgusted", "fearful": "fear", "fea": "fear",
     "happiness": "happy", "joy": "happy", "hap": "happy", "neu": "neutral", "calm": "neutral", "sadness": "sad",
@@ -15,7 +15,7 @@ RAVDESS_EMOTIONS = ("neutral", "calm", "happy", "sad", "angry", "fearful", "disg
 
 
 def emotion_of(word: str | None) -> str | None:
-    """A corpus' own word as one of :data:`EMOTIONS`, or None if it is none of them."""
+    """A corpus' label as one of :data:`EMOTIONS`, or None if it matches none of them."""
     word = (word or "").lower()
     word = SYNONYMS.get(word, word)
     return word if word in EMOTIONS else None

@@ -1,8 +1,8 @@
-"""Errors a user can fix. Scripts print their one sentence and exit non-zero; anything else is a bug and keeps its trace."""
+"""Errors that a user can fix. Scripts print them as one sentence and exit non-zero; other exceptions are bugs."""
 
 
 class EmoTalkerError(Exception):
-    """Base of all errors whose message says what went wrong, where, and how to fix it."""
+    """Base class; the message contains what failed, where, and how to fix it."""
 
 
 class AudioError(EmoTalkerError):
@@ -14,7 +14,7 @@ class ImageError(EmoTalkerError):
 
 
 class FaceNotFoundError(EmoTalkerError):
-    """No face was found where one is needed."""
+    """No face was found in an image or video."""
 
 
 class OutputError(EmoTalkerError):
@@ -22,7 +22,7 @@ class OutputError(EmoTalkerError):
 
 
 class CheckpointError(EmoTalkerError):
-    """A checkpoint or a carried model is missing, damaged or of another kind."""
+    """A checkpoint or a registry model is missing, damaged or of another kind."""
 
 
 class DataError(EmoTalkerError):
@@ -30,7 +30,7 @@ class DataError(EmoTalkerError):
 
 
 class MissingExtraError(EmoTalkerError):
-    """An optional package is needed; the message names the pip command that brings it."""
+    """An optional package is missing; the message contains the pip command that installs it."""
 
 
 class VideoError(EmoTalkerError):

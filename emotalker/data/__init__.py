@@ -1,4 +1,4 @@
-"""Corpora: readers of published ones, and the prepared form that training reads."""
+"""Training corpora: readers of published corpora, and the prepared format that training reads."""
 
 from emotalker.core.emotions import EMOTIONS
 from emotalker.data.shards import UNLABELLED, Clip, Corpus, load_clips

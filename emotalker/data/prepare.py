@@ -1,8 +1,8 @@
-"""Preparing a corpus: any reader's clips into WebDataset shards, in parallel, on any number of machines, resumable.
+"""Preparation of a corpus: clips of any reader to WebDataset shards, in parallel on one or several machines, resumable.
 
-Every clip becomes one small tar in ``out/work`` as soon as it is done; a shard is the concatenation of its clips in the
-reader's order and appears, whole, once all of them are done or have failed. What is in a shard depends on the corpus and the
-settings alone: not on how many processes or machines took part, nor on how often they were stopped.
+Each finished clip is written to one tar in ``out/work``. A shard is written once all of its clips are finished or failed, and
+contains them in the reader's order. The contents of a shard depend only on the corpus and the settings, not on the number of
+processes or machines or on interruptions.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ THUMBNAIL_HEIGHT = 144
 
 @dataclass(frozen=True)
 class Settings:
-    """What a worker needs, picklable.
+    """Picklable settings of a worker.
 
     Attributes:
         reader: arguments of :func:`~emotalker.data.readers.make_reader`.
@@ -43,19 +43,23 @@ class Settings:
 
 
 class Worker:
-    """One process' share: the reader is made once and serves every clip."""
+    """Prepares clips with one reader, in one process.
+
+    Args:
+        settings: the reader and the output folder.
+    """
 
     def __init__(self, settings: Settings):
         self.settings = settings
         self.reader = make_reader(settings.reader)
 
     def __call__(self, clip: ClipSource) -> str | None:
-        """Prepare one clip into the work folder; the reason if it cannot be."""
+        """Write one clip to the work folder; returns the reason if that fails, else None."""
         try:
             members = self.members(clip)
         except EmoTalkerError as error:
             reason = str(error)
-        except Exception as error:  # one strange file must not cost the others; the report shows what it was
+        except Exception as error:  # an unexpected error in one file must not stop the others
             reason = f"{type(error).__name__}: {error}"
         else:
             write_tar(self.settings.work / f"{clip.id}.tar", members)
@@ -65,7 +69,7 @@ class Worker:
         return reason
 
     def members(self, clip: ClipSource) -> list[tuple[str, bytes]]:
-        """The files of one clip."""
+        """Names and contents of a clip's files."""
         data, space = self.reader.load(clip), self.reader.space
         files = clip_files(describe(clip), data, space)
         if clip.video is not None:
@@ -75,7 +79,7 @@ class Worker:
 
 
 def describe(clip: ClipSource) -> dict:
-    """What a clip's json says of its source."""
+    """The entries of a clip's json about its source."""
     file = clip.video or clip.audio or clip.coefficients
     return {
         "id": clip.id, "speaker": clip.speaker, "emotion": clip.emotion, "original_emotion": clip.original_emotion,
@@ -84,24 +88,24 @@ def describe(clip: ClipSource) -> dict:
 
 
 def thumbnail(video: Path, seconds: float) -> bytes:
-    """A JPEG, 144 pixels high, of the frame at ``seconds``."""
+    """The frame of a video at ``seconds`` as a JPEG 144 pixels high."""
     import cv2
 
     from emotalker.video import read_frames, video_info
 
-    wanted = round(seconds * video_info(video).fps)
-    picture = None
-    for index, picture in enumerate(read_frames(video)):  # noqa: B007
-        if index >= wanted:
+    target = round(seconds * video_info(video).fps)
+    frame = None
+    for index, frame in enumerate(read_frames(video)):  # noqa: B007
+        if index >= target:
             break
-    height, width = picture.shape[:2]
+    height, width = frame.shape[:2]
     size = (max(1, round(width * THUMBNAIL_HEIGHT / height)), THUMBNAIL_HEIGHT)
-    small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+    small = cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
     return cv2.imencode(".jpg", small[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 85])[1].tobytes()
 
 
 def parse_part(part: str) -> tuple[int, int]:
-    """``"3/16"``, the third of sixteen machines, to ``(2, 16)``; DataError if it is not of this form."""
+    """Index from 0 and count of ``"3/16"`` (the third of sixteen machines), ``(2, 16)``; DataError for another form."""
     index, _, count = str(part).partition("/")
     if not (index.isdigit() and count.isdigit() and 1 <= int(index) <= int(count)):
         raise DataError(f"shard={part} is not of the form 3/16, counted from 1")
@@ -112,11 +116,11 @@ def prepare(config: dict) -> dict[str, int]:
     """Prepare a corpus from a composed configuration (``configs/prepare.yaml``).
 
     Returns:
-        how many clips are ``prepared``, have ``failed``, and of the whole corpus are ``waiting`` for other machines.
+        numbers of clips of the whole corpus: ``prepared``, ``failed``, and ``waiting`` for other machines.
 
     Raises:
-        DataError: the corpus is not there, or ``out`` holds another one or was prepared with other settings.
-        MissingExtraError: the Ray backend is chosen and not installed.
+        DataError: the corpus is missing, or ``out`` contains another corpus or was prepared with other settings.
+        MissingExtraError: the Ray backend is selected and not installed.
     """
     out, work = Path(config["out"]), Path(config["out"]) / "work"
     reader = make_reader(config["corpus"] | {"root": config["root"]})
@@ -132,7 +136,7 @@ def prepare(config: dict) -> dict[str, int]:
     index, count = parse_part(config["shard"])
     mine = {name: part for i, (name, part) in enumerate(shards.items()) if i % count == index}
     if config["retry"]:
-        forget_failures(out, work, mine)
+        reset_failures(out, work, mine)
     mine = {name: part for name, part in mine.items() if not (out / f"{name}.jsonl").exists()}
     todo = [clip for part in mine.values() for clip in part if result_of(work, clip) is None]
 
@@ -140,7 +144,7 @@ def prepare(config: dict) -> dict[str, int]:
     owner = {clip.id: name for name, part in mine.items() for clip in part}
     left = {name: sum(result_of(work, clip) is None for clip in part) for name, part in mine.items()}
     for name in [name for name, waiting in left.items() if not waiting]:
-        seal(out, work, name, mine[name])
+        join_clips(out, work, name, mine[name])
     with progress_bar() as progress, contextlib.closing(run(settings, todo, config)) as results:
         task = progress.add_task(f"{reader.name} {config['shard']}", total=len(todo))
         for clip_id, reason in results:
@@ -150,12 +154,12 @@ def prepare(config: dict) -> dict[str, int]:
             name = owner[clip_id]
             left[name] -= 1
             if not left[name]:
-                seal(out, work, name, mine[name])
+                join_clips(out, work, name, mine[name])
     return finish(out, work, shards)
 
 
 def run(settings: Settings, clips: list[ClipSource], config: dict) -> Iterator[tuple[str, str | None]]:
-    """Prepare clips in any order; yields each one's id and the reason if it failed."""
+    """Prepare clips in any order; yields each clip's id, and the reason if it failed or None."""
     if not clips:
         return
     if config["backend"] == "ray":
@@ -166,7 +170,7 @@ def run(settings: Settings, clips: list[ClipSource], config: dict) -> Iterator[t
         worker = Worker(settings)
         yield from ((clip.id, worker(clip)) for clip in clips)
         return
-    context = multiprocessing.get_context("spawn")  # forking a process that has threads of its own can hang
+    context = multiprocessing.get_context("spawn")  # forking a process with threads can deadlock
     pool = ProcessPoolExecutor(workers, context, initializer=_start, initargs=(settings,))
     try:
         futures: dict[Future, str] = {pool.submit(_prepare_one, clip): clip.id for clip in clips}
@@ -189,7 +193,7 @@ def _prepare_one(clip: ClipSource) -> str | None:
 
 
 def run_ray(settings: Settings, clips: list[ClipSource], workers: int | None) -> Iterator[tuple[str, str | None]]:
-    """The same on a Ray cluster whose machines share the output folder."""
+    """:func:`run` on a Ray cluster whose machines share the output folder; MissingExtraError without Ray."""
     try:
         import ray
     except ImportError as error:
@@ -206,12 +210,12 @@ def run_ray(settings: Settings, clips: list[ClipSource], workers: int | None) ->
 
 
 def result_of(work: Path, clip: ClipSource) -> Path | None:
-    """The finished clip or the note of its failure in the work folder, or None."""
+    """Path of the finished clip or of its failure record in the work folder, or None."""
     return next((p for p in (work / f"{clip.id}.tar", work / f"{clip.id}.failed") if p.exists()), None)
 
 
-def seal(out: Path, work: Path, name: str, clips: list[ClipSource]) -> None:
-    """Join the clips of a shard, all of which are done or have failed."""
+def join_clips(out: Path, work: Path, name: str, clips: list[ClipSource]) -> None:
+    """Write a shard from its clips, all of which are finished or failed, and remove them from the work folder."""
     results = [result_of(work, clip) for clip in clips]
     failures = [json.loads(p.read_text(encoding="utf-8")) for p in results if p.suffix == ".failed"]
     write_shard(out, name, [read_tar(p) for p in results if p.suffix != ".failed"], failures)
@@ -220,7 +224,7 @@ def seal(out: Path, work: Path, name: str, clips: list[ClipSource]) -> None:
 
 
 def finish(out: Path, work: Path, shards: dict[str, list[ClipSource]]) -> dict[str, int]:
-    """Join the manifests of the shards that are whole; remove the work folder after the last one."""
+    """Write the manifest of the complete shards, remove the work folder if all are complete, and count clips by state."""
     prepared, failed = join_shards(out, shards)
     waiting = sum(len(clips) for clips in shards.values()) - prepared - failed
     if not waiting:
@@ -228,24 +232,24 @@ def finish(out: Path, work: Path, shards: dict[str, list[ClipSource]]) -> dict[s
     return {"prepared": prepared, "failed": failed, "waiting": waiting}
 
 
-def forget_failures(out: Path, work: Path, shards: dict[str, list[ClipSource]]) -> None:
-    """Open again what failed: its notes are dropped, and shards that lack clips go back to the work folder."""
+def reset_failures(out: Path, work: Path, shards: dict[str, list[ClipSource]]) -> None:
+    """Remove the records of failed clips, and unpack the other clips of their shards into the work folder."""
     for name, clips in shards.items():
         for clip in clips:
             (work / f"{clip.id}.failed").unlink(missing_ok=True)
-        sealed = out / f"{name}.jsonl"
-        if not sealed.exists() or '{"failed":' not in sealed.read_text(encoding="utf-8"):
+        manifest = out / f"{name}.jsonl"
+        if not manifest.exists() or '{"failed":' not in manifest.read_text(encoding="utf-8"):
             continue
         by_clip: dict[str, list[tuple[str, bytes]]] = {}
         for file, content in read_tar(out / f"{name}.tar"):
             by_clip.setdefault(file.partition(".")[0], []).append((file, content))
         for clip_id, members in by_clip.items():
             write_tar(work / f"{clip_id}.tar", members)
-        sealed.unlink()
+        manifest.unlink()
 
 
 def write_header(out: Path, reader: CorpusReader, clips: list[ClipSource], config: dict) -> None:
-    """Write ``corpus.json``, or make sure that what is there is of the same corpus and settings."""
+    """Write ``corpus.json``; DataError if there is one of another corpus or of other settings."""
     speakers = {clip.speaker for clip in clips}
     settings = {name: config[name] for name in ("clips_per_shard",)}
     about = header(
@@ -257,7 +261,7 @@ def write_header(out: Path, reader: CorpusReader, clips: list[ClipSource], confi
     if path.exists():
         if json.loads(path.read_text(encoding="utf-8")) != about:
             raise DataError(
-                f"{out} holds another corpus, or one prepared with other settings; choose another out= or remove it"
+                f"{out} contains another corpus, or one prepared with other settings; choose another out= or remove it"
             )
         return
     with replace_on_success(path) as temporary:
@@ -265,13 +269,13 @@ def write_header(out: Path, reader: CorpusReader, clips: list[ClipSource], confi
 
 
 def prepare_and_report(config: dict) -> None:
-    """The script: prepare, then say what there is."""
+    """Prepare a corpus (``scripts/prepare_data.py``) and print a summary; see :func:`prepare`."""
     counts = prepare(config)
     out = Path(config["out"])
     corpus = Corpus(out)
     minutes = sum(clip.frames for clip in corpus.clips) / corpus.space.fps / 60
     print(f"{counts['prepared']} clips, {minutes:.1f} min in {out}")
     if counts["failed"]:
-        print(f"{counts['failed']} clips could not be used: {out / FAILURES} says why; retry=true tries them again")
+        print(f"{counts['failed']} clips could not be used; {out / FAILURES} lists the reasons; retry=true tries them again")
     if counts["waiting"]:
         print(f"{counts['waiting']} clips belong to other parts; the last part to finish completes the manifest")

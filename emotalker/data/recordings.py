@@ -1,4 +1,4 @@
-"""Corpora of speech that teach the audio encoder, and a teacher's hidden states of every recording, computed once."""
+"""Speech corpora for training the audio encoder, with cached hidden states of the teacher network for distillation."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ from emotalker.core.splits import TEST_SPEAKERS, VALIDATION_SPEAKERS, Split, spl
 from emotalker.data.shards import UNLABELLED
 from emotalker.models.hubert import HOP_LENGTH, AudioEncoder
 
-#: What the emotion head tells apart.
+#: Classes of the emotion head.
 EMOTIONS = RAVDESS_EMOTIONS
 FORMAT = "emotalker-recordings-1"
 
 
 @dataclass(frozen=True)
 class SpeechCorpus:
-    """Where a corpus lies and what its file names say.
+    """File layout and labels of a speech corpus.
 
     Attributes:
-        source, licence: for the checkpoint; weights inherit the licence.
+        source, licence: stored in the checkpoint; weights inherit the licence.
         files: glob below the root folder.
-        name: of a labelled recording, a pattern with groups ``emotion`` and ``actor``; None without labels.
-        emotions: index into :data:`EMOTIONS` by the name's number.
-        sentence: recordings are single sentences between pauses, which crops may leave out.
+        name: pattern of a labelled recording's name, with groups ``emotion`` and ``actor``; None for an unlabelled corpus.
+        emotions: index into :data:`EMOTIONS` by the number in the name.
+        sentence: each recording is one sentence with silence around it, which crops can leave out.
     """
 
     source: str
@@ -69,11 +69,11 @@ class Recording:
     """One recording.
 
     Attributes:
-        corpus, name: key of :data:`CORPORA`, and the file's stem.
+        corpus, name: key of :data:`CORPORA`, and file name without suffix.
         samples: ``(N,)`` int16 at 16 kHz.
         emotion: index into :data:`EMOTIONS`, or -1.
         actor: number of the speaker in a labelled corpus, else 0.
-        speech: first and last sample of what is said.
+        speech: start and end of the speech in samples.
         targets: ``(layers, T, dim)`` float16, the teacher's hidden states at 50 Hz, memory-mapped.
     """
 
@@ -87,7 +87,7 @@ class Recording:
 
     @property
     def split(self) -> Split:
-        """By actor, so that voices are new, in the corpora of several people; elsewhere by name."""
+        """The split: by actor in corpora with test speakers, else by name."""
         if self.corpus in TEST_SPEAKERS:
             actor = f"{self.actor:02d}"
             return split_of_speaker(actor, VALIDATION_SPEAKERS[self.corpus], TEST_SPEAKERS[self.corpus])
@@ -101,16 +101,17 @@ def load_recordings(
     teacher: Callable[[], AudioEncoder],
     layers: Sequence[int],
 ) -> list[Recording]:
-    """The recordings of some corpora below ``root``, each corpus decoded and heard by the teacher once and then cached.
+    """Recordings of several corpora with the teacher's hidden states, which are computed once and cached.
 
     Args:
+        root: folder of the corpora.
         corpora: keys of :data:`CORPORA`.
-        cache: folder of one file a corpus.
-        teacher: makes the teacher, and is called only if a corpus is not cached yet.
-        layers: which hidden states to keep; 0 is the input of the first layer, the number of layers the normalised output.
+        cache: folder for one file per corpus.
+        teacher: creates the teacher; called only if a corpus is not cached.
+        layers: indices of the hidden states; 0 is the input of the first layer, the number of layers the normalised output.
 
     Raises:
-        DataError: a corpus is unknown, missing or cached with other layers.
+        DataError: a corpus is unknown, missing, damaged in the cache or cached with other layers.
         AudioError: a recording cannot be decoded.
     """
     recordings, model = [], None
@@ -129,18 +130,24 @@ def load_recordings(
 
 
 def label(corpus: str, name: str) -> tuple[int, int]:
-    """Emotion and actor of a recording by its name: (-1, 0) in a corpus without labels, DataError for a strange name."""
+    """Emotion and actor from a recording's name, ``(-1, 0)`` in an unlabelled corpus; DataError for an unknown name."""
     about = CORPORA[corpus]
     if about.name is None:
         return UNLABELLED, 0
     match = re.fullmatch(about.name, name)
     if match is None or int(match["emotion"]) not in about.emotions:
-        raise DataError(f"{name} is no name of the {corpus} corpus; take the file out of its folder")
+        raise DataError(f"{name}: no name of the {corpus} corpus; remove the file from its folder")
     return about.emotions[int(match["emotion"])], int(match["actor"])
 
 
 def speech_span(samples: np.ndarray, below_peak_db: float = 35.0, margin: float = 0.2) -> tuple[int, int]:
-    """First and last sample of what is said in ``(N,)`` with ``margin`` seconds on either side, in whole 20 ms frames."""
+    """Start and end of the speech in audio ``(N,)``, in samples, rounded to 20 ms frames.
+
+    Args:
+        samples: 16 kHz audio.
+        below_peak_db: frames within this many dB of the loudest frame are speech.
+        margin: seconds added on either side.
+    """
     frames = samples[: len(samples) // HOP_LENGTH * HOP_LENGTH].reshape(-1, HOP_LENGTH).astype(np.float64)
     power = 10 * np.log10((frames**2).mean(1) + 1e-9)
     loud = np.flatnonzero(power > power.max() - below_peak_db)
@@ -150,9 +157,9 @@ def speech_span(samples: np.ndarray, below_peak_db: float = 35.0, margin: float 
 
 @torch.no_grad()
 def hidden_states(encoder: AudioEncoder, wav: torch.Tensor, layers: Sequence[int]) -> torch.Tensor:
-    """Some layers' hidden states of one recording of any length, ``(1, N)`` to ``(len(layers), T, dim)``.
+    """Hidden states ``(len(layers), T, dim)`` of audio ``(1, N)`` of any length.
 
-    Windows of 20 s without overlap: the teacher's targets need no seamless joints.
+    Computed in chunks of 20 s without overlap, because discontinuities between chunks are acceptable in training targets.
     """
     prepared, parts = encoder.prepare(wav), []
     total = (prepared.shape[-1] - 80) // HOP_LENGTH
@@ -185,13 +192,13 @@ def _read_cache(file: Path, corpus: str, layers: Sequence[int]) -> list[Recordin
         with safe_open(file, framework="pt") as cached:
             header = cached.metadata() or {}
             if header.get("format") != FORMAT or json.loads(header["layers"]) != list(layers):
-                raise DataError(f"{file} was made with other layers or by another version; delete it to make it anew")
-            for key in cached.keys():  # noqa: SIM118 - the handle is no mapping
+                raise DataError(f"{file} was computed for other layers or by another version; delete it to compute it again")
+            for key in cached.keys():  # noqa: SIM118 - the handle is not a mapping
                 kind, _, name = key.partition("/")
                 if kind == "wave":
                     samples = cached.get_tensor(key).numpy()
                     targets = cached.get_tensor(f"teacher/{name}")
                     recordings.append(Recording(corpus, name, samples, *label(corpus, name), speech_span(samples), targets))
     except (SafetensorError, OSError, KeyError) as error:
-        raise DataError(f"{file} is damaged ({error}); delete it to make it anew") from error
+        raise DataError(f"{file} is damaged ({error}); delete it to compute it again") from error
     return recordings

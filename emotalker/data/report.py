@@ -1,4 +1,4 @@
-"""A corpus described on one self-contained page: HTML with its plots as SVG, which no package is needed for."""
+"""Report about a prepared corpus as one self-contained HTML page with SVG plots."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ACCENT, LINE = "#2e6db4", "#c4ccd6"
 
 
 def describe(config: dict) -> Path:
-    """Write the page (``configs/describe.yaml``) and print its first numbers.
+    """Write the page (``configs/describe.yaml``), print its summary, and return its path.
 
     Raises:
         DataError: a corpus cannot be read.
@@ -46,7 +46,7 @@ def describe(config: dict) -> Path:
 
 
 def summary(clips: Sequence[Clip], space: CoefficientSpace) -> dict[str, str]:
-    """The first numbers of the page, by what they count."""
+    """Formatted totals by name: hours, clips, speakers, emotions, clips without sound."""
     return {
         "hours": f"{sum(clip.frames for clip in clips) / space.fps / 3600:.2f}",
         "clips": str(len(clips)),
@@ -57,7 +57,7 @@ def summary(clips: Sequence[Clip], space: CoefficientSpace) -> dict[str, str]:
 
 
 def page(corpora: Sequence[Corpus], worst: int) -> str:
-    """The whole page."""
+    """The page's HTML, with at most ``worst`` of the worst-tracked clips per corpus."""
     parts = [f"<!doctype html><html lang=en><meta charset=utf-8><title>Corpus report</title><style>{STYLE}</style>"]
     for corpus in corpora:
         facts, motion = corpus.manifest, [clip.motion for clip in corpus.clips]
@@ -69,15 +69,15 @@ def page(corpora: Sequence[Corpus], worst: int) -> str:
         parts.append("<h2>Emotions and levels</h2>" + table(emotion_levels(corpus.clips)))
         if motion:
             pitch = pitch_by_emotion(corpus.clips, motion, corpus.space)
-            parts.append("<h2>Head pitch by emotion</h2><p class=note>Means of the clips in degrees, raised heads upwards; ")
-            parts.append("box: middle half, whiskers: 5 to 95 %.</p>" + box_plot(pitch, "degrees"))
+            parts.append("<h2>Head pitch by emotion</h2><p class=note>Mean of each clip in degrees, upwards positive; ")
+            parts.append("box: 25 to 75 %, whiskers: 5 to 95 %.</p>" + box_plot(pitch, "degrees"))
             parts.append("<h2>Coefficients</h2>" + range_plot(np.concatenate(motion), corpus.space))
         parts.append("<h2>Worst-tracked clips</h2>" + worst_clips(corpus, worst))
     return "\n".join([*parts, "</html>\n"])
 
 
 def table(rows: Sequence[Sequence[object]]) -> str:
-    """Rows, the first of them the head."""
+    """An HTML table; the first row is the head."""
     head, *body = rows
     cells = "".join(f"<th>{escape(str(c))}</th>" for c in head)
     lines = "".join("<tr>" + "".join(f"<td>{escape(str(c))}</td>" for c in row) + "</tr>" for row in body)
@@ -85,7 +85,7 @@ def table(rows: Sequence[Sequence[object]]) -> str:
 
 
 def emotion_levels(clips: Sequence[Clip]) -> list[list[object]]:
-    """Clips by emotion, with the corpus' own word where it differs, and level."""
+    """Table rows with the number of clips by emotion label and level."""
     counts = Counter((label_of(clip), clip.level) for clip in clips)
     levels = sorted({level for _, level in counts}, key=lambda level: (level is None, level))
     names = ["no level" if level is None else f"level {level}" for level in levels]
@@ -97,7 +97,7 @@ def emotion_levels(clips: Sequence[Clip]) -> list[list[object]]:
 
 
 def label_of(clip: Clip) -> str:
-    """An emotion as the report names it: calm, which counts as neutral, is "neutral (calm)"."""
+    """A clip's emotion, with the corpus' own label in brackets if it differs: "neutral (calm)"."""
     if clip.emotion is None:
         return clip.original_emotion or "unlabelled"
     own = (clip.original_emotion or clip.emotion).lower()
@@ -105,7 +105,7 @@ def label_of(clip: Clip) -> str:
 
 
 def pitch_by_emotion(clips: Sequence[Clip], motion: Sequence[np.ndarray], space: CoefficientSpace) -> dict[str, np.ndarray]:
-    """Per emotion the mean pitch of each clip in degrees, upwards positive."""
+    """Mean pitch of each clip in degrees, upwards positive, by emotion label."""
     groups = defaultdict(list)
     for clip, frames in zip(clips, motion, strict=True):
         groups[label_of(clip)].append(-np.degrees(frames[:, space.index("pitch")].mean()))
@@ -113,7 +113,7 @@ def pitch_by_emotion(clips: Sequence[Clip], motion: Sequence[np.ndarray], space:
 
 
 def box_plot(groups: dict[str, np.ndarray], unit: str) -> str:
-    """Horizontal boxes, one a group."""
+    """SVG with one horizontal box per group, and its median as text."""
     quantiles = {name: np.percentile(values, [5, 25, 50, 75, 95]) for name, values in groups.items()}
     low, high = min(q[0] for q in quantiles.values()), max(q[-1] for q in quantiles.values())
     left, width, row = 150, 640, 26
@@ -143,7 +143,7 @@ def box_plot(groups: dict[str, np.ndarray], unit: str) -> str:
 
 
 def range_plot(motion: np.ndarray, space: CoefficientSpace) -> str:
-    """One row an entry: 1st, 50th, 99th percentile and the mean of all frames ``(N, D)``; expression as bars."""
+    """SVG with one row per entry of all frames ``(N, D)``: 1st, 50th and 99th percentile, for expressions also as a bar."""
     low, middle, high = np.percentile(motion, [1, 50, 99], axis=0)
     bottom, top = min(0.0, low[space.expression].min()), max(1e-6, high[space.expression].max())
     scale, row, left = 420 / (top - bottom), 17, 190
@@ -161,7 +161,7 @@ def range_plot(motion: np.ndarray, space: CoefficientSpace) -> str:
 
 
 def worst_clips(corpus: Corpus, count: int) -> str:
-    """The clips of least mean confidence; with a picture of their worst frame where there is video."""
+    """HTML of the clips with the lowest mean confidence, with a thumbnail of their worst frame where there is one."""
     clips = sorted(corpus.clips, key=lambda clip: clip.quality.get("confidence", 1.0))[:count]
     if not any("jpg" in clip.files for clip in clips):
         rows = [[c.name, f"{c.quality['confidence']:.2f}", f"{c.quality['found']:.1%}"] for c in clips]

@@ -1,14 +1,13 @@
 """Prepared corpora: WebDataset shards with a manifest.
 
-A corpus folder holds
+A corpus folder contains
 
-- ``corpus.json``: coefficient space, rates, source, licence, speakers for validation and test;
+- ``corpus.json``: coefficient space, rates, source, licence, speakers of the validation and test splits;
 - ``shard-00000.tar`` ...: per clip ``<id>.json`` (labels, quality), ``<id>.npz`` (``coefficients (T, D)`` float32, ``names``,
-  ``fps``, ``space``, ``valid``, ``confidence``), ``<id>.flac`` (16 kHz mono, 640 samples a frame) where there is sound,
-  ``<id>.jpg`` (the worst-tracked frame) where there is video. The
-  `webdataset` package and plain ``tar`` read them;
-- ``manifest.jsonl``: one line a clip: its json, its shard, and offset and size of each of its files, for random access;
-- ``failures.jsonl``: clips left out, and why.
+  ``fps``, ``space``, ``valid``, ``confidence``), ``<id>.flac`` (16 kHz mono, 640 samples per frame) if it has sound, and
+  ``<id>.jpg`` (the worst-tracked frame) if it has video. The ``webdataset`` package and ``tar`` can read the shards;
+- ``manifest.jsonl``: one line per clip with its json, its shard, and offset and size of each of its files;
+- ``failures.jsonl``: clips left out, with the reason.
 """
 
 from __future__ import annotations
@@ -36,11 +35,11 @@ from emotalker.core.splits import SPLITS, Split, split_of_name, split_of_speaker
 FORMAT = "emotalker-webdataset-1"
 HEADER, MANIFEST, FAILURES = "corpus.json", "manifest.jsonl", "failures.jsonl"
 UNLABELLED = -1
-CACHE_BYTES = 512 * 2**20  # decoded sound kept per process
+CACHE_BYTES = 512 * 2**20  # decoded audio kept per process
 
 
 def encode_flac(samples: np.ndarray) -> bytes:
-    """``(N,)`` floating-point samples at 16 kHz as 16-bit FLAC; the same samples give the same bytes."""
+    """Encode ``(N,)`` float samples at 16 kHz as 16-bit FLAC; deterministic."""
     buffer = io.BytesIO()
     pcm = np.round(np.clip(samples, -1, 1) * 32767).astype(np.int16)
     with av.open(buffer, "w", format="flac", options={"fflags": "+bitexact"}) as container:
@@ -62,17 +61,21 @@ def decode_flac(data: bytes) -> np.ndarray:
 
 
 def encode_arrays(**arrays: np.ndarray) -> bytes:
-    """Arrays as an ``.npz``; the same arrays give the same bytes."""
+    """Encode arrays as a compressed ``.npz``; deterministic."""
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)
     return buffer.getvalue()
 
 
 def write_tar(path: str | os.PathLike, members: Iterable[tuple[str, bytes]]) -> dict[str, tuple[int, int]]:
-    """Write files into a tar, whole or not at all; the same files give the same bytes.
+    """Write a tar atomically and deterministically.
+
+    Args:
+        path: of the tar.
+        members: names and contents of its files.
 
     Returns:
-        per name offset and size of its bytes in the tar.
+        offset and size in bytes of each file's contents, by name.
     """
     places = {}
     with replace_on_success(path) as temporary, tarfile.open(temporary, "w", format=tarfile.USTAR_FORMAT) as tar:
@@ -85,13 +88,13 @@ def write_tar(path: str | os.PathLike, members: Iterable[tuple[str, bytes]]) -> 
 
 
 def read_tar(path: str | os.PathLike) -> list[tuple[str, bytes]]:
-    """All files of a tar in order."""
+    """Names and contents of all files of a tar, in order."""
     with tarfile.open(path) as tar:
         return [(info.name, tar.extractfile(info).read()) for info in tar if info.isfile()]
 
 
 def write_lines(path: Path, entries: Iterable[dict]) -> None:
-    """Write one JSON object a line, whole or not at all."""
+    """Write a JSON Lines file atomically."""
     with replace_on_success(path) as temporary:
         temporary.write_text("".join(json.dumps(entry, ensure_ascii=False) + "\n" for entry in entries), encoding="utf-8")
 
@@ -101,14 +104,18 @@ class Clip:
     """One clip of a prepared corpus.
 
     Attributes:
-        name: unique in its corpus.
-        frames: T.
-        speaker: who speaks.
-        emotion, original_emotion: one of :data:`~emotalker.data.readers.base.EMOTIONS` and the corpus' own word, or None.
-        level: intensity, 1 the weakest, or None.
-        first_frame: where the clip starts in its source recording, in frames (the source's alignments count from there).
-        has_audio: whether :attr:`audio` is there.
-        quality: share of frames with a face, mean and least confidence.
+        name: its id, unique in the corpus.
+        frames: T, the number of frames.
+        speaker: name of the speaker.
+        emotion: one of :data:`~emotalker.core.emotions.EMOTIONS`, or None.
+        original_emotion: the corpus' own label, or None.
+        level: intensity from 1, the weakest, or None.
+        first_frame: start of the clip in its source recording, in frames.
+        has_audio: whether the clip has :attr:`audio`.
+        quality: ``found`` (fraction of frames with a face), ``confidence`` (mean) and ``least_confidence``.
+        files: offset and size of each file in the shard, by suffix.
+        shard: file name of the tar.
+        corpus: the corpus that contains the clip.
     """
 
     name: str
@@ -126,31 +133,39 @@ class Clip:
 
     @property
     def motion(self) -> np.ndarray:
-        """``(T, D)`` float32 in the corpus' space."""
+        """Motion ``(T, D)`` float32 in the corpus' coefficient space."""
         return np.load(io.BytesIO(self.corpus.read(self, "npz")), allow_pickle=False)["coefficients"]
 
     @property
     def audio(self) -> np.ndarray:
-        """``(640 T,)`` float32 in -1..1 at 16 kHz; DataError if the clip has no sound."""
+        """Audio ``(640 T,)`` float32 in -1..1 at 16 kHz; DataError if the clip has none."""
         return self.corpus.samples(self).astype(np.float32) / 32768.0
 
     @property
     def label(self) -> int:
-        """Index into :data:`~emotalker.data.readers.base.EMOTIONS`, or -1."""
+        """Index into :data:`~emotalker.core.emotions.EMOTIONS`, or -1."""
         return EMOTIONS.index(self.emotion) if self.emotion in EMOTIONS else UNLABELLED
 
     @property
     def split(self) -> Split:
-        """``train``, ``val`` or ``test``: by speaker where the corpus names speakers for that, else by the name's hash."""
+        """``train``, ``val`` or ``test``: by speaker if the corpus defines validation or test speakers, else by name."""
         validation, test = (self.corpus.manifest[key] for key in ("validation_speakers", "test_speakers"))
         return split_of_speaker(self.speaker, validation, test) if validation or test else split_of_name(self.name)
 
 
 class Corpus:
-    """Random access to a prepared corpus. Shards stay where they are; what is asked for is read.
+    """Random access to a prepared corpus, without unpacking its shards.
+
+    Args:
+        root: its folder.
+
+    Attributes:
+        manifest: the contents of ``corpus.json``.
+        space: coefficient space of the motion.
+        clips: all clips in the manifest's order.
 
     Raises:
-        DataError: the folder is not there, or was not prepared by ``scripts/prepare_data.py``.
+        DataError: the folder is not a corpus prepared by ``scripts/prepare_data.py``, or its manifest is damaged.
     """
 
     def __init__(self, root: str | os.PathLike):
@@ -164,7 +179,9 @@ class Corpus:
         except ValueError as error:
             raise DataError(f"the manifest in {self.root} is damaged ({error}); prepare the corpus again") from error
         if self.manifest.get("format") != FORMAT:
-            raise DataError(f"{self.root} holds {self.manifest.get('format')!r}, not {FORMAT!r}; prepare the corpus again")
+            raise DataError(
+                f"{self.root} has the format {self.manifest.get('format')!r}, not {FORMAT!r}; prepare the corpus again"
+            )
         self.space: CoefficientSpace = get_space(self.manifest["space"])
         self.clips = [Clip(**{"name": entry.pop("id"), **_known(entry)}, corpus=self) for entry in entries]
 
@@ -180,7 +197,7 @@ class Corpus:
         return {name: value for name, value in self.__dict__.items() if name not in ("_open_files", "_sound")}
 
     def read(self, clip: Clip, suffix: str) -> bytes:
-        """The bytes of one of a clip's files; DataError if the clip has none of that suffix or the shard is damaged."""
+        """Contents of a clip's file with a suffix; DataError if there is no such file or the shard is damaged."""
         if suffix not in clip.files:
             raise DataError(f"{clip.name} in {self.root} has no .{suffix}; prepare the corpus with it")
         offset, size = clip.files[suffix]
@@ -192,11 +209,11 @@ class Corpus:
         except OSError as error:
             raise DataError(f"{self.root / clip.shard} cannot be read ({error}); prepare the corpus again") from error
         if len(data) != size:
-            raise DataError(f"{self.root / clip.shard} is cut short; prepare the corpus again")
+            raise DataError(f"{self.root / clip.shard} is truncated; prepare the corpus again")
         return data
 
     def samples(self, clip: Clip) -> np.ndarray:
-        """A clip's sound ``(640 T,)`` int16, decoded once and kept while memory allows."""
+        """A clip's audio ``(640 T,)`` int16, cached up to CACHE_BYTES; DataError if it has none."""
         if clip.name not in self._sound:
             self._sound[clip.name] = decode_flac(self.read(clip, "flac"))
             while sum(array.nbytes for array in self._sound.values()) > CACHE_BYTES:
@@ -205,7 +222,7 @@ class Corpus:
         return self._sound[clip.name]
 
     def split(self, name: str) -> list[Clip]:
-        """The clips of ``train``, ``val`` or ``test``, in the manifest's order."""
+        """The clips of ``train``, ``val`` or ``test`` in the manifest's order; ValueError for another name."""
         if name not in SPLITS:
             raise ValueError(f"a split is one of {', '.join(SPLITS)}, not {name!r}")
         return [clip for clip in self.clips if clip.split == name]
@@ -218,16 +235,16 @@ def _known(entry: dict) -> dict:
 def load_clips(
     roots: str | os.PathLike | Sequence[str | os.PathLike], split: str, space: str | None = None, audio: bool = True
 ) -> list[Clip]:
-    """The clips of one split over one or several corpora.
+    """The clips of one split of one or several corpora.
 
     Args:
-        roots: folder or folders.
+        roots: folder or folders of prepared corpora, all in one coefficient space.
         split: ``train``, ``val`` or ``test``.
-        space: the coefficient space they must be in; None takes the corpora's, which must agree.
-        audio: leave out clips without sound.
+        space: the expected coefficient space, or None for any.
+        audio: leave out clips without audio.
 
     Raises:
-        DataError: a corpus is missing, is in another space, or the split is empty.
+        DataError: a corpus is missing or in another space, or the split is empty.
     """
     roots = [roots] if isinstance(roots, (str, os.PathLike)) else list(roots)
     corpora = [Corpus(root) for root in roots]
@@ -241,5 +258,5 @@ def load_clips(
         )
     clips = [clip for corpus in corpora for clip in corpus.split(split) if clip.has_audio or not audio]
     if not clips:
-        raise DataError(f"{', '.join(map(str, roots))}: no clip falls into the {split!r} split; prepare more clips")
+        raise DataError(f"{', '.join(map(str, roots))}: there is no clip in the {split!r} split; prepare more clips")
     return clips

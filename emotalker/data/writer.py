@@ -1,4 +1,4 @@
-"""Writing prepared corpora, as :mod:`emotalker.data.shards` describes them."""
+"""Writing of prepared corpora in the format of :mod:`emotalker.data.shards`."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def header(
     test_speakers: Sequence[str] = (),
     **more,
 ) -> dict:
-    """What ``corpus.json`` holds; ``more`` is kept with it."""
+    """Contents of ``corpus.json``; ``more`` are additional entries."""
     return {
         "format": FORMAT, "space": space.name, "fps": space.fps, "sample_rate": SAMPLE_RATE, "source": source,
         "licence": licence, "validation_speakers": list(validation_speakers),
@@ -43,10 +43,12 @@ def header(
 
 
 def clip_files(labels: dict, data: ClipData, space: CoefficientSpace) -> dict[str, bytes]:
-    """A clip's json, npz and, where there is sound, flac, by suffix.
+    """Contents of a clip's json, npz and, if it has audio, flac, by suffix.
 
     Args:
-        labels: ``id``, ``speaker`` and whatever else is known.
+        labels: ``id``, ``speaker`` and optional labels of :class:`~emotalker.data.shards.Clip`.
+        data: motion and audio.
+        space: coefficient space of the motion.
     """
     arrays = {
         "coefficients": data.motion, "names": np.array(space.names), "fps": np.array(space.fps),
@@ -67,10 +69,12 @@ def clip_files(labels: dict, data: ClipData, space: CoefficientSpace) -> dict[st
 
 
 def write_shard(root: Path, name: str, clips: Sequence[Sequence[tuple[str, bytes]]], failures: Iterable[dict] = ()) -> None:
-    """Write a shard; its ``.jsonl``, written last, says that it is whole.
+    """Write a shard and its ``.jsonl``, which is written last and marks the shard as complete.
 
     Args:
-        clips: per clip its files, the json first.
+        root: folder of the corpus.
+        name: of the shard, without suffix.
+        clips: names and contents of each clip's files, the json first.
         failures: ``id`` and ``reason`` of clips left out.
     """
     places = write_tar(root / f"{name}.tar", [file for files in clips for file in files])
@@ -83,7 +87,7 @@ def write_shard(root: Path, name: str, clips: Sequence[Sequence[tuple[str, bytes
 
 
 def join_shards(root: Path, names: Iterable[str]) -> tuple[int, int]:
-    """Write the manifest and the failures of the shards that are whole; returns how many clips there are of each."""
+    """Write the manifest and the failures of the complete shards; returns the numbers of clips and of failures."""
     entries, failures = [], []
     for path in (root / f"{name}.jsonl" for name in names):
         if path.exists():
@@ -99,13 +103,13 @@ def join_shards(root: Path, names: Iterable[str]) -> tuple[int, int]:
 
 
 class CorpusWriter:
-    """Writes motion and sound that are already at hand, a shard at a time.
+    """Writes a corpus from arrays in memory, one shard at a time.
 
     Args:
-        root: the folder; made if missing.
-        space: layout of the motion.
-        source, licence: where the data comes from and what may be done with it.
-        clips_per_shard: size of a shard.
+        root: the folder; created if missing.
+        space: coefficient space of the motion.
+        source, licence: of the data.
+        clips_per_shard: clips in a shard.
     """
 
     def __init__(
@@ -117,13 +121,18 @@ class CorpusWriter:
         self._clips: list[list[tuple[str, bytes]]] = []
 
     def add(self, name: str, motion: np.ndarray, audio: np.ndarray | None, speaker: str = "unknown", **labels) -> None:
-        """Take one clip.
+        """Add one clip.
 
         Args:
             name: its id.
             motion: ``(T, D)``, finite.
-            audio: ``(N,)`` float in -1..1 at 16 kHz, cut or padded with silence to the motion's length; None is no sound.
+            audio: ``(N,)`` float in -1..1 at 16 kHz, cut or zero-padded to the motion's length; None without audio.
+            speaker: name of the speaker.
             labels: ``emotion``, ``original_emotion``, ``level``, ``first_frame``.
+
+        Raises:
+            ValueError: the motion has a wrong shape or is not finite.
+            OutputError: a shard cannot be written.
         """
         if motion.shape != (len(motion), self.space.dim):
             raise ValueError(f"clip {name}: motion must be finite (T, {self.space.dim}), not {motion.shape}")
@@ -136,7 +145,7 @@ class CorpusWriter:
             self._write()
 
     def close(self) -> Corpus:
-        """Write what is left and the manifest, and open the corpus; OutputError if that cannot be done."""
+        """Write the remaining clips and the manifest, and return the corpus; OutputError if that fails."""
         if self._clips:
             self._write()
         with replace_on_success(self.root / HEADER) as temporary:

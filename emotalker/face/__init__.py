@@ -1,1 +1,1 @@
-"""The head model, finding a face's landmarks, and fitting the one to the other."""
+"""The head model, facial landmarks, and the fit of the model to landmarks."""

@@ -1,4 +1,4 @@
-"""Plain colours of the head model's parts."""
+"""Uniform colours of the head model's parts."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ IRIS_COLOR, PUPIL_COLOR = (0.3, 0.2, 0.13), (0.05, 0.05, 0.05)
 
 
 def part_colors(model: FaceModel) -> np.ndarray:
-    """Plain colours of the parts, with iris and pupil: ``(F, 3)`` in 0..1 for :func:`emotalker.face.rasterizer.shade`."""
+    """A colour for each triangle, with iris and pupil: ``(F, 3)`` in 0..1 for :func:`emotalker.face.rasterizer.shade`."""
     colors = np.zeros((len(model.triangles), 3), np.float32)
     for name, color in COLORS.items():
         colors[model.parts[name]] = color

@@ -1,7 +1,7 @@
 """Rigid pose and the pinhole camera.
 
-Model space: centimetres, x to the viewer's right, y up, z towards the viewer. The camera sits at the origin and looks along
--z, so a face in front of it has negative z. Pixels: x right, y down, origin at the picture's top-left corner.
+Model space: centimetres, x to the viewer's right, y up, z towards the viewer. The camera is at the origin and its optical
+axis is -z, so a face in front of it has negative z. Pixels: x right, y down, origin at the picture's top-left corner.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from scipy.spatial import cKDTree
 
 
 def align_rigid(source: ArrayLike, target: ArrayLike, weights: ArrayLike | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Rotation and translation that bring points onto their partners in the least-squares sense (Kabsch, 1976).
+    """Least-squares rotation and translation between corresponding points (Kabsch, 1976).
 
     Args:
         source, target: ``(N, 3)`` corresponding points.
-        weights: ``(N,)`` non-negative, or None for equal ones.
+        weights: ``(N,)`` non-negative, or None for equal weights.
 
     Returns:
-        ``rotation (3, 3)``, ``translation (3,)``: ``source @ rotation.T + translation`` is closest to ``target``.
+        ``rotation (3, 3)``, ``translation (3,)``: ``source @ rotation.T + translation`` approximates ``target``.
     """
     source, target = np.asarray(source, np.float64), np.asarray(target, np.float64)
     w = np.ones(len(source)) if weights is None else np.asarray(weights, np.float64)
@@ -49,7 +49,7 @@ class Camera:
 
     @classmethod
     def default(cls, width: int, height: int) -> Camera:
-        """The camera assumed for a picture whose lens is unknown: focal length twice the longer side (28 degrees wide)."""
+        """The camera assumed for a picture of unknown focal length: twice the longer side (28 degrees field of view)."""
         return cls(2.0 * max(width, height), width, height)
 
     def project(self, points: ArrayLike) -> np.ndarray:
@@ -65,7 +65,7 @@ class Camera:
 
 
 def mirror_partners(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """For each point ``(N, 3)`` the one nearest to its mirror image across x = 0: indices, and how far off they are."""
+    """For each point ``(N, 3)`` the index of the point nearest to its mirror image across x = 0, and their distance."""
     distance, index = cKDTree(points).query(points * [-1, 1, 1])
     return index, distance
 

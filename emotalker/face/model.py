@@ -23,19 +23,19 @@ LICENCE = "CC0-1.0"
 
 @dataclass(frozen=True)
 class FaceModel:
-    """A head whose shape is ``vertices + identity @ identity_basis + blendshapes @ blendshape_basis``, in centimetres (float32).
+    """A linear head model: ``vertices + identity @ identity_basis + blendshapes @ blendshape_basis``, in cm (float32).
 
     Attributes:
-        vertices: ``(V, 3)`` the average adult, neutral; origin midway between the eyeballs' centres.
+        vertices: ``(V, 3)`` the neutral average adult; origin midway between the eyeballs' centres.
         triangles: ``(F, 3)`` int32, counter-clockwise seen from outside.
         uv: ``(F, 3, 2)`` texture coordinates of each triangle's corners, 0..1, v up. Skin, sockets, cavity, teeth and tongue
             share MakeHuman's layout; each eye has a polar one: pupil at (0.5, 0.5), iris border at radius 0.25.
         parts: triangle indices of each of PARTS. "left" is the subject's.
         identity_basis: ``(I, V, 3)``; a coefficient of 1 is one standard deviation among adults.
-        blendshape_basis: ``(52, V, 3)`` in ARKIT_BLENDSHAPES order. The skull stands still in all of them.
+        blendshape_basis: ``(52, V, 3)`` in ARKIT_BLENDSHAPES order. None of them moves the skull.
         landmark_triangles, landmark_barycentric: ``(478,)`` int64 and ``(478, 3)``: MediaPipe's points on the surface. Lip
-            and lid points lie on their own side of the opening; 468..477 are the irises and turn with the eyes.
-        source, licence: where the data comes from, and on what terms.
+            and lid points lie on their own side of the opening; 468..477 are the irises and rotate with the eyes.
+        source, licence: origin and licence of the data.
     """
 
     vertices: np.ndarray
@@ -111,7 +111,7 @@ class FaceModel:
             raise CheckpointError(f"{path} is not an EmoTalker face model: {error}; reinstall or rebuild it") from error
 
     def save(self, path: str | os.PathLike) -> Path:
-        """Write the ``.npz`` that :meth:`load` reads, displacements in half precision (0.01 mm); OutputError if it fails."""
+        """Write the ``.npz`` of :meth:`load`, with displacements in half precision (0.01 mm); OutputError if that fails."""
         part = np.zeros(len(self.triangles), np.uint8)
         for i, name in enumerate(PARTS):
             part[self.parts[name]] = i

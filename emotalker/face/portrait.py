@@ -16,13 +16,13 @@ from emotalker.face.landmarks import FaceLandmarker
 from emotalker.face.model import FaceModel
 from emotalker.face.topology import FACE_OVAL
 
-#: Side of the crop in face heights (crown of the oval to the chin): room for hair and shoulders.
+#: Side of the crop in face heights (top of the face oval to the chin); includes hair and shoulders.
 CROP_SCALE = 2.2
 
 
 @dataclass
 class Portrait:
-    """One person's picture with everything a renderer asks of it.
+    """One person's picture with the data that a renderer takes.
 
     Attributes:
         image: ``(S, S, 3)`` uint8 RGB crop.
@@ -43,13 +43,13 @@ class Portrait:
         """Find the largest face in ``(H, W, 3)`` uint8 RGB, crop around it and fit the head.
 
         Raises:
-            FaceNotFoundError: there is no face; ``name`` says where.
+            FaceNotFoundError: there is no face; the message contains ``name``.
         """
         faces = landmarker.detect(image)
         if not faces:
             raise FaceNotFoundError(f"no face found in {name}: give a picture with one clearly visible, roughly frontal face")
         crop = crop_face(image, faces[0].points[:, :2], size)
-        # Found again in the crop: small faces gain from the resolution.
+        # Landmarks of small faces are more accurate at the crop's resolution.
         in_crop = landmarker.detect(crop)
         if not in_crop:
             raise FaceNotFoundError(f"the face in {name} is too small or too blurred: give a sharper or larger picture")
@@ -63,8 +63,10 @@ class Portrait:
         return self.image.shape[0]
 
     def reference(self, space: CoefficientSpace = ARKIT) -> np.ndarray:
-        """The person's own coefficients at rest, ``(D,)``: the fitted lips. All else is zero by definition, as it is in
-        training: motion is a change of the person's resting face and pose."""
+        """The person's coefficients at rest, ``(D,)``: the fitted lip blendshapes, and zero elsewhere.
+
+        As in training, all other coefficients are relative to the person's resting face and pose.
+        """
         reference = np.zeros(space.dim, np.float32)
         lips = [n for n in space.lip_names if n in ARKIT_BLENDSHAPES]
         reference[space.indices(lips)] = self.fit.blendshapes[0][ARKIT.indices(lips)]
@@ -79,14 +81,14 @@ class Portrait:
         return self.fit.place(self.model.landmarks(self.fit.identity, self.fit.blendshapes[0]))
 
     def displacement(self, points: np.ndarray, basis: np.ndarray) -> np.ndarray:
-        """How blendshapes move points of the head in the picture, to first order.
+        """First-order displacement in the picture of points of the head by blendshapes.
 
         Args:
             points: ``(N, 3)`` camera space, centimetres.
-            basis: ``(52, N, 3)`` model space, centimetres a unit of each blendshape.
+            basis: ``(52, N, 3)`` model space, centimetres per unit of each blendshape.
 
         Returns:
-            ``(N, 52, 2)`` pixels a unit of each blendshape.
+            ``(N, 52, 2)`` pixels per unit of each blendshape.
         """
         moved = (basis @ rotation_matrix(self.fit.angles[0]).T).transpose(1, 0, 2)
         depth = -points[:, None, 2]
@@ -100,13 +102,13 @@ class Portrait:
         return self.displacement(self.surface_landmarks(), self.model.landmark_blendshapes)
 
     def landmark_residual(self, indices: np.ndarray) -> np.ndarray:
-        """Mean offset ``(2,)`` in pixels from the fitted to the found points, over some landmarks."""
+        """Mean offset ``(2,)`` in pixels from the fitted to the detected points, for the given landmark indices."""
         fitted = self.fit.camera.project(self.surface_landmarks()[indices])
         return (self.landmarks[indices] - fitted).mean(0)
 
 
 def crop_face(image: np.ndarray, points: np.ndarray, size: int) -> np.ndarray:
-    """The square ``(size, size, 3)`` around a face: inside the picture where it fits, else continued by its border.
+    """Crop the square ``(size, size, 3)`` around a face; where it exceeds the picture, the border is replicated.
 
     Args:
         image: ``(H, W, 3)`` uint8.
@@ -117,7 +119,7 @@ def crop_face(image: np.ndarray, points: np.ndarray, size: int) -> np.ndarray:
     oval = points[FACE_OVAL]
     face_height = np.ptp(oval[:, 1])
     centre = (oval.min(0) + oval.max(0)) / 2
-    # Never less than the head with its hair, never more than the picture has unless the face itself needs it.
+    # The head with its hair, limited to the picture unless the face itself is larger.
     side = max(min(CROP_SCALE * face_height, min(height, width)), 1.5 * max(face_height, np.ptp(oval[:, 0])))
     low = centre - [side / 2, 0.5 * side]
     for axis, extent in enumerate((width, height)):
@@ -125,10 +127,10 @@ def crop_face(image: np.ndarray, points: np.ndarray, size: int) -> np.ndarray:
             low[axis] = np.clip(low[axis], 0, extent - side)
     scale = size / side
     matrix = np.array([[scale, 0, -low[0] * scale], [0, scale, -low[1] * scale]])
-    # Pixel centres lie at +0.5 in our coordinates and at integers in OpenCV's.
+    # Pixel centres are at +0.5 in these coordinates and at integers in OpenCV's.
     matrix[:, 2] += 0.5 * (scale - 1)
     if scale < 1:
-        # Shrinking needs its own low-pass, which warpAffine lacks.
+        # warpAffine has no low-pass filter for downscaling.
         image = cv2.GaussianBlur(image, (0, 0), 0.4 / scale)
     flags = cv2.INTER_CUBIC
     return cv2.warpAffine(image, matrix, (size, size), flags=flags, borderMode=cv2.BORDER_REPLICATE)

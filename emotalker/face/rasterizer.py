@@ -1,7 +1,7 @@
-"""A z-buffer rasteriser in plain tensor operations, and a plain lit picture of a mesh.
+"""A z-buffer rasteriser in tensor operations, and a simple shaded picture of a mesh.
 
-Every triangle's bounding box is unrolled into candidate pixels at once; a scatter-minimum resolves depth. It runs on any
-torch device, needs no compiler, and draws the 10k-triangle head at 512 x 512 in tens of milliseconds on one core.
+All triangles' bounding boxes are expanded into candidate pixels at once, and a scatter-minimum resolves depth. It runs on any
+torch device without compiled extensions and renders the 10k-triangle head at 512 x 512 in tens of milliseconds on one core.
 """
 
 from __future__ import annotations
@@ -12,26 +12,25 @@ from torch import Tensor
 
 from emotalker.face.geometry import Camera, vertex_normals
 
-#: Candidate pixels handled at a time; bounds memory to about 200 MB whatever the picture size.
+#: Candidate pixels processed at a time; bounds memory to about 200 MB for any picture size.
 CHUNK = 2_000_000
 
 
 def rasterize(
     vertices_px: Tensor, triangles: Tensor, height: int, width: int, cull_back: bool = False
 ) -> tuple[Tensor, Tensor]:
-    """Find what each pixel centre sees.
+    """Find the nearest triangle at each pixel centre.
 
     Args:
         vertices_px: ``(V, 3)`` u, v in pixels (pixel centres at +0.5) and depth > 0; triangles with a corner at depth <= 0
-            are left out.
+            are skipped.
         triangles: ``(F, 3)`` integer corners.
         height, width: picture size.
-        cull_back: leave out triangles that turn their back, i.e. whose corners run clockwise on the screen (v down) seen
-            from the front.
+        cull_back: skip back-facing triangles, whose corners run clockwise on the screen (v down).
 
     Returns:
-        ``triangle_id (height, width)`` int64, -1 where nothing is hit, and ``barycentric (height, width, 3)``, perspective
-        correct (zero where nothing is hit), both on the vertices' device.
+        ``triangle_id (height, width)`` int64, -1 where no triangle is hit, and ``barycentric (height, width, 3)``,
+        perspective correct (zero where no triangle is hit), both on the vertices' device.
     """
     device = vertices_px.device
     triangles = triangles.to(device=device, dtype=torch.int64)
@@ -43,7 +42,7 @@ def rasterize(
     area = first[:, 0] * second[:, 1] - first[:, 1] * second[:, 0]
     usable = (area.abs() > 1e-9) & (corners[..., 2] > 0).all(1)
     if cull_back:
-        usable &= area < 0  # v runs down, so a counter-clockwise triangle has negative area on the screen
+        usable &= area < 0  # v points down, so a counter-clockwise triangle has negative area on the screen
     count = torch.where(usable, extent[:, 0] * extent[:, 1], 0)
 
     pixels, depths, owners, weights = [], [], [], []
@@ -73,7 +72,7 @@ def rasterize(
         nearest = depth.new_full((height * width,), torch.inf).scatter_reduce(0, pixel, depth, "amin")
         front = depth <= nearest[pixel]
         pixel, owner, weight = pixel[front], owner[front], weight[front]
-        # Neighbours share the depth of a pixel on their edge: the highest index wins, so that the result is reproducible.
+        # Neighbours have equal depth on their common edge: the highest index wins, so that the result is reproducible.
         triangle_id.scatter_reduce_(0, pixel, owner, "amax")
         winner = triangle_id[pixel] == owner
         barycentric[pixel[winner]] = weight[winner]
@@ -81,7 +80,7 @@ def rasterize(
 
 
 def _chunks(count: Tensor) -> list[Tensor]:
-    """Indices of triangles with candidates, grouped so that each group has about CHUNK of them."""
+    """Indices of triangles with candidates, in groups of about CHUNK candidates."""
     index = count.nonzero()[:, 0]
     if not len(index):
         return []
@@ -90,7 +89,7 @@ def _chunks(count: Tensor) -> list[Tensor]:
 
 
 def interpolate(triangle_id: Tensor, barycentric: Tensor, triangles: Tensor, values: Tensor) -> Tensor:
-    """Carry per-vertex ``values (V, C)`` to the pixels of :func:`rasterize`: ``(height, width, C)``, zero outside."""
+    """Interpolate per-vertex ``values (V, C)`` at the pixels of :func:`rasterize`: ``(height, width, C)``, zero outside."""
     corners = values[triangles.to(values.device).long()[triangle_id.clamp(min=0)]]
     return (corners * barycentric[..., None]).sum(-2) * (triangle_id >= 0)[..., None]
 
@@ -104,16 +103,16 @@ def shade(
     light: tuple[float, float, float] = (-0.3, 0.5, 0.8),
     ambient: float = 0.45,
 ) -> np.ndarray:
-    """A plain picture of a mesh: ambient and diffuse light, smooth normals, one colour a triangle.
+    """Render a mesh with ambient and diffuse light, smooth normals and one colour per triangle.
 
     Args:
         vertices_cam: ``(V, 3)`` in camera space, cm.
         triangles: ``(F, 3)``.
         colors: ``(F, 3)`` in 0..1.
         camera: the view and the picture size.
-        background: its colour, 0..1.
-        light: direction towards the lamp; need not be of unit length.
-        ambient: share of light that comes from everywhere; the rest is diffuse.
+        background: colour, 0..1.
+        light: direction towards the light source, of any length.
+        ambient: fraction of ambient light; the rest is diffuse.
 
     Returns:
         RGB uint8 ``(height, width, 3)``.
@@ -124,8 +123,8 @@ def shade(
     projected = torch.from_numpy(camera.project_with_depth(vertices_cam))
     triangle_id, barycentric = rasterize(projected, faces, camera.height, camera.width)
     normal = torch.nn.functional.normalize(interpolate(triangle_id, barycentric, faces, torch.from_numpy(normals)), dim=-1)
-    lamp = torch.nn.functional.normalize(torch.tensor(light, dtype=torch.float32), dim=0)
-    brightness = ambient + (1 - ambient) * (normal @ lamp).clamp(min=0)
+    direction = torch.nn.functional.normalize(torch.tensor(light, dtype=torch.float32), dim=0)
+    brightness = ambient + (1 - ambient) * (normal @ direction).clamp(min=0)
     color = torch.from_numpy(np.asarray(colors, np.float32))[triangle_id.clamp(min=0)] * brightness[..., None]
     picture = torch.where((triangle_id >= 0)[..., None], color, torch.tensor(background))
     return (picture.clamp(0, 1) * 255).round().to(torch.uint8).numpy()

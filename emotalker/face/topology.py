@@ -1,7 +1,7 @@
-"""Names for the index sets of MediaPipe's 478 face-mesh points.
+"""Index sets of MediaPipe's 478 face-mesh points.
 
-Left and right are the subject's, as in ARKit's blendshape names. Contours run from the corner on the viewer's left to the one
-on the viewer's right, both corners included, so upper and lower contours of one opening pair up point by point.
+Left and right are the subject's, as in ARKit's blendshape names. Contours run from the corner on the viewer's left to the
+corner on the viewer's right, both included, so that the points of an opening's upper and lower contour correspond one to one.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ class Contours(NamedTuple):
     """The two edges of an opening in the face.
 
     Attributes:
-        upper, lower: point indices from corner to corner, equally many.
+        upper, lower: point indices from corner to corner, of equal length.
     """
 
     upper: np.ndarray
@@ -41,11 +41,11 @@ LEFT_EYE = _contours([362, 398, 384, 385, 386, 387, 388, 466, 263], [362, 382, 3
 RIGHT_BROW = np.array([46, 53, 52, 65, 55])
 LEFT_BROW = np.array([276, 283, 282, 295, 285])
 
-#: Iris centre first, then four points on its rim.
+#: Iris centre, then four points on its rim.
 RIGHT_IRIS = np.arange(468, 473)
 LEFT_IRIS = np.arange(473, 478)
 
-#: Points of the skin, irises left out.
+#: All points except the irises.
 SKIN_POINTS = np.arange(468)
 
 FACE_OVAL = np.array(
@@ -53,11 +53,10 @@ FACE_OVAL = np.array(
     + [148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109]
 )
 CHIN = 152
-FOREHEAD = 10
 EYE_CORNERS = np.array([33, 133, 362, 263])
 
 #: The 68 points of the iBUG scheme (300-W), in its order: outline from ear to ear, brows, nose, eyes, outer and inner lips.
-#: Lid and lip points face each other as they do in RIGHT_EYE, LEFT_EYE and INNER_LIPS.
+#: Upper and lower lid and lip points correspond as in RIGHT_EYE, LEFT_EYE and INNER_LIPS.
 IBUG_68 = np.array(
     [127, 234, 93, 58, 172, 136, 149, 148, 152, 377, 378, 365, 397, 288, 323, 454, 356]
     + [70, 63, 105, 66, 107, 336, 296, 334, 293, 300]

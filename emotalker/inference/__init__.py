@@ -1,1 +1,1 @@
-"""From a voice and a portrait to a talking video."""
+"""Inference: from a voice and a portrait to a talking video."""

@@ -1,4 +1,4 @@
-"""From a recording to a motion: speech features, code indices, face motion, lips (docs/method.md 1)."""
+"""From a recording to a motion: speech features, motion codes, face motion, lips (docs/method.md 1)."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from emotalker.coefficients import CoefficientSpace, MotionTrack
 from emotalker.core.checkpoint import load_checkpoint, shipped
 from emotalker.core.errors import CheckpointError
 from emotalker.inference.performance import PERFORMANCE, LipPredictor, Performance, PerformanceConfig, neutral_weights
-from emotalker.inference.style import AS_HEARD, Style, StyleError, apply_amplitudes
+from emotalker.inference.style import DEFAULT_STYLE, Style, StyleError, apply_amplitudes
 from emotalker.models import VQVAE, AudioEncoder, CrossModalTransformer, ExpressionPrior, LipBranch
 from emotalker.models.hubert import SAMPLES_PER_VIDEO_FRAME
 from emotalker.models.transformer import Mode
 
-#: Video frames whose lips are predicted at a time, and those around them that serve as context only.
+#: Video frames per chunk of the lip branch, and context frames on either side of a chunk.
 LIP_CHUNK, LIP_CONTEXT = 500, 8
-#: Seeds of further samples of one recording lie this far apart, so that neighbouring seeds share none.
-DRAW_SEED_STEP = 1_000_003
+#: Distance between the seeds of a recording's sampled rows, so that neighbouring user seeds share no row.
+ROW_SEED_STEP = 1_000_003
 
 
 class MotionGenerator:
-    """Predicts a motion from a voice; all learned stages together.
+    """Predicts a motion from a voice with all trained networks.
 
     Args:
         encoder: speech features for the face branch.
-        transformer, vqvae: the face branch: code indices, and what codes mean.
-        lip: the lip branch, which overrides the lip entries.
-        expression: mean expressions of the emotions; None leaves expressions as the other networks make them.
+        transformer, vqvae: the face branch: code prediction, and decoding of codes to motion.
+        lip: the lip branch.
+        expression: mean expressions of the emotions; None disables the step ``mean_correction``.
     """
 
     def __init__(
@@ -51,23 +51,20 @@ class MotionGenerator:
 
     @classmethod
     def from_pretrained(cls, folder: str | os.PathLike | None = None, device: str | torch.device = "cpu") -> MotionGenerator:
-        """Load ``audio_encoder``, ``transformer``, ``vqvae``, ``lip`` and, if it is there, ``expression`` ``.safetensors``
-        from a folder.
+        """Load ``audio_encoder``, ``transformer``, ``vqvae``, ``lip`` and, if present, ``expression`` (``.safetensors``).
 
-        A folder ``audio_encoder/`` in Hugging Face's layout (``superb/hubert-base-superb-er``, say) takes the place of
-        the first file.
+        Args:
+            folder: of the checkpoints; None for the shipped ones. A subfolder ``audio_encoder/`` in Hugging Face's layout
+                (e.g. ``superb/hubert-base-superb-er``) replaces ``audio_encoder.safetensors``.
+            device: where the networks run.
 
         Raises:
-            CheckpointError: one is missing, damaged, or does not fit the others; or there is no such device.
+            CheckpointError: a file is missing, damaged or does not fit the others; or the device is not available.
         """
         folder = Path(folder) if folder is not None else shipped("small")
         if not folder.is_dir():
             raise CheckpointError(f"there is no folder of checkpoints {folder}; give the one that training wrote")
-        try:
-            torch.empty(0, device=device)
-        except (RuntimeError, AssertionError) as error:
-            reason = str(error).strip().split("\n")[0]
-            raise CheckpointError(f"the device {device!r} cannot be used ({reason}); try --device cpu") from error
+        _check_device(device)
         if (folder / "audio_encoder").is_dir():
             encoder = AudioEncoder.from_pretrained(folder / "audio_encoder").to(device)
         else:
@@ -77,8 +74,8 @@ class MotionGenerator:
         )
         if transformer.config.audio_dim != encoder.dim:
             raise CheckpointError(
-                f"the transformer in {folder} was trained on audio features of {transformer.config.audio_dim} entries, "
-                f"the audio encoder gives {encoder.dim}; put the encoder it was trained with beside it"
+                f"the transformer in {folder} takes audio features of {transformer.config.audio_dim} entries, the audio "
+                f"encoder outputs {encoder.dim}; use the audio encoder that the transformer was trained with"
             )
         path = folder / "expression.safetensors"
         expression = load_checkpoint(path, "expression", device) if path.exists() else None
@@ -86,7 +83,7 @@ class MotionGenerator:
 
     @property
     def space(self) -> CoefficientSpace:
-        """The layout of the motions it makes."""
+        """The layout of generated motions."""
         return self.lip.space
 
     @property
@@ -101,45 +98,53 @@ class MotionGenerator:
         reference: np.ndarray,
         *,
         seed: int = 0,
-        style: Style = AS_HEARD,
+        style: Style = DEFAULT_STYLE,
         decoding: Mode = "sample",
         temperature: float = 1.0,
         top_p: float = 0.9,
         performance: PerformanceConfig = PERFORMANCE,
     ) -> MotionTrack:
-        """Predict one frame every 640 samples.
+        """Predict one frame for every 640 samples.
 
         Args:
             samples: ``(N,)`` float32 at 16 kHz.
-            reference: ``(D,)`` the portrait's own coefficients.
-            seed: of everything random.
-            style: what to perform beside what is heard.
-            decoding: "sample" draws codes, so that blinks and head motion vary; "continuous", the published way, gives what
-                is expected; "nearest" snaps to the codebook.
+            reference: ``(D,)`` coefficients of the portrait.
+            seed: of all random numbers.
+            style: the user's settings.
+            decoding: "sample" samples codes, so that blinks and head motion vary; "continuous" feeds back the predicted
+                vectors (the published method); "nearest" feeds back their nearest codes.
             temperature, top_p: of "sample".
-            performance: the steps beyond the published method.
-        """
-        steps = Performance(performance, style, self.space, self.expression)
-        wav, who = self._tensor(samples), steps.reference(self._tensor(reference), self.lip.standardizer)
-        frames = -(-wav.shape[1] // SAMPLES_PER_VIDEO_FRAME)
+            performance: the steps around the published method.
 
+        Raises:
+            StyleError: the style requests an emotion and the networks have no emotion input.
+        """
+        wav, portrait = self._tensor(samples), self._tensor(reference)
+        frames = -(-wav.shape[1] // SAMPLES_PER_VIDEO_FRAME)
+        steps = Performance(performance, style, self.space, self.expression)
+        portrait = steps.reference(portrait, self.lip.standardizer)
+
+        # speech features and emotion weights
         features = self.encoder.encode_long(wav)
         emotion, neutral = self._emotion(features, steps), self._tensor(neutral_weights())
-        modes = steps.decodes(decoding)
+
+        # codes, one row per decoding mode
+        modes, has_emotions = steps.decoding_modes(decoding), self.transformer.config.num_emotions > 0
         codes = self.transformer.generate(
             features.expand(len(modes), -1, -1),
-            who.expand(len(modes), -1),
+            portrait.expand(len(modes), -1),
             self.vqvae.quantizer.codebook,
             modes,
             temperature=temperature,
             top_p=top_p,
             generators=self._generators(seed, modes),
-            emotion=emotion if self.transformer.config.num_emotions else None,
-            unconditional=neutral if self.transformer.config.num_emotions else None,
+            emotion=emotion if has_emotions else None,
+            unconditional=neutral if has_emotions else None,
             guidance_scale=style.intensity,
         )
+        # face motion, then lips
         face = steps.face(self.vqvae.decode(codes.features)[:, :frames])
-        lips = steps.lips(self._lip_predictor(wav, frames, who), face, emotion, neutral)
+        lips = steps.lips(self._lip_predictor(wav, frames, portrait), face, emotion, neutral)
 
         face, lips = steps.correct(face, lips, emotion)
         motion = self.space.merge(face[0].cpu().numpy(), lips[0].cpu().numpy())
@@ -147,39 +152,46 @@ class MotionGenerator:
         return MotionTrack(apply_amplitudes(motion, self.space, style, np.random.default_rng(seed)), self.space)
 
     def hear_emotion(self, samples: np.ndarray) -> dict[str, float]:
-        """How a recording ``(N,)`` sounds: probabilities of emotions; empty if the encoder recognises none."""
+        """Probabilities of the emotions of a recording ``(N,)``; empty if the encoder has no emotion head."""
         return self.encoder.recognize_emotion(self.encoder.encode_long(self._tensor(samples)))
 
     def _tensor(self, values: np.ndarray) -> Tensor:
-        """``(N,)`` to ``(1, N)`` float32 where the networks are."""
+        """``(N,)`` to ``(1, N)`` float32 on the networks' device."""
         return torch.from_numpy(np.ascontiguousarray(values, np.float32))[None].to(self.device)
 
     def _generators(self, seed: int, modes: list[Mode]) -> list[torch.Generator]:
-        """A random generator for each row; sampled rows are numbered apart from the others, so that they stay the same."""
+        """A random generator per row. Only sampled rows are counted, so that their seeds do not depend on the other rows."""
         numbers = np.cumsum([mode == "sample" for mode in modes]) - 1
-        return [torch.Generator(self.device).manual_seed(seed + max(0, int(n)) * DRAW_SEED_STEP) for n in numbers]
+        return [torch.Generator(self.device).manual_seed(seed + max(0, int(n)) * ROW_SEED_STEP) for n in numbers]
 
     def _emotion(self, features: Tensor, steps: Performance) -> Tensor:
-        """Weights ``(1, 8)`` of the emotions to perform; StyleError if one is requested that the networks cannot take."""
+        """Emotion weights ``(1, 8)``; StyleError if the style requests an emotion and the networks have no such input."""
         if steps.style.emotion and not (self.transformer.config.num_emotions and self.lip.config.num_emotions):
-            raise StyleError(
-                "these checkpoints take no emotion beside the voice; leave --emotion out, or use the shipped ones"
-            )
+            raise StyleError("these checkpoints have no emotion input; leave --emotion out, or use the shipped checkpoints")
         return self._tensor(steps.emotion(self.encoder.recognize_emotion(features)))
 
     def _lip_predictor(self, wav: Tensor, frames: int, reference: Tensor) -> LipPredictor:
-        """The lip branch on one recording, whose sound is encoded once, a stretch at a time so that memory stays bounded."""
-        windows, spans = self.lip.windows(self.mel(wav), frames), []
+        """The lip branch on one recording. The audio is encoded once, in chunks that bound the memory."""
+        windows, chunks = self.lip.windows(self.mel(wav), frames), []
         for start in range(0, frames, LIP_CHUNK):
             span = slice(max(0, start - LIP_CONTEXT), min(frames, start + LIP_CHUNK + LIP_CONTEXT))
-            spans.append((start, span, self.lip.encode_audio(windows[:, span])))
+            chunks.append((start, span, self.lip.encode_audio(windows[:, span])))
 
         def predict(face: Tensor, emotion: Tensor) -> Tensor:
-            given = emotion if self.lip.config.num_emotions else None
+            condition = emotion if self.lip.config.num_emotions else None
             expression, parts = face[..., : len(self.lip.face_expression)], []
-            for start, span, audio in spans:
-                lips = self.lip.predict(audio, expression[:, span], reference, given)
+            for start, span, audio in chunks:
+                lips = self.lip.predict(audio, expression[:, span], reference, condition)
                 parts.append(lips[:, start - span.start : start - span.start + LIP_CHUNK])
             return torch.cat(parts, 1)
 
         return predict
+
+
+def _check_device(device: str | torch.device) -> None:
+    """CheckpointError if no tensor can be made on the device."""
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).strip().split("\n")[0]
+        raise CheckpointError(f"the device {device!r} cannot be used ({reason}); try --device cpu") from error

@@ -1,4 +1,4 @@
-"""Command-line options of a performance, shared by the scripts. Imports nothing heavy, so that ``--help`` is instant."""
+"""Command-line options of inference. Heavy imports are inside functions, so that ``--help`` is fast."""
 
 from __future__ import annotations
 
@@ -13,23 +13,27 @@ if TYPE_CHECKING:
 
 
 def add_style_options(parser: argparse.ArgumentParser) -> None:
-    """What to perform beside what is heard."""
-    group = parser.add_argument_group("style (the default performs what is heard)")
-    group.add_argument("--emotion", help="override the heard emotion: happy, or a mix such as sad:0.6,angry:0.2")
-    group.add_argument("--intensity", type=amplitude, default=1.0, help="of the emotion, 0 to 3 (default: %(default)s)")
-    group.add_argument("--expression", type=amplitude, default=1.0, help="amplitude of brows, lids and cheeks, 0 to 3")
+    """Options of :class:`~emotalker.inference.style.Style`."""
+    group = parser.add_argument_group("style (default: the emotion of the voice)")
+    group.add_argument("--emotion", help="replace the recognised emotion: happy, or a mix such as sad:0.6,angry:0.2")
+    group.add_argument(
+        "--intensity", type=amplitude, default=1.0, help="intensity of the emotion, 0 to 3 (default: %(default)s)"
+    )
+    group.add_argument("--expression", type=amplitude, default=1.0, help="amplitude of brows, eyelids and cheeks, 0 to 3")
     group.add_argument("--head", type=amplitude, default=1.0, help="amplitude of head motion, 0 to 3; 0 keeps it still")
     group.add_argument("--lips", type=amplitude, default=1.0, help="amplitude of lips and jaw, 0 to 3")
-    group.add_argument("--blinks", type=blink_rate, help="a minute, 0 to 120 (default: as predicted)")
+    group.add_argument("--blinks", type=blink_rate, help="blinks per minute, 0 to 120 (default: as predicted)")
 
 
 def add_decoding_options(parser: argparse.ArgumentParser) -> None:
-    """How codes are decoded, and which steps follow."""
+    """Options of the decoding and of :class:`~emotalker.inference.performance.PerformanceConfig`."""
     group = parser.add_argument_group("decoding")
     group.add_argument("--decoding", choices=["continuous", "nearest", "sample"], default="sample")
-    group.add_argument("--temperature", type=positive, default=1.0, help="of sampled codes (default: %(default)s)")
     group.add_argument(
-        "--sampling-weight", type=fraction, help="brows and head from expected (0) to sampled (1) (default: 0.4)"
+        "--temperature", type=positive, default=1.0, help="temperature of sampled codes (default: %(default)s)"
+    )
+    group.add_argument(
+        "--sampling-weight", type=fraction, help="weight of sampled motion in brows and head, 0 to 1 (default: 0.4)"
     )
     group.add_argument("--liveliness", type=fraction, action=Renamed, new="--sampling-weight")
     group.add_argument(
@@ -38,7 +42,7 @@ def add_decoding_options(parser: argparse.ArgumentParser) -> None:
 
 
 def style_from(args: argparse.Namespace) -> Style:
-    """The style of :func:`add_style_options`; StyleError if the emotion is unknown."""
+    """The style from :func:`add_style_options`; StyleError if the emotion is unknown."""
     from emotalker.inference.style import Style, parse_emotion
 
     names = ("intensity", "expression", "head", "lips", "blinks")
@@ -47,7 +51,7 @@ def style_from(args: argparse.Namespace) -> Style:
 
 
 def performance_from(args: argparse.Namespace) -> PerformanceConfig:
-    """The steps of :func:`add_decoding_options`; StyleError if a step is unknown."""
+    """The steps from :func:`add_decoding_options`; StyleError if a step is unknown."""
     from dataclasses import replace
 
     from emotalker.inference.performance import PERFORMANCE

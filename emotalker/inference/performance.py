@@ -1,8 +1,8 @@
-"""What is done to predicted motion beyond the published method (docs/method.md 9), step by step.
+"""Processing steps around the published method (docs/method.md 9).
 
-Each step has a name in :data:`STEPS` and can be switched off by it. With all of them off,
+Each step has a name in :data:`STEPS` and can be switched off by it. With all steps off,
 :meth:`emotalker.inference.generator.MotionGenerator.generate` is the published method.
-``scripts/evaluate_motion.py --ablation`` measures what every step does.
+``scripts/evaluate_motion.py --ablation`` measures the effect of each step.
 """
 
 from __future__ import annotations
@@ -23,22 +23,23 @@ from emotalker.inference.style import Style, StyleError, emotion_weights
 from emotalker.models.expression import ExpressionPrior
 from emotalker.models.transformer import Mode
 
-#: The steps in the order in which they act.
+#: The steps in the order in which they are applied.
 STEPS = (
-    "reference_range",  # keep the portrait's own lips within what the networks were trained on
-    "emotion_sharpening",  # raise the recogniser's probabilities to a power
-    "expected_motion",  # mix what is sampled with what is expected; average the head's pose over several samples
-    "neutral_articulation",  # speak between neutral and the emotion
-    "slow_expression",  # let the face branch move the lips slowly only, and never against a closure
-    "mean_correction",  # add what the mean of the performance is missing of the emotion's mean expression
-    "pose_smoothing",  # smooth the head's motion over the seams between codes
-    "pose_limits",  # keep the head where a portrait can follow
+    "reference_range",  # clamp the portrait's coefficients to the range of the training data
+    "emotion_sharpening",  # raise the recognised probabilities to a power
+    "expected_motion",  # interpolate between continuous and sampled decoding; average the pose over several samples
+    "neutral_articulation",  # interpolate between neutral and emotional articulation
+    "slow_expression",  # low-pass the face branch's influence on the lips, and keep closed lips closed
+    "mean_correction",  # move the mean of the motion towards the emotion's mean expression
+    "pose_smoothing",  # smooth the head pose across code boundaries
+    "pose_limits",  # limit the head pose to the range that the renderer supports
 )
 
-#: Lip entries by which the mouth shows emotion, and those that part the lips; all others are speech alone.
+#: Lip entries that express emotion. All other lip entries are articulation only.
 EXPRESSIVE_LIPS = ("mouthSmile", "mouthFrown", "mouthDimple", "mouthStretch", "mouthPress")
-PARTING_LIPS = ("jawOpen", "mouthUpperUp", "mouthLowerDown", "mouthShrug")
-#: Entries that are always taken as sampled: half a blink is none.
+#: Lip entries that open the lips.
+OPENING_LIPS = ("jawOpen", "mouthUpperUp", "mouthLowerDown", "mouthShrug")
+#: Face entries that are taken from the sampled decoding unchanged: interpolation would leave half-closed eyes.
 SAMPLED_ENTRIES = ("eyeBlink", "eyeLook")
 
 #: Predicts lips ``(1, F, len(space.lip))`` from a face ``(1, F, len(space.face))`` and emotion weights ``(1, 8)``.
@@ -47,40 +48,46 @@ LipPredictor = Callable[[Tensor, Tensor], Tensor]
 
 @dataclass(frozen=True)
 class PerformanceConfig:
-    """The constants of the steps. Unless said otherwise ``scripts/evaluate_motion.py`` measured them, on the validation
-    split or, before there was one, on the first two test actors; docs/method.md 9 says which.
+    """Constants of the steps.
+
+    The command in brackets measured the constant. It was run on the validation split, or on RAVDESS actors 17 and 18 for
+    constants that are older than that split (docs/method.md 9).
 
     Attributes:
-        disabled: names of steps that are left out.
-        reference_deviations: standard deviations from the training mean at which a portrait's lips are clamped. Portraits
-            differ more than the speakers of a small corpus.
-        sharpening_exponent: power of the heard probabilities. A voice shows one emotion more often than the recogniser is
-            sure of one: 1 loses expression in generated faces, infinity trusts every mistake.
-        sampling_weight: way from expected (0) to sampled (1) brows and head. Samples are lively, expectations follow the
-            voice more closely.
-        pose_draws: further samples that the head's expected pose is averaged with; where a head goes on average takes more
-            samples than one.
-        articulation_weight: fraction of what an emotion does to articulation that is performed; 1 costs sync on voices
-            whose emotion is misheard (``scripts/evaluate_lipsync.py --audio``).
-        expression_seconds: standard deviation of the smoothing of what the face adds to the lips. Frame by frame, sampled
-            codes would leak their blinks and frowns into the articulation.
-        open_jaw: jawOpen below which speech wants the lips closed; the face may part them in proportion up to there.
-        heard_correction, requested_correction: fractions of the mean-expression correction where the emotion is heard and
-            where the user asks for it. A voice that knows nothing of a requested emotion cannot show it.
-        pose_frames: standard deviation of the pose's smoothing in frames at 25 fps, about half a code.
-        pose_limits: pitch, yaw, roll in radians and shifts in centimetres that poses approach but never pass: the range in
-            which the warping renderer shows no tears (``scripts/infer.py``, by eye).
+        disabled: names of the steps that are off.
+        reference_deviations: the reference is clamped to this many standard deviations around the training mean, because
+            portraits vary more than the speakers of a small corpus (``scripts/evaluate_motion.py``).
+        sharpening_exponent: power of the recognised probabilities. With 1 the generated expressions are too weak, because
+            the recogniser spreads probability over several emotions; large values turn its errors into wrong expressions
+            (``scripts/evaluate_motion.py``).
+        sampling_weight: weight of the sampled decoding in brows and head pose; the rest is the continuous decoding. Sampled
+            motion has more variance, continuous motion correlates better with the voice (``scripts/evaluate_motion.py``).
+        pose_samples: number of further samples that are averaged with the continuous decoding's pose. The mean pose is
+            estimated from several samples, because a single sample is noisy (``scripts/evaluate_motion.py``).
+        articulation_weight: weight of the emotion in the articulation. 1 reduces lip sync on voices whose emotion is
+            recognised wrongly (``scripts/evaluate_lipsync.py --audio``).
+        expression_seconds: standard deviation of the Gaussian filter on the face branch's influence on the lips. Without
+            it, blinks and frowns of sampled codes show up in the articulation (``scripts/evaluate_motion.py``).
+        open_jaw: jawOpen below which the lips are kept closed. Below it, the influence of the face branch on opening
+            entries is scaled in proportion to jawOpen (``scripts/evaluate_motion.py``).
+        recognized_correction, requested_correction: fraction of the mean-expression correction for a recognised emotion and
+            for one that the user requests. A requested emotion gets more, because the voice does not support it
+            (``scripts/evaluate_motion.py``).
+        pose_frames: standard deviation of the Gaussian filter on the pose, frames at 25 fps; about half a code
+            (``scripts/evaluate_motion.py``).
+        pose_limits: asymptotic limits of pitch, yaw, roll in radians and shifts in centimetres. The warping renderer shows
+            no artefacts within them (``scripts/infer.py``, visual inspection).
     """
 
     disabled: frozenset[str] = frozenset()
     reference_deviations: float = 1.0
     sharpening_exponent: float = 3.0
     sampling_weight: float = 0.4
-    pose_draws: int = 2
+    pose_samples: int = 2
     articulation_weight: float = 0.5
     expression_seconds: float = 0.4
     open_jaw: float = 0.1
-    heard_correction: float = 0.4
+    recognized_correction: float = 0.4
     requested_correction: float = 1.0
     pose_frames: float = 2.5
     pose_limits: tuple[float, ...] = (0.18, 0.2, 0.18, 1.5, 1.2, 2.0)
@@ -91,7 +98,7 @@ class PerformanceConfig:
             raise StyleError(f"unknown step {', '.join(sorted(unknown))}; known: {', '.join(STEPS)}")
 
     def without(self, *steps: str) -> PerformanceConfig:
-        """The same with further steps switched off; StyleError if one has an unknown name."""
+        """A copy with these steps off too; StyleError if a name is unknown."""
         return replace(self, disabled=self.disabled | set(steps))
 
     def uses(self, step: str) -> bool:
@@ -103,89 +110,98 @@ PERFORMANCE = PerformanceConfig()
 
 
 class Performance:
-    """The steps for one recording.
+    """The steps for one recording; each method applies the steps that its docstring names.
 
     Args:
-        config: their constants.
-        style: what the user asks for.
+        config: constants.
+        style: the user's settings.
         space: layout of the motion.
-        expression: mean expressions of the emotions, or None, which leaves ``mean_correction`` out.
+        expression: mean expressions of the emotions; None disables ``mean_correction``.
     """
 
     def __init__(self, config: PerformanceConfig, style: Style, space: CoefficientSpace, expression: ExpressionPrior | None):
         self.config, self.style, self.space, self.expression = config, style, space, expression
 
     def reference(self, reference: Tensor, standardizer: Standardizer) -> Tensor:
-        """``reference_range``: ``(1, D)`` to the same."""
+        """``reference_range`` on ``(1, D)``."""
         if not self.config.uses("reference_range"):
             return reference
         limit = self.config.reference_deviations
         return standardizer.inverse(standardizer(reference).clamp(-limit, limit))
 
-    def emotion(self, heard: Mapping[str, float]) -> np.ndarray:
-        """``emotion_sharpening`` of the heard probabilities, and what the user asks for: weights ``(8,)`` of EMOTIONS."""
+    def emotion(self, recognized: Mapping[str, float]) -> np.ndarray:
+        """``emotion_sharpening``; returns weights ``(8,)`` of EMOTIONS from recognised probabilities and the style."""
         exponent = self.config.sharpening_exponent if self.config.uses("emotion_sharpening") else 1.0
-        return emotion_weights(heard, self.style.emotion, exponent)
+        return emotion_weights(recognized, self.style.emotion, exponent)
 
-    def decodes(self, decoding: Mode) -> list[Mode]:
-        """How the codes are decoded, a mode for each row of one batch: first the user's, then what it is mixed with."""
+    def decoding_modes(self, decoding: Mode) -> list[Mode]:
+        """``expected_motion``, first part: decoding modes of the rows of one batch, which :meth:`face` merges.
+
+        Without the step, one row with the given mode. With it: one sampled row, one continuous row and ``pose_samples``
+        further sampled rows.
+        """
         if decoding != "sample" or not self.config.uses("expected_motion") or self.config.sampling_weight == 1:
             return [decoding]
-        return ["sample", "continuous", *["sample"] * self.config.pose_draws]
+        return ["sample", "continuous", *["sample"] * self.config.pose_samples]
 
     def face(self, decoded: Tensor) -> Tensor:
-        """``expected_motion``: the rows of :meth:`decodes`, ``(R, F, len(space.face))``, to one face ``(1, F, ...)``."""
+        """``expected_motion``, second part: rows ``(R, F, len(space.face))`` of :meth:`decoding_modes` to ``(1, F, ...)``."""
         if len(decoded) == 1:
             return decoded
         sampled, expected, others = decoded[:1], decoded[1:2].clone(), decoded[2:]
         pose = -len(self.space.pose_names)
         expected[..., pose:] = torch.cat([expected[..., pose:], others[..., pose:]]).mean(0, keepdim=True)
-        whole = self._entries(self.space.names, SAMPLED_ENTRIES, decoded.device)[torch.from_numpy(self.space.face)]
-        return torch.lerp(expected, sampled, torch.where(whole, 1.0, self.config.sampling_weight))
+        unchanged = self._entries(self.space.names, SAMPLED_ENTRIES, decoded.device)[torch.from_numpy(self.space.face)]
+        return torch.lerp(expected, sampled, torch.where(unchanged, 1.0, self.config.sampling_weight))
 
     def lips(self, predict: LipPredictor, face: Tensor, emotion: Tensor, neutral: Tensor) -> Tensor:
-        """``neutral_articulation`` and ``slow_expression``; without both, the lip branch's own prediction.
+        """``neutral_articulation`` and ``slow_expression``; with both off, ``predict(face, emotion)``.
+
+        The lips are split into articulation, predicted for a face at rest, and expression, the difference that the face
+        branch's motion makes. ``neutral_articulation`` interpolates the articulation between neutral and the emotion;
+        ``slow_expression`` filters the expression.
 
         Args:
             predict: the lip branch on this recording.
             face: ``(1, F, len(space.face))``.
-            emotion, neutral: weights ``(1, 8)`` of what is performed, and of neutral alone.
+            emotion, neutral: weights ``(1, 8)`` of the emotion and of neutral.
 
         Returns:
             ``(1, F, len(space.lip))``.
         """
-        felt, config, intensity = predict(face, emotion), self.config, self.style.intensity
+        lips, config, intensity = predict(face, emotion), self.config, self.style.intensity
         slow, mixed = config.uses("slow_expression"), config.uses("neutral_articulation")
         if not slow and not mixed:
-            return felt
-        resting = torch.zeros_like(face)
-        coloured, weight = predict(resting, emotion), config.articulation_weight if mixed else 1.0
-        spoken = torch.lerp(predict(resting, neutral), coloured, weight * intensity)
-        added = felt - coloured
-        return spoken + intensity * (self._slow(spoken, added) if slow else added)
+            return lips
+        rest = torch.zeros_like(face)
+        emotional = predict(rest, emotion)
+        expression = lips - emotional
+        weight = config.articulation_weight if mixed else 1.0
+        articulation = torch.lerp(predict(rest, neutral), emotional, weight * intensity)
+        return articulation + intensity * (self._slow(expression, articulation) if slow else expression)
 
-    def _slow(self, spoken: Tensor, added: Tensor) -> Tensor:
-        """The slow part ``(1, F, L)`` of what the face adds to spoken lips, where it does not open a closure."""
+    def _slow(self, expression: Tensor, articulation: Tensor) -> Tensor:
+        """Low-passed expression of the lips; opening entries are scaled down where the jaw is closed. ``(1, F, L)`` each."""
         radius = round(self.config.expression_seconds * self.space.fps)
-        offsets = torch.arange(-2 * radius, 2 * radius + 1, device=added.device)
+        offsets = torch.arange(-2 * radius, 2 * radius + 1, device=expression.device)
         kernel = torch.exp(-0.5 * (offsets / radius) ** 2)
-        padded = F.pad(added.transpose(1, 2), (2 * radius, 2 * radius), mode="replicate")
+        padded = F.pad(expression.transpose(1, 2), (2 * radius, 2 * radius), mode="replicate")
         slow = F.conv1d(padded.transpose(0, 1), (kernel / kernel.sum())[None, None]).transpose(0, 1).transpose(1, 2)
         names = self.space.lip_names
-        jaw = (spoken[..., names.index("jawOpen")] / self.config.open_jaw).clamp(0, 1)[..., None]
-        always, parting = (self._entries(names, some, slow.device) for some in (EXPRESSIVE_LIPS, PARTING_LIPS))
-        return slow * (always + parting * jaw)
+        jaw = (articulation[..., names.index("jawOpen")] / self.config.open_jaw).clamp(0, 1)[..., None]
+        expressive, opening = (self._entries(names, prefixes, slow.device) for prefixes in (EXPRESSIVE_LIPS, OPENING_LIPS))
+        return slow * (expressive + opening * jaw)
 
     def correct(self, face: Tensor, lips: Tensor, emotion: Tensor) -> tuple[Tensor, Tensor]:
-        """``mean_correction`` of face and lips for weights ``(1, 8)``; shapes stay."""
+        """``mean_correction`` of face ``(1, F, ...)`` and lips ``(1, F, ...)`` for emotion weights ``(1, 8)``."""
         if self.expression is None or not self.config.uses("mean_correction"):
             return face, lips
         requested = min(1.0, sum((self.style.emotion or {}).values()))
-        low, high = self.config.heard_correction, self.config.requested_correction
-        fraction, wanted = low + (high - low) * requested, emotion * self.style.intensity
+        low, high = self.config.recognized_correction, self.config.requested_correction
+        fraction, target = low + (high - low) * requested, emotion * self.style.intensity
         return (
-            face + fraction * self.expression.correction(face, wanted, self.space.face),
-            lips + fraction * self.expression.correction(lips, wanted, self.space.lip),
+            face + fraction * self.expression.correction(face, target, self.space.face),
+            lips + fraction * self.expression.correction(lips, target, self.space.lip),
         )
 
     def pose(self, pose: np.ndarray) -> np.ndarray:
@@ -199,9 +215,10 @@ class Performance:
 
     @staticmethod
     def _entries(names: Iterable[str], prefixes: tuple[str, ...], device: torch.device) -> Tensor:
+        """Which names start with one of the prefixes, ``(len(names),)`` bool."""
         return torch.tensor([name.startswith(prefixes) for name in names], device=device)
 
 
 def neutral_weights() -> np.ndarray:
-    """Weights ``(8,)`` float32 of neutral alone, in the order of EMOTIONS."""
+    """Weights ``(8,)`` float32 of EMOTIONS: 1 for neutral, 0 otherwise."""
     return np.eye(len(EMOTIONS), dtype=np.float32)[EMOTIONS.index("neutral")]

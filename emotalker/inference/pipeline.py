@@ -1,4 +1,4 @@
-"""The whole way: audio and portrait -> features -> motion -> coefficients -> render -> video."""
+"""The complete pipeline: audio and portrait -> speech features -> motion coefficients -> rendered frames -> video."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ from emotalker.face.landmarks import FaceLandmarker
 from emotalker.face.model import FaceModel
 from emotalker.face.portrait import Portrait
 from emotalker.inference.generator import MotionGenerator
-from emotalker.inference.performance import PERFORMANCE
+from emotalker.inference.performance import PERFORMANCE, PerformanceConfig
+from emotalker.inference.style import DEFAULT_STYLE, Style
+from emotalker.models.transformer import Mode
 from emotalker.render.base import RendererFactory
 from emotalker.render.warp_renderer import WarpRenderer
 from emotalker.video.image import load_image
@@ -31,13 +33,14 @@ ImageSource = str | os.PathLike | np.ndarray
 
 @dataclass
 class TalkingVideo:
-    """A talking portrait, its motion known and its frames drawn as they are asked for.
+    """A talking portrait: the motion is predicted, frames are rendered when they are iterated over.
 
     Attributes:
         motion: the coefficients of every frame.
-        audio: ``(N,)`` float32 at 16 kHz, as long as the frames to one frame.
+        audio: ``(N,)`` float32 at 16 kHz; its duration differs from the video's by less than one frame.
         portrait: crop, landmarks and fit of the person.
-        seconds: how long each stage took so far.
+        make_renderer: makes the renderer of the portrait.
+        seconds: wall time of each stage so far.
     """
 
     motion: MotionTrack
@@ -55,7 +58,7 @@ class TalkingVideo:
         return self.motion.space.fps
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        """Frames ``(S, S, 3)`` uint8 RGB, drawn one after the other: memory does not grow with length."""
+        """Frames ``(S, S, 3)`` uint8 RGB, rendered one at a time, so that memory does not grow with length."""
         with _timed(self.seconds, "prepare"):
             renderer = self.make_renderer(self.portrait)
         yield from renderer.render(self.motion.coefficients)
@@ -64,7 +67,7 @@ class TalkingVideo:
         """Write H.264 and AAC; ``on_frame(done, total)`` is called after every frame.
 
         Raises:
-            OutputError: the file cannot be written; nothing that was there is lost.
+            OutputError: the file cannot be written; an existing file is kept.
         """
         size = self.portrait.size
         started, prepared = time.perf_counter(), self.seconds.get("prepare", 0.0)
@@ -73,26 +76,26 @@ class TalkingVideo:
                 writer.write(frame)
                 if on_frame:
                     on_frame(done, len(self))
-        once = self.seconds["prepare"] - prepared
-        self.seconds["render and encode"] = time.perf_counter() - started - once
+        preparation = self.seconds["prepare"] - prepared
+        self.seconds["render and encode"] = time.perf_counter() - started - preparation
         return Path(path)
 
     def summary(self, path: str | os.PathLike) -> str:
-        """One line: what was written and how long each stage took."""
+        """One line: output path, number of frames, duration and the wall time of each stage."""
         stages = ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in self.seconds.items())
         return f"wrote {path}: {len(self)} frames, {len(self) / self.fps:.1f} s of video ({stages})"
 
 
 class TalkingHead:
-    """Gives a portrait a voice.
+    """Animates portraits with voice recordings.
 
     >>> talking_head = TalkingHead.from_pretrained()
     >>> talking_head.generate("voice.wav", "person.jpg").save("talking.mp4")
 
     Args:
         generator: audio to motion.
-        landmarker, face_model: to read portraits.
-        make_renderer: prepares the renderer of one portrait.
+        landmarker, face_model: face detection and fit in portraits.
+        make_renderer: makes the renderer of one portrait.
     """
 
     def __init__(
@@ -112,46 +115,71 @@ class TalkingHead:
         device: str | torch.device = "cpu",
         landmarker: str | os.PathLike | None = None,
     ) -> TalkingHead:
-        """Load everything once.
+        """Load all networks and models.
 
         Args:
             checkpoints: folder of trained weights; the shipped ones by default.
             device: where the networks run (``"cuda"``, ``"mps"``, ``"cpu"``).
-            landmarker: path of ``face_landmarker.task``; found by :mod:`emotalker.core.registry` by default.
+            landmarker: path of ``face_landmarker.task``; by default :mod:`emotalker.core.registry` finds or downloads it.
 
         Raises:
-            CheckpointError: weights or the landmarker's file are missing or damaged.
+            CheckpointError: the weights or the landmarker file are missing or damaged.
         """
         generator = MotionGenerator.from_pretrained(checkpoints, device)
         return cls(generator, FaceLandmarker(landmarker), FaceModel.load())
 
-    def generate(self, audio: AudioSource, image: ImageSource, *, size: int = 512, seed: int = 0, **options) -> TalkingVideo:
-        """Predict the motion of a portrait from a voice; frames are drawn when the result is iterated or saved.
+    def generate(
+        self,
+        audio: AudioSource,
+        image: ImageSource,
+        *,
+        size: int = 512,
+        seed: int = 0,
+        style: Style = DEFAULT_STYLE,
+        decoding: Mode = "sample",
+        temperature: float = 1.0,
+        top_p: float = 0.9,
+        performance: PerformanceConfig = PERFORMANCE,
+        liveliness: float | None = None,
+    ) -> TalkingVideo:
+        """Predict the motion of a portrait from a voice; frames are rendered when the result is iterated over or saved.
 
         Args:
-            audio: a file FFmpeg reads, or ``(samples, sample rate)``; at least 0.2 s.
+            audio: a file that FFmpeg reads, or ``(samples, sample rate)``; at least 0.2 s.
             image: a file, or ``(H, W, 3)`` uint8 RGB.
-            size: side of the video, pixels; even.
-            seed: of everything random (blinks, sampled codes).
-            options: of :meth:`emotalker.inference.generator.MotionGenerator.generate`.
+            size: width and height of the video, pixels; even.
+            seed: of all random numbers (sampled codes, blinks).
+            style: emotion, intensity, amplitudes and blink rate.
+            decoding: "sample" samples codes, "continuous" is the published method, "nearest" uses the nearest codes.
+            temperature, top_p: of "sample"; see :func:`emotalker.models.sampling.sample_codes`.
+            performance: the steps around the published method and their constants.
+            liveliness: deprecated name of ``performance.sampling_weight``.
 
         Raises:
-            AudioError, ImageError, FaceNotFoundError: the input cannot be used; the message says why.
+            AudioError, ImageError, FaceNotFoundError: the input cannot be used; the message gives the reason.
+            StyleError: the style requests an emotion and the checkpoints have no emotion input.
         """
-        if "liveliness" in options:
+        if liveliness is not None:
             warnings.warn("liveliness is now PerformanceConfig.sampling_weight", DeprecationWarning, stacklevel=2)
-            options["performance"] = replace(
-                options.get("performance", PERFORMANCE), sampling_weight=options.pop("liveliness")
-            )
+            performance = replace(performance, sampling_weight=liveliness)
         seconds: dict[str, float] = {}
         name = str(image) if isinstance(image, str | os.PathLike) else "the image"
         with _timed(seconds, "load"):
             samples = load_audio(audio)
-            picture = image if isinstance(image, np.ndarray) else load_image(image)
+            pixels = image if isinstance(image, np.ndarray) else load_image(image)
         with _timed(seconds, "portrait"):
-            portrait = Portrait.from_image(picture, self.landmarker, self.face_model, size, name)
+            portrait = Portrait.from_image(pixels, self.landmarker, self.face_model, size, name)
         with _timed(seconds, "motion"):
-            motion = self.generator.generate(samples, portrait.reference(self.generator.space), seed=seed, **options)
+            motion = self.generator.generate(
+                samples,
+                portrait.reference(self.generator.space),
+                seed=seed,
+                style=style,
+                decoding=decoding,
+                temperature=temperature,
+                top_p=top_p,
+                performance=performance,
+            )
         return TalkingVideo(motion, samples, portrait, self.make_renderer, seconds)
 
 

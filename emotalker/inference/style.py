@@ -1,4 +1,4 @@
-"""What a user may ask of a motion beside the voice: another emotion, more or less of it, of the head, of lips, of blinks."""
+"""Settings of a generated motion: emotion, intensity, amplitudes of face, head and lips, and blink rate."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from emotalker.coefficients import CoefficientSpace
 from emotalker.core.emotions import EMOTIONS, emotion_of
 from emotalker.core.errors import EmoTalkerError
 
-#: A blink's course, one value a frame at 25 fps: lids fall in two frames and rise in four.
+#: eyeBlink during a blink, one value per frame at 25 fps: the eyes close in two frames and open in four.
 _BLINK = np.array([0.45, 1.0, 1.0, 0.7, 0.35, 0.1], np.float32)
-#: Lids lower than this are part of a blink, not of an expression.
-_LIDS = 0.35
+#: eyeBlink above this is part of a blink; below it, of an expression.
+_BLINK_THRESHOLD = 0.35
 
 
 class StyleError(EmoTalkerError):
-    """Something was asked for that is not known, or that the checkpoints cannot do."""
+    """A setting is unknown or not supported by the checkpoints."""
 
 
 @dataclass(frozen=True)
 class Style:
-    """How to perform what is heard. The defaults perform it as it is.
+    """Settings of a generated motion. The defaults keep the recognised emotion and the predicted amplitudes.
 
     Attributes:
-        emotion: weights of emotions that override the heard one; what they leave of 1 stays with the heard emotion. None:
-            the heard emotion alone.
-        intensity: of the emotion; 0 is neutral, 1 as heard, 2 twice as far from neutral.
+        emotion: weights of emotions that replace the recognised one; if they sum to less than 1, the recognised emotion
+            gets the rest. None: the recognised emotion only.
+        intensity: of the emotion; 0 is neutral, 1 unchanged, 2 twice as far from neutral.
         expression, head, lips: amplitudes of upper face, head motion and lips; ``head=0`` keeps the head still.
-        blinks: a minute; None leaves the predicted ones.
+        blinks: blinks per minute; None keeps the predicted ones.
     """
 
     emotion: Mapping[str, float] | None = None
@@ -41,14 +41,14 @@ class Style:
     blinks: float | None = None
 
 
-#: Perform what is heard, as it is.
-AS_HEARD = Style()
+#: The recognised emotion with the predicted amplitudes.
+DEFAULT_STYLE = Style()
 
 
 def parse_emotion(text: str) -> dict[str, float]:
-    """``"happy"`` or ``"happy:0.7,surprised:0.3"`` to weights; StyleError if a name is unknown or a weight is no number.
+    """``"happy"`` or ``"happy:0.7,surprised:0.3"`` to weights; StyleError if a name is unknown or a weight is not in 0..1.
 
-    Weights that add up to more than 1 are scaled down to 1.
+    Weights with a sum above 1 are scaled to a sum of 1.
     """
     weights: dict[str, float] = {}
     for part in text.split(","):
@@ -67,19 +67,21 @@ def parse_emotion(text: str) -> dict[str, float]:
     return {name: weight / total for name, weight in weights.items()}
 
 
-def emotion_weights(heard: Mapping[str, float], requested: Mapping[str, float] | None, exponent: float = 1.0) -> np.ndarray:
-    """The weights of the emotions to perform.
+def emotion_weights(
+    recognized: Mapping[str, float], requested: Mapping[str, float] | None, exponent: float = 1.0
+) -> np.ndarray:
+    """Weights of the emotions to generate.
 
     Args:
-        heard: probabilities by the audio encoder's own names; empty if it recognises none.
+        recognized: probabilities by the audio encoder's names; empty if it has no emotion head.
         requested: as :attr:`Style.emotion`.
-        exponent: power of the probabilities; above 1 the likeliest emotion gains.
+        exponent: power of the probabilities; values above 1 increase the weight of the most probable emotion.
 
     Returns:
-        ``(8,)`` float32 in the order of :data:`~emotalker.core.emotions.EMOTIONS`; all zero if nothing is known.
+        ``(8,)`` float32 in the order of :data:`~emotalker.core.emotions.EMOTIONS`; all zero if both are empty.
     """
     weights = np.zeros(len(EMOTIONS), np.float32)
-    for name, probability in heard.items():
+    for name, probability in recognized.items():
         emotion = emotion_of(name)
         if emotion is not None:
             weights[EMOTIONS.index(emotion)] += probability
@@ -95,7 +97,7 @@ def emotion_weights(heard: Mapping[str, float], requested: Mapping[str, float] |
 
 
 def apply_amplitudes(motion: np.ndarray, space: CoefficientSpace, style: Style, rng: np.random.Generator) -> np.ndarray:
-    """Scale parts of a motion ``(T, D)`` and set its blinks; returns a new array, blendshapes within 0..1."""
+    """Scale parts of a motion ``(T, D)`` and replace its blinks; returns a new array, blendshapes clipped to 0..1."""
     motion = motion.copy()
     upper = np.setdiff1d(np.arange(space.expression.stop), space.lip)
     blinks = space.indices([n for n in space.expression_names if n.startswith("eyeBlink")])
@@ -109,11 +111,11 @@ def apply_amplitudes(motion: np.ndarray, space: CoefficientSpace, style: Style, 
 
 
 def set_blinks(lids: np.ndarray, per_minute: float, fps: int, rng: np.random.Generator) -> np.ndarray:
-    """Replace the blinks of lid tracks ``(T, 2)`` by others at random times, ``per_minute`` on average.
+    """Replace the blinks in eyeBlink tracks ``(T, 2)`` by blinks at random times, ``per_minute`` on average.
 
-    Intervals are gamma-distributed: people do not blink by the clock, but rarely twice at once.
+    Intervals are gamma-distributed with shape 4: irregular, but rarely very short.
     """
-    lids = np.minimum(lids, _LIDS)
+    lids = np.minimum(lids, _BLINK_THRESHOLD)
     if per_minute <= 0:
         return lids
     mean = 60.0 * fps / per_minute

@@ -1,4 +1,4 @@
-"""The networks, one file each. Importing this package registers them all, so that checkpoints of any kind can be loaded."""
+"""The networks. Importing this package registers all of them for :func:`emotalker.core.checkpoint.load_checkpoint`."""
 
 from emotalker.models.expression import ExpressionPrior
 from emotalker.models.hubert import AudioEncoder

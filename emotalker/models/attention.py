@@ -1,4 +1,4 @@
-"""Layers of the cross-modal transformer: attention among codes, attention to audio frames, and the cache of decoding."""
+"""Layers of the cross-modal transformer: self-attention over codes, cross-attention to audio frames, key-value cache."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class KeyValueCache:
-    """Keys and values of the latest ``capacity`` codes of one layer, in a ring: ``(B, H, capacity, d / H)`` each."""
+    """Ring buffer with the keys and values of the last ``capacity`` codes of one layer, ``(B, H, capacity, d / H)`` each."""
 
     def __init__(self, capacity: int):
         self.capacity = capacity
@@ -21,7 +21,7 @@ class KeyValueCache:
         self.values: Tensor | None = None
 
     def append(self, position: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-        """Store code ``position``, ``(B, H, 1, d / H)``, over the one ``capacity`` codes older; returns all stored."""
+        """Store key and value ``(B, H, 1, d / H)`` of code ``position`` in place of the oldest; returns all stored ones."""
         if self.keys is None:
             shape = (*key.shape[:2], self.capacity, key.shape[-1])
             self.keys, self.values = key.new_zeros(shape), value.new_zeros(shape)
@@ -31,13 +31,13 @@ class KeyValueCache:
         return self.keys[:, :, :used], self.values[:, :, :used]
 
     def ages(self, position: int, device: torch.device) -> Tensor:
-        """How many codes before ``position`` each stored one is, once ``position`` is stored itself; ``(used,)`` int64."""
+        """Distance in codes from each stored code to ``position``, after that was stored; ``(used,)`` int64."""
         slots = torch.arange(min(position + 1, self.capacity), device=device)
         return (position - slots) % self.capacity
 
 
 class SelfAttention(nn.Module):
-    """Multi-head attention among codes with an additive bias."""
+    """Multi-head self-attention over codes with an additive bias."""
 
     def __init__(self, config: TransformerConfig):
         super().__init__()
@@ -47,18 +47,18 @@ class SelfAttention(nn.Module):
         self.output = nn.Linear(config.dim, config.dim)
 
     def forward(self, x: Tensor, bias: Tensor, cache: KeyValueCache | None = None, position: int = 0) -> Tensor:
-        """x ``(B, L, d)``, bias ``(H, L, keys)`` to ``(B, L, d)``; with a cache L is 1 and x is code ``position``."""
+        """x ``(B, L, d)``, bias ``(H, L, keys)`` to ``(B, L, d)``. With a cache, L is 1 and x is code ``position``."""
         query, key, value = self.query_key_value(x).unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
         if cache is not None:
             key, value = cache.append(position, key, value)
         dropout = self.dropout if self.training else 0.0
-        # (H, L, keys) broadcasts over the batch: heads are never confused with batch items
+        # (H, L, keys) is broadcast over the batch
         heads = F.scaled_dot_product_attention(query, key, value, attn_mask=bias, dropout_p=dropout)
         return self.output(heads.transpose(1, 2).flatten(2))
 
 
 class CrossAttention(nn.Module):
-    """Multi-head attention of each code to its own window of audio frames."""
+    """Multi-head attention of each code to its window of audio frames."""
 
     def __init__(self, config: TransformerConfig):
         super().__init__()
@@ -72,16 +72,16 @@ class CrossAttention(nn.Module):
         """x ``(B, L, d)``, memory ``(B, S, d)``, window ``frames`` and ``visible`` ``(L, 2k)`` to ``(B, L, d)``."""
         batch, length = x.shape[:2]
         query = self.query(x).view(batch * length, self.num_heads, 1, -1)
-        windows = self.key_value(memory)[:, frames]  # projected once per frame, though two codes see it
+        windows = self.key_value(memory)[:, frames]  # projected once per frame; each frame is in two windows
         key, value = windows.view(batch * length, frames.shape[1], 2, self.num_heads, -1).permute(2, 0, 3, 1, 4)
-        mask = visible.repeat(batch, 1)[:, None, None]  # code by code within each batch item, as the query is laid out
+        mask = visible.repeat(batch, 1)[:, None, None]  # the same layout as the query: codes within batch items
         dropout = self.dropout if self.training else 0.0
         heads = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=dropout)
         return self.output(heads.reshape(batch, length, -1))
 
 
 class DecoderLayer(nn.Module):
-    """Self-attention, cross-attention and feed-forward, each normalised before and added, ``(B, L, d)`` to the same."""
+    """Pre-norm residual layer: self-attention, cross-attention and feed-forward, ``(B, L, d)`` to the same."""
 
     def __init__(self, config: TransformerConfig):
         super().__init__()

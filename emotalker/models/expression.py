@@ -1,4 +1,4 @@
-"""How emotions look on average: what a performance is measured against, and helped to where the voice alone is too weak."""
+"""Mean expressions of the emotions, and the correction of a generated motion towards them (docs/method.md 9)."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from emotalker.core.checkpoint import register_model
 from emotalker.core.config import ModelConfig
 from emotalker.core.emotions import EMOTIONS
 
-#: Entries that hold an expression, by how their names begin. Blinks, gaze, jaw and head are motion, and left to it.
+#: Name prefixes of the entries that are corrected. Blinks, gaze, jaw and head pose are not.
 EXPRESSIVE = (
     "brow", "eyeSquint", "eyeWide", "noseSneer", "cheekSquint",
     "mouthSmile", "mouthFrown", "mouthDimple", "mouthStretch", "mouthPress",
 )  # fmt: skip
-#: No corpus of ours shows contempt: the corner of the mouth is tightened and raised on one side (Ekman & Friesen 1986).
+#: Contempt, which no training corpus contains: one mouth corner tightened and raised (Ekman & Friesen 1986).
 CONTEMPT = {"mouthDimpleLeft": 0.45, "mouthSmileLeft": 0.3, "mouthPressLeft": 0.15, "browOuterUpLeft": 0.15}
 
 
@@ -34,12 +34,12 @@ class ExpressionConfig(ModelConfig):
 
 @register_model("expression")
 class ExpressionPrior(nn.Module):
-    """Average expressions. Both tables are set by :func:`emotalker.training.expression.fit`.
+    """Mean expressions. Both tables are set by :func:`emotalker.training.expression.fit`.
 
     Attributes:
-        offsets: ``(8, D)`` each of EMOTIONS' mean motion less the same person's neutral mean; zero for entries that are not
-            EXPRESSIVE.
-        neutral: ``(D,)`` mean of what the other networks generate for neutral speech.
+        offsets: ``(8, D)`` mean motion of each of EMOTIONS minus the neutral mean of the same speaker; zero for entries that
+            are not EXPRESSIVE.
+        neutral: ``(D,)`` mean motion that the other networks generate for neutral speech.
     """
 
     Config = ExpressionConfig
@@ -55,19 +55,19 @@ class ExpressionPrior(nn.Module):
         """The coefficient space."""
         return get_space(self.config.space)
 
-    def correction(self, motion: Tensor, mix: Tensor, entries: Sequence[int]) -> Tensor:
-        """What a performance's mean lacks of the expression of an emotion.
+    def correction(self, motion: Tensor, emotion: Tensor, entries: Sequence[int]) -> Tensor:
+        """Mean-expression correction: target mean expression minus the mean of the motion.
 
         Args:
             motion: ``(1, F, len(entries))`` as generated.
-            mix: ``(1, 8)`` shares of EMOTIONS; more than 1 exaggerates.
-            entries: which of the space's they are.
+            emotion: ``(1, 8)`` weights of EMOTIONS; a sum above 1 exaggerates.
+            entries: indices of the motion's entries in the space.
 
         Returns:
-            ``(1, 1, len(entries))`` to be added; zero where an entry holds no expression, and for a neutral voice that is
-            performed like neutral voices are.
+            ``(1, 1, len(entries))`` to add to the motion; zero for entries that are not EXPRESSIVE, and zero if the emotion
+            is neutral and the mean of the motion equals ``neutral``.
         """
         expressive = (self.offsets != 0).any(0)[entries]
-        wanted = mix @ self.offsets[:, entries]
-        shown = motion.mean(1) - self.neutral[entries]
-        return ((wanted - shown) * expressive)[:, None]
+        target = emotion @ self.offsets[:, entries]
+        current = motion.mean(1) - self.neutral[entries]
+        return ((target - current) * expressive)[:, None]

@@ -1,4 +1,4 @@
-"""Speech features: one class for the paper's HuBERT, fine-tuned for emotion recognition, and a small one of ours (docs/method.md 4)."""
+"""Speech features: the paper's HuBERT, fine-tuned for emotion recognition, or a small one on log-mel (docs/method.md 4)."""
 
 from __future__ import annotations
 
@@ -18,34 +18,14 @@ from emotalker.core.config import ModelConfig
 from emotalker.core.errors import CheckpointError
 from emotalker.models.mel_stem import LogMelStem
 
-HOP_LENGTH = 320  # samples a HuBERT frame at 16 kHz: 50 frames a second
+HOP_LENGTH = 320  # samples per HuBERT frame at 16 kHz: 50 frames per second
 SAMPLES_PER_VIDEO_FRAME = 640
 FRAMES_PER_SECOND = 50
-#: HuBERT's receptive field is 400 samples, 80 more than its hop: this much more input gives exactly one frame a hop.
+#: HuBERT's receptive field is 400 samples, 80 more than its hop; padding by 80 samples gives exactly one frame per hop.
 EXTRA_SAMPLES = 80
 
-#: A HuBERT of 5.3 M parameters for CPU: the usual strides and kernels (50 Hz), narrow. Layer normalisation instead of
-#: the first layer's group normalisation over time: then a frame does not depend on how long the recording is.
-SMALL_HUBERT: dict[str, Any] = {
-    "conv_dim": [96, 96, 128, 128, 128, 192, 192],
-    "conv_kernel": [10, 3, 3, 3, 3, 2, 2],
-    "conv_stride": [5, 2, 2, 2, 2, 2, 2],
-    "conv_bias": False,
-    "feat_extract_norm": "layer",
-    "hidden_size": 256,
-    "num_hidden_layers": 6,
-    "num_attention_heads": 4,
-    "intermediate_size": 1024,
-    "num_conv_pos_embeddings": 48,
-    "num_conv_pos_embedding_groups": 16,
-    "do_stable_layer_norm": True,
-    "layerdrop": 0.0,
-    "feat_proj_dropout": 0.0,
-    "activation_dropout": 0.0,
-}
-
-#: Fields of a HuBERT on a log-mel stem (:mod:`emotalker.models.mel_stem`), of the size of two of Whisper base's layers:
-#: 7.7 M parameters. The one "convolution" states the stem's geometry.
+#: HubertConfig fields of a HuBERT on a log-mel stem (:mod:`emotalker.models.mel_stem`) with two layers of Whisper base's
+#: size, 7.7 M parameters. ``conv_kernel`` and ``conv_stride`` describe the stem's receptive field and hop.
 LOG_MEL_HUBERT: dict[str, Any] = {
     "conv_kernel": [400],
     "conv_stride": [320],
@@ -63,7 +43,7 @@ LOG_MEL_HUBERT: dict[str, Any] = {
     "activation_dropout": 0.0,
 }
 
-#: Names of a HubertConfig that describe a file or a fine-tuning head, not the encoder.
+#: HubertConfig fields that describe a file or a fine-tuning head, not the encoder.
 _NOT_HYPERPARAMETERS = {
     "architectures",
     "transformers_version",
@@ -78,9 +58,9 @@ _NOT_HYPERPARAMETERS = {
 class AudioEncoderConfig(ModelConfig):
     """Attributes:
     hubert: fields of ``transformers.HubertConfig`` that differ from its defaults (HuBERT base).
-    normalize: bring each recording to zero mean and unit variance first, as HuBERT base was trained.
-    stem: ``waveform``, HuBERT's own convolutions, or ``log_mel``.
-    emotions: names of the emotions an :attr:`AudioEncoder.emotion_head` tells apart; none without a head.
+    normalize: normalise each recording to zero mean and unit variance, as in the training of HuBERT base.
+    stem: ``waveform`` for HuBERT's convolutions, or ``log_mel``.
+    emotions: classes of :attr:`AudioEncoder.emotion_head`; empty for no head.
     """
 
     hubert: dict[str, Any] = field(default_factory=dict)
@@ -93,19 +73,14 @@ class AudioEncoderConfig(ModelConfig):
             raise ValueError(f"the stem is 'waveform' or 'log_mel', not {self.stem!r}")
 
     @classmethod
-    def small(cls, **changes) -> AudioEncoderConfig:
-        """Our small HuBERT; ``changes`` are HubertConfig fields."""
-        return cls(hubert={**SMALL_HUBERT, **changes})
-
-    @classmethod
     def log_mel(cls, emotions: tuple[str, ...] = (), **changes) -> AudioEncoderConfig:
-        """Our HuBERT on a log-mel stem; ``changes`` are HubertConfig fields."""
+        """A HuBERT on a log-mel stem; ``changes`` are HubertConfig fields."""
         hubert = {**LOG_MEL_HUBERT, **changes}
         return cls(hubert=hubert | {"conv_dim": [hubert["hidden_size"]]}, stem="log_mel", emotions=emotions)
 
 
 class EmotionHead(nn.Module):
-    """Scores of emotions from a recording's features: an average weighted by attention, then a linear map.
+    """Emotion classifier on a recording's features: attention pooling, then a linear layer.
 
     Shapes: ``(B, T, dim)`` to logits ``(B, emotions)``.
     """
@@ -117,7 +92,7 @@ class EmotionHead(nn.Module):
         self.classifier = nn.Linear(dim, emotions)
 
     def pool(self, features: Tensor) -> Tensor:
-        """``(B, T, dim)`` to ``(B, dim)``."""
+        """Attention pooling, ``(B, T, dim)`` to ``(B, dim)``."""
         return (self.attention(features).softmax(dim=1) * features).sum(1)
 
     def forward(self, features: Tensor) -> Tensor:
@@ -128,12 +103,12 @@ class EmotionHead(nn.Module):
 class AudioEncoder(nn.Module):
     """HuBERT's last hidden state, exactly two frames per 25 fps video frame.
 
-    A recording of N samples is F = ceil(N / 640) video frames: it is filled up with zeros to 640 F samples, and 40 zeros
-    more at either end centre HuBERT frame j on samples 320 j .. 320 (j + 1). Source: docs/method.md 4; Hsu et al. 2021.
+    A recording of N samples has F = ceil(N / 640) video frames. It is zero-padded to 640 F samples, and by 40 more zeros at
+    both ends, which centres HuBERT frame j on samples 320 j .. 320 (j + 1). Source: docs/method.md 4; Hsu et al. 2021.
 
     Args:
-        config: describes the network.
-        hubert: the ``transformers.HubertModel`` it describes; None builds one with random weights.
+        config: hyperparameters.
+        hubert: a ``transformers.HubertModel`` with these hyperparameters; None builds one with random weights.
     """
 
     Config = AudioEncoderConfig
@@ -143,7 +118,7 @@ class AudioEncoder(nn.Module):
         self.config = config
         self.frozen = False
         if hubert is None:
-            from transformers import HubertConfig, HubertModel  # takes seconds, and only encoding needs it
+            from transformers import HubertConfig, HubertModel  # imported here because the import takes seconds
 
             hubert = HubertModel(HubertConfig(**config.hubert))
             if config.stem == "log_mel":
@@ -153,14 +128,14 @@ class AudioEncoder(nn.Module):
 
     @classmethod
     def from_pretrained(cls, source: str | os.PathLike, local_files_only: bool = True) -> Self:
-        """Load a folder in Hugging Face's layout, or a model by its name; fine-tuning heads are left out.
+        """Load a folder in Hugging Face's layout, or a model by its name; fine-tuning heads are ignored.
 
         Args:
-            source: e.g. ``"superb/hubert-base-superb-er"`` or the folder it was downloaded to.
-            local_files_only: look in the local cache alone and never on the network.
+            source: e.g. ``"superb/hubert-base-superb-er"`` or a local folder.
+            local_files_only: use the local cache only, without network access.
 
         Raises:
-            CheckpointError: nothing is there, or it does not hold a whole HuBERT.
+            CheckpointError: the model is missing or not a complete HuBERT.
         """
         from transformers import HubertConfig, HubertModel
         from transformers.utils import cached_file
@@ -177,30 +152,30 @@ class AudioEncoder(nn.Module):
                 local_files_only=local_files_only,
                 _raise_exceptions_for_missing_entries=False,
             )
-        except Exception as error:  # transformers raises OSError, ValueError, SafetensorError, RuntimeError... for a bad file
-            hint = "give a folder that holds config.json and the weights, or download the model first"
+        except Exception as error:  # transformers raises many exception types for damaged files
+            hint = "give a folder that contains config.json and the weights, or download the model first"
             raise CheckpointError(f"no usable HuBERT at {where}: {_first_line(error)}; {hint}") from error
         absent = set(info["missing_keys"]) - {"masked_spec_embed"}
         if absent:
-            raise CheckpointError(f"{where} is not a whole HuBERT: {len(absent)} weights are missing, e.g. {min(absent)}")
+            raise CheckpointError(f"{where} is not a complete HuBERT: {len(absent)} weights are missing, e.g. {min(absent)}")
         settings = json.loads(Path(preprocessor).read_text()) if preprocessor else {}
         fields = {k: v for k, v in hubert_config.to_diff_dict().items() if k not in _NOT_HYPERPARAMETERS}
         return cls(AudioEncoderConfig(fields, settings.get("do_normalize", True)), hubert).eval()
 
     @property
     def dim(self) -> int:
-        """Entries of a feature vector."""
+        """Length of a feature vector."""
         return self.hubert.config.hidden_size
 
     @torch.no_grad()
     def recognize_emotion(self, features: Tensor) -> dict[str, float]:
-        """How a recording sounds: probabilities of the emotions the encoder was trained to tell apart.
+        """Emotion probabilities of a recording.
 
         Args:
-            features: ``(1, T, dim)`` or ``(T, dim)``, what :meth:`forward` or :meth:`encode_long` gave.
+            features: ``(1, T, dim)`` or ``(T, dim)``, from :meth:`forward` or :meth:`encode_long`.
 
         Returns:
-            Names and probabilities, in the order of ``config.emotions``; empty if there is no emotion head.
+            Probabilities by name, in the order of ``config.emotions``; empty if there is no emotion head.
         """
         if self.emotion_head is None:
             return {}
@@ -208,7 +183,7 @@ class AudioEncoder(nn.Module):
         return dict(zip(self.config.emotions, probabilities.tolist(), strict=True))
 
     def freeze(self) -> Self:
-        """Stop learning for good: no gradients to the weights, and evaluation mode whatever ``train()`` says later."""
+        """Freeze permanently: no gradients, and evaluation mode even after ``train()``."""
         self.frozen = True
         self.requires_grad_(False)
         return self.eval()
@@ -217,12 +192,12 @@ class AudioEncoder(nn.Module):
         return super().train(mode and not self.frozen)
 
     def forward(self, wav: Tensor, mask_time_indices: Tensor | None = None) -> Tensor:
-        """Encode whole recordings at once.
+        """Encode complete recordings.
 
         Args:
             wav: ``(B, N)`` float at 16 kHz, any N >= 1.
-            mask_time_indices: ``(B, 2F)`` bool, frames replaced by the learnt mask vector (masked prediction). Without it
-                nothing is masked, in training mode either.
+            mask_time_indices: ``(B, 2F)`` bool, frames replaced by the trained mask vector (masked prediction). None masks
+                nothing, also in training mode.
 
         Returns:
             ``(B, 2F, dim)``.
@@ -231,12 +206,12 @@ class AudioEncoder(nn.Module):
 
     @torch.no_grad()
     def encode_long(self, wav: Tensor, window_seconds: float = 20.0, context_seconds: float = 1.0) -> Tensor:
-        """Encode recordings of any length in memory that does not grow with it but for the result; no gradients.
+        """Encode recordings of any length in overlapping windows of bounded memory; no gradients.
 
-        Overlapping windows, of which ``context_seconds`` at each inner edge serve as context only. A recording that
-        fits one window is encoded as by :meth:`forward`.
+        ``context_seconds`` at each inner edge of a window are context only. A recording that fits one window is encoded as
+        by :meth:`forward`.
 
-        Shapes: ``(B, N)`` to ``(B, 2F, dim)``. ValueError if the context leaves nothing of the window.
+        Shapes: ``(B, N)`` to ``(B, 2F, dim)``. ValueError if a window is not longer than its context.
         """
         context = round(context_seconds * FRAMES_PER_SECOND)
         window = round(window_seconds * FRAMES_PER_SECOND)
@@ -247,6 +222,7 @@ class AudioEncoder(nn.Module):
         return torch.cat(list(self._encode_windows(padded, total, window, context)), dim=1)
 
     def _encode_windows(self, padded: Tensor, total: int, window: int, context: int) -> Iterator[Tensor]:
+        """Features of consecutive windows without their context, ``(B, frames, dim)`` each."""
         done = 0
         while done < total:
             first = max(0, done - context)
@@ -257,7 +233,7 @@ class AudioEncoder(nn.Module):
             done = end
 
     def prepare(self, wav: Tensor) -> Tensor:
-        """Normalise and fill up, ``(B, N)`` to ``(B, 640 F + 80)``."""
+        """Normalise and pad, ``(B, N)`` to ``(B, 640 F + 80)``."""
         if wav.ndim != 2 or wav.shape[-1] == 0:
             raise ValueError(f"expected recordings (B, N) with N >= 1, got {tuple(wav.shape)}")
         if self.config.normalize:
@@ -267,7 +243,7 @@ class AudioEncoder(nn.Module):
 
     def _encode(self, padded: Tensor, mask_time_indices: Tensor | None = None) -> Tensor:
         if mask_time_indices is None and self.training and hasattr(self.hubert, "masked_spec_embed"):
-            # without indices transformers would draw random ones from NumPy's generator
+            # without indices transformers would mask random frames
             frames = (padded.shape[-1] - EXTRA_SAMPLES) // HOP_LENGTH
             mask_time_indices = torch.zeros(len(padded), frames, dtype=torch.bool, device=padded.device)
         return self.hubert(padded, mask_time_indices=mask_time_indices).last_hidden_state

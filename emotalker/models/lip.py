@@ -1,4 +1,4 @@
-"""The lip branch: from what is heard around each frame, and the face it happens on, to the lips (docs/method.md 5)."""
+"""The lip branch: lips from the mel window of each frame and the expression of the rest of the face (docs/method.md 5)."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from emotalker.core.config import ModelConfig
 @dataclass(frozen=True)
 class LipConfig(ModelConfig):
     """Attributes:
-    space: name of the coefficient space; it says which entries are lips.
+    space: name of the coefficient space, which defines the lip entries.
     channels: widths of the four stages of the audio encoder.
-    blocks: residual blocks a stage.
-    audio_dim: length of its embedding of a frame.
-    hidden_dim, temporal_layers: of the head, whose temporal convolutions see ``temporal_layers`` frames either side.
+    blocks: residual blocks per stage.
+    audio_dim: length of a frame's audio embedding.
+    hidden_dim, temporal_layers: of the head; its receptive field is ``temporal_layers`` frames on either side.
     dropout: of the head's input.
-    num_emotions: classes of an emotion given beside the audio; 0 for none, as in the paper.
-    normalize_mel: subtract each mel band's mean over the recording, against voices and microphones not trained on.
+    num_emotions: number of emotions of the emotion input; 0 for no such input, as in the paper.
+    normalize_mel: subtract each mel band's mean over the recording, for robustness to voices and microphones.
     """
 
     space: str = "arkit"
@@ -51,7 +51,7 @@ class LipConfig(ModelConfig):
 
 
 class ConvBlock(nn.Module):
-    """Convolution, batch normalisation, (input added,) ReLU: ``(B, C, H, W)`` to ``(B, C', H', W')`` (Wav2Lip)."""
+    """Wav2Lip's block: convolution, batch norm, optional residual, ReLU; ``(B, C, H, W)`` to ``(B, C', H', W')``."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int = 3, stride=1, padding: int = 1, residual: bool = False):
         super().__init__()
@@ -65,7 +65,7 @@ class ConvBlock(nn.Module):
 
 
 class MelEncoder(nn.Sequential):
-    """One frame's mel window to an embedding, ``(B, 1, 80, 16)`` to ``(B, audio_dim, 1, 1)`` (Wav2Lip's audio encoder)."""
+    """Embedding of one mel window, ``(B, 1, 80, 16)`` to ``(B, audio_dim, 1, 1)`` (Wav2Lip's audio encoder)."""
 
     def __init__(self, config: LipConfig):
         layers: list[nn.Module] = []
@@ -80,7 +80,7 @@ class MelEncoder(nn.Sequential):
 
 
 class TemporalBlock(nn.Module):
-    """x + conv3(ReLU(x)) over time, the end frames repeated: ``(B, W, F)`` to the same, any F >= 1."""
+    """x + conv3(ReLU(x)) over time, end frames repeated: ``(B, W, F)`` to the same, any F >= 1."""
 
     def __init__(self, width: int):
         super().__init__()
@@ -92,12 +92,11 @@ class TemporalBlock(nn.Module):
 
 @register_model("lip")
 class LipBranch(nn.Module):
-    """Mel windows, the other entries of the face per frame, and the portrait's own lips to the lip entries.
+    """Predicts lip entries from mel windows, the non-lip expression of each frame and the portrait's lips.
 
-    The audio embedding of each frame is joined with the reference expression whose non-lip entries are replaced by the face
-    branch's prediction, so that the lips follow the emotion; temporal convolutions then smooth over a few frames, which
-    makes five frames enough to train on and any number possible to run on. ``standardizer.set`` takes the statistics of
-    the whole space, pose included, before training. Source: docs/method.md 5.
+    The audio embedding of each frame is concatenated with the reference expression, in which the face branch's prediction
+    replaces the non-lip entries. Temporal convolutions follow; training uses five frames, inference any number. Before
+    training, ``standardizer.set`` takes the statistics of the complete space, including pose. Source: docs/method.md 5.
     """
 
     Config = LipConfig
@@ -127,23 +126,23 @@ class LipBranch(nn.Module):
         return get_space(self.config.space)
 
     def windows(self, mel: Tensor, num_frames: int) -> Tensor:
-        """Cut a whole recording's mel ``(B, 80, T)`` into :meth:`forward`'s input ``(B, num_frames, 80, 16)``.
+        """Mel spectrogram ``(B, 80, T)`` of a complete recording to the input of :meth:`forward` ``(B, num_frames, 80, 16)``.
 
-        Crop frames afterwards, not before: ``normalize_mel`` takes its mean over the recording.
+        Chunks are taken from the result, because ``normalize_mel`` needs the mean over the recording.
         """
         if self.config.normalize_mel:
             mel = mel - mel.mean(-1, keepdim=True)
         return lip_windows(mel, num_frames, self.space.fps)
 
     def forward(self, mel_windows: Tensor, face: Tensor, reference: Tensor, emotion: Tensor | None = None) -> Tensor:
-        """Predict the lips of F consecutive frames.
+        """Lips of F consecutive frames.
 
         Args:
             mel_windows: ``(B, F, 80, 16)`` from :meth:`windows`.
-            face: ``(B, F, E')`` raw non-lip expression of each frame: entries ``face_expression`` of motion vectors, which
-                are the first E' of what the face branch predicts.
-            reference: ``(B, D)`` raw motion vector of the portrait; its lip entries are looked at.
-            emotion: ``(B, num_emotions)`` shares of the emotions; zeros or None where unknown.
+            face: ``(B, F, E')`` raw non-lip expression of each frame: entries ``face_expression`` of motion vectors, the
+                first E' entries of the face branch.
+            reference: ``(B, D)`` raw motion vector of the portrait; only its lip entries are used.
+            emotion: ``(B, num_emotions)`` weights; zeros or None if unknown.
 
         Returns:
             ``(B, F, len(space.lip))`` raw units.
@@ -151,12 +150,12 @@ class LipBranch(nn.Module):
         return self.predict(self.encode_audio(mel_windows), face, reference, emotion)
 
     def encode_audio(self, mel_windows: Tensor) -> Tensor:
-        """The audio embedding of each frame, ``(B, F, 80, 16)`` to ``(B, F, audio_dim)``."""
+        """Audio embedding of each frame, ``(B, F, 80, 16)`` to ``(B, F, audio_dim)``."""
         batch, frames = mel_windows.shape[:2]
         return self.mel_encoder(mel_windows.reshape(batch * frames, 1, *mel_windows.shape[2:])).view(batch, frames, -1)
 
     def predict(self, audio: Tensor, face: Tensor, reference: Tensor, emotion: Tensor | None = None) -> Tensor:
-        """:meth:`forward` from the embeddings of :meth:`encode_audio`, which serve any number of faces and emotions."""
+        """:meth:`forward` with the embeddings of :meth:`encode_audio`, which can be reused for several faces and emotions."""
         batch, frames = audio.shape[:2]
         mean, std = self.standardizer.mean, self.standardizer.std
         lips = self.standardizer(reference)[:, None, self.lip].expand(-1, frames, -1)

@@ -1,4 +1,4 @@
-"""Who attends to whom in the cross-modal transformer (docs/method.md 4); computed, not tabled, so that length is never limited."""
+"""Attention masks and biases of the cross-modal transformer for any length (docs/method.md 4)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def head_slopes(num_heads: int) -> Tensor:
 
 
 def age_bias(age: Tensor, slopes: Tensor, period: int, max_age: int) -> Tensor:
-    """Self-attention bias towards a code that is ``age`` codes old: -s_m floor(age / period), -inf if not 0 <= age < max_age.
+    """Self-attention bias of a code ``age`` codes before the query: -s_m floor(age / period), -inf outside 0..max_age-1.
 
     Shapes: age ``(...)`` int64 to ``(H, ...)``.
     """
@@ -21,27 +21,25 @@ def age_bias(age: Tensor, slopes: Tensor, period: int, max_age: int) -> Tensor:
 
 
 def self_attention_bias(length: int, slopes: Tensor, period: int, max_age: int) -> Tensor:
-    """Causal bias B_m[i, j] = -s_m floor((i - j) / h) of a whole sequence, ``(H, length, length)`` (docs/method.md 4).
+    """Causal bias B_m[i, j] = -s_m floor((i - j) / h) of a sequence, ``(H, length, length)`` (docs/method.md 4).
 
-    Codes ``max_age`` or more behind are left out, which is what a key-value cache of that size remembers.
+    Codes ``max_age`` or more before the query are masked, as in decoding with a key-value cache of that size.
     """
     position = torch.arange(length, device=slopes.device)
     return age_bias(position[:, None] - position, slopes, period, max_age)
 
 
-def aligned_windows(num_codes: int, num_frames: int, k: int, offset: int = 0, device=None) -> tuple[Tensor, Tensor]:
-    """The audio frames each code sees: code i sees frame j iff max(0, (i - 1) k) <= j < min(S, (i + 1) k) (docs/method.md 4).
+def aligned_windows(num_codes: int, num_frames: int, k: int, device=None) -> tuple[Tensor, Tensor]:
+    """Audio frames in each code's window: code i attends to frame j iff max(0, (i - 1) k) <= j < min(S, (i + 1) k)
+    (docs/method.md 4).
 
-    Only 2 k frames are ever visible to a code, so its window is listed instead of masking all S frames. A code that starts
-    after the audio has ended sees the last frame, so that none sees nothing and softmax stays finite.
-
-    Args:
-        offset: number of the first code, for decoding step by step.
+    The at most 2 k frames of each window are listed, which is cheaper than a mask over all S frames. A code that starts
+    after the end of the audio attends to the last frame, so that the softmax stays finite.
 
     Returns:
-        ``(num_codes, 2k)`` int64 frame numbers within 0..S-1, and which of them are visible, ``(num_codes, 2k)`` bool.
+        ``(num_codes, 2k)`` int64 frame indices within 0..S-1, and which of them are in the window, ``(num_codes, 2k)`` bool.
     """
-    code = torch.arange(offset, offset + num_codes, device=device)
+    code = torch.arange(num_codes, device=device)
     start = ((code - 1) * k).clamp(max=num_frames - 1)
     frames = start[:, None] + torch.arange(2 * k, device=device)
     visible = (frames >= 0) & (frames < num_frames)

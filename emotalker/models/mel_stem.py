@@ -1,6 +1,6 @@
-"""A log-mel stem for HuBERT: what its waveform convolutions would have to learn first, given from the start.
+"""A log-mel stem that replaces HuBERT's waveform convolutions.
 
-Source: MelHuBERT (Lin et al. 2023) for HuBERT on mel spectrograms; Whisper (Radford et al. 2022) for this very stem.
+Source: MelHuBERT (Lin et al. 2023) for HuBERT on mel spectrograms; Whisper (Radford et al. 2022) for this stem.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ from emotalker.audio.mel import SAMPLE_RATE, mel_filterbank
 
 WINDOW, HOP_LENGTH = 400, 160  # samples of a mel frame and between mel frames: 25 ms and 10 ms
 NUM_MELS = 80
-#: Root mean square that recordings of unit variance are brought to: that of ordinary speech in [-1, 1].
+#: Root mean square to which recordings of unit variance are scaled: typical of speech in [-1, 1].
 SPEECH_LEVEL = 0.06
-FLOOR = -6.5  # smallest log10 power of a band, about 80 dB below the peaks of speech at that level
+FLOOR = -6.5  # minimum log10 power of a band, about 80 dB below speech peaks at that level
 
 
 class LogMelStem(nn.Module):
-    """Log-mel at 100 Hz, two convolutions down to 50 Hz, sinusoidal positions; takes the place of
-    ``HubertModel.feature_extractor`` and keeps its geometry: 400 samples see the first frame, 320 more each other one.
+    """Log-mel at 100 Hz, two convolutions to 50 Hz, sinusoidal positional encoding. Replaces
+    ``HubertModel.feature_extractor`` with the same receptive field (400 samples) and hop (320 samples).
 
-    In training mode positions start at a random one, so that short crops teach all positions alike, and
-    ``distort``, if set, is applied to the scaled log-mel ``(B, 80, T)``.
+    In training mode the first position is random, so that short crops train all positions, and ``distort``, if set, is
+    applied to the scaled log-mel ``(B, 80, T)``.
 
     Args:
         dim: channels.
-        max_position: random starts end before this position; 1500 frames are 30 s.
+        max_position: upper bound of positions in training; 1500 frames are 30 s.
     """
 
     def __init__(self, dim: int, max_position: int = 1500):
@@ -43,8 +43,8 @@ class LogMelStem(nn.Module):
         self.register_buffer("filters", filters, persistent=False)
 
     def log_mel(self, wav: Tensor) -> Tensor:
-        """Whisper's log-mel, with a fixed floor in place of one below the recording's maximum, so that a frame does not
-        depend on distant ones. Shapes: ``(B, N)`` of unit variance to ``(B, 80, 1 + (N - 400) // 160)``."""
+        """Whisper's log-mel, with a fixed floor instead of one relative to the recording's maximum, so that a frame does
+        not depend on distant frames. Shapes: ``(B, N)`` of unit variance to ``(B, 80, 1 + (N - 400) // 160)``."""
         frames = (wav * SPEECH_LEVEL).unfold(-1, WINDOW, HOP_LENGTH) * self.window
         with torch.autocast(wav.device.type, enabled=False):
             power = torch.fft.rfft(frames).abs().square() @ self.filters.T
@@ -65,7 +65,8 @@ class LogMelStem(nn.Module):
 
 
 def sinusoids(position: Tensor, dim: int) -> Tensor:
-    """Sines, then cosines, of wavelengths 2 pi .. 20000 pi: ``(...)`` to ``(..., dim)``. Source: Whisper, section 2.2."""
+    """Sinusoidal encoding (Whisper, section 2.2): sines, then cosines, of wavelengths 2 pi .. 20000 pi; ``(...)`` to
+    ``(..., dim)``."""
     scale = torch.exp(-math.log(10000) / (dim // 2 - 1) * torch.arange(dim // 2, device=position.device))
     angle = position[..., None] * scale
     return torch.cat([angle.sin(), angle.cos()], dim=-1)

@@ -1,4 +1,4 @@
-"""What can be read from features by a linear map: the usual test of what a representation holds (Alain and Bengio 2017)."""
+"""Linear probe, the standard test of the information in a representation (Alain and Bengio 2017)."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from torch.nn import functional as F
 
 
 class LinearProbe:
-    """Multinomial logistic regression on standardised features, each class weighing alike.
+    """Multinomial logistic regression on standardised features with equal class weights.
 
     Args:
         features: ``(N, dim)``.
         labels: ``(N,)`` int64 below ``classes``.
         classes: number of classes; those without an example are never predicted.
-        weight_decay: of the squared weights.
-        iterations: of L-BFGS.
+        weight_decay: factor of the squared weights in the loss.
+        iterations: maximum number of L-BFGS iterations.
     """
 
     def __init__(self, features: Tensor, labels: Tensor, classes: int, weight_decay: float = 1e-3, iterations: int = 60):
@@ -38,13 +38,13 @@ class LinearProbe:
 
     @torch.no_grad()
     def linear(self) -> tuple[Tensor, Tensor]:
-        """The same map on features as they come: weight ``(classes, dim)`` and bias ``(classes,)``."""
+        """The classifier for features that are not standardised: weight ``(classes, dim)`` and bias ``(classes,)``."""
         weight = self.weight / self.std
         return weight, self.bias - weight @ self.mean
 
     @torch.no_grad()
     def predict(self, features: Tensor) -> Tensor:
-        """``(N, dim)`` to the likeliest classes ``(N,)``."""
+        """``(N, dim)`` to the most probable classes ``(N,)``."""
         return F.linear(features.float(), *self.linear()).argmax(-1)
 
 

@@ -1,4 +1,4 @@
-"""Drawing codes from scores."""
+"""Sampling of codes from logits."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ def sample_codes(
     top_p: float | None = None,
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """One code each from ``(B, K)`` scores, ``(B,)`` int64.
+    """Sample one code per row of ``(B, K)`` logits, ``(B,)`` int64.
 
     Args:
-        temperature: > 0; below 1 the likely codes gain, and towards 0 the likeliest is always drawn.
-        top_k: draw from the k likeliest only (Fan et al. 2018).
-        top_p: draw from the likeliest codes that together hold this probability only, at least one (Holtzman et al. 2020).
-        generator: makes the draw repeatable; must be on the scores' device.
+        temperature: > 0; values below 1 favour probable codes, the limit 0 is the argmax.
+        top_k: sample from the k most probable codes only (Fan et al. 2018).
+        top_p: nucleus sampling from the smallest set of codes with this total probability (Holtzman et al. 2020).
+        generator: random generator on the device of the logits.
 
     Raises:
-        ValueError: a setting is out of its range.
+        ValueError: a parameter is out of range.
     """
     if temperature <= 0 or (top_k is not None and top_k < 1) or (top_p is not None and not 0 < top_p <= 1):
         raise ValueError(f"sampling needs temperature > 0, top_k >= 1, 0 < top_p <= 1; got {temperature}, {top_k}, {top_p}")

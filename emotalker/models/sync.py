@@ -1,4 +1,4 @@
-"""The sync expert: do these lips and this sound belong together, and if so, how far apart in time (SyncNet's idea)?"""
+"""The sync expert: audio and lip embeddings whose similarity measures lip sync (SyncNet on coefficients)."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from emotalker.coefficients.statistics import Standardizer
 from emotalker.core.checkpoint import register_model
 from emotalker.core.config import ModelConfig
 
-#: Video frames that are compared at a time; their sound is exactly one mel window.
+#: Video frames per comparison; their audio is exactly one mel window.
 SPAN = 5
-#: The largest shift in video frames that is looked at (docs/method.md 8).
+#: Largest evaluated shift, video frames (docs/method.md 8).
 MAX_SHIFT = 15
 
 
 @dataclass(frozen=True)
 class SyncConfig(ModelConfig):
     """Attributes:
-    space: name of the coefficient space; it says which entries are lips.
+    space: name of the coefficient space, which defines the lip entries.
     mel_channels: widths of the three convolutions over a mel window.
     lip_channels: widths of the two convolutions over five frames of lips.
     dim: length of the embeddings.
-    dropout: of what the last layers see.
+    dropout: before the last layers.
     """
 
     space: str = "arkit"
@@ -46,10 +46,10 @@ def _convolution(inputs: int, outputs: int, stride: int = 1, padding: int = 1) -
 
 @register_model("sync")
 class SyncExpert(nn.Module):
-    """Embeds what is heard and what lips do in the same five frames near each other.
+    """Embeds audio and lips; embeddings of the same five frames are trained to be similar.
 
-    Source: Chung and Zisserman, Out of time: automated lip sync in the wild (2016), with coefficients in place of pictures.
-    ``standardizer.set`` takes the statistics of the whole space before training.
+    Source: Chung and Zisserman, Out of time: automated lip sync in the wild (2016), with coefficients instead of images.
+    ``standardizer.set`` takes the statistics of the complete space before training.
     """
 
     Config = SyncConfig
@@ -82,9 +82,9 @@ class SyncExpert(nn.Module):
         return get_space(self.config.space)
 
     def windows(self, mel: Tensor, num_frames: int) -> Tensor:
-        """Cut a whole recording's mel ``(B, 80, T)`` into ``(B, num_frames, 80, 16)``, each band's mean taken out.
+        """Mel spectrogram ``(B, 80, T)`` of a complete recording to windows ``(B, num_frames, 80, 16)``.
 
-        What a voice and a microphone add to every frame says nothing about time.
+        Each band's mean is subtracted, which removes constant properties of voice and microphone.
         """
         return lip_windows(mel - mel.mean(-1, keepdim=True), num_frames, self.space.fps)
 
@@ -98,24 +98,24 @@ class SyncExpert(nn.Module):
         return F.normalize(self.mel_encoder(windows.flatten(0, 1)), dim=-1).view(batch, frames, -1)
 
     def embed_lips(self, lips: Tensor) -> Tensor:
-        """:meth:`standardize`'d lips ``(B, F, L)``, any F >= 1, to unit vectors ``(B, F, dim)``; frame i sees i - 2 .. i + 2,
-        the end frames repeated."""
+        """:meth:`standardize`'d lips ``(B, F, L)``, any F >= 1, to unit vectors ``(B, F, dim)``; the receptive field of
+        frame i is i - 2 .. i + 2, with end frames repeated."""
         padded = F.pad(lips.transpose(1, 2), (SPAN // 2, SPAN // 2), mode="replicate")
         return F.normalize(self.lip_encoder(padded).transpose(1, 2), dim=-1)
 
     def loss(self, audio: Tensor, lips: Tensor) -> Tensor:
-        """What a lip predictor minimises: mean cosine distance of embeddings ``(B, F, dim)``, a scalar in 0..2."""
+        """Sync loss of a lip predictor: mean cosine distance of embeddings ``(B, F, dim)``, a scalar in 0..2."""
         return 1 - (audio * lips).sum(-1).mean()
 
 
 def shifted_similarity(anchor: Tensor, other: Tensor, max_shift: int = MAX_SHIFT) -> Tensor:
-    """Cosines of each embedding with those ``-max_shift .. max_shift`` frames away in the other stream.
+    """Cosine similarities of each embedding with those ``-max_shift .. max_shift`` frames away in the other stream.
 
     Args:
         anchor, other: unit vectors ``(B, F, dim)``, F > 2 max_shift.
 
     Returns:
-        ``(B, 2 max_shift + 1, F - 2 max_shift)``: for the frames all of whose partners exist.
+        ``(B, 2 max_shift + 1, F - 2 max_shift)``, for the frames that have all shifted frames.
     """
     spans = other.unfold(1, 2 * max_shift + 1, 1)  # (B, F - 2 max_shift, dim, shifts)
     return torch.einsum("bfd,bfds->bsf", anchor[:, max_shift : anchor.shape[1] - max_shift], spans)

@@ -1,4 +1,4 @@
-"""Stage 2: from speech features to motion codes, autoregressively (docs/method.md 4)."""
+"""Stage 2: autoregressive prediction of motion codes from speech features (docs/method.md 4)."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ MODES: tuple[Mode, ...] = ("continuous", "nearest", "sample")
 @dataclass(frozen=True)
 class TransformerConfig(ModelConfig):
     """Attributes:
-    audio_dim: entries of a speech feature (HuBERT base 768).
-    reference_dim: entries of the reference coefficients (``space.dim`` for a whole vector at rest).
+    audio_dim: length of a speech feature (HuBERT base 768).
+    reference_dim: length of the reference coefficients (``space.dim`` for a complete motion vector).
     code_dim, codebook_size: of the VQ-VAE.
-    dim, num_layers, num_heads, ffn_dim, dropout: the decoder's size.
-    codes_per_period: h; the self-attention bias steps once every h codes.
-    frames_per_code: k, speech feature frames a code.
-    max_context: codes that self-attention looks back on, in training and decoding alike; memory and time per step
-        stay constant beyond. 600 codes are 96 s. The flattest head still weighs the oldest of them with e^-0.6, so
-        this is a window and no mere saving.
-    num_emotions: classes of an emotion given beside the audio; 0 for none, as in the paper.
+    dim, num_layers, num_heads, ffn_dim, dropout: of the decoder.
+    codes_per_period: h; the self-attention bias decreases by one step every h codes.
+    frames_per_code: k, speech feature frames per code.
+    max_context: length of the self-attention window in codes, in training and decoding; bounds memory and time per step.
+        600 codes are 96 s. The bias of the head with the smallest slope is -0.6 at that distance, so the window does
+        change the attention of long sequences.
+    num_emotions: number of emotions of the emotion input; 0 for no such input, as in the paper.
     """
 
     audio_dim: int = 768
@@ -66,23 +66,23 @@ class TransformerConfig(ModelConfig):
 class TransformerOutput:
     """Attributes:
     features: ``(B, L, C)`` predicted code vectors.
-    logits: ``(B, L, K)`` scores of the codes.
+    logits: ``(B, L, K)`` of the codes.
     """
 
     features: Tensor
     logits: Tensor
 
     def guided(self, scale: float) -> TransformerOutput:
-        """From the second half of the batch, the unconditional one, through the first, ``scale`` times the way."""
-        (features, plain_features), (logits, plain_logits) = self.features.chunk(2), self.logits.chunk(2)
-        return TransformerOutput(torch.lerp(plain_features, features, scale), torch.lerp(plain_logits, logits, scale))
+        """Classifier-free guidance: the first half of the batch is conditional, the second half unconditional."""
+        (features, base_features), (logits, base_logits) = self.features.chunk(2), self.logits.chunk(2)
+        return TransformerOutput(torch.lerp(base_features, features, scale), torch.lerp(base_logits, logits, scale))
 
 
 @dataclass
 class GeneratedCodes:
     """Attributes:
-    features: ``(B, L, C)`` what the VQ-VAE's decoder takes: predicted vectors ("continuous") or codebook vectors.
-    codes: ``(B, L)`` int64; for "continuous" the nearest to the features.
+    features: ``(B, L, C)`` input of the VQ-VAE decoder: predicted vectors ("continuous") or codebook vectors.
+    codes: ``(B, L)`` int64; for "continuous" the nearest codes of the features.
     """
 
     features: Tensor
@@ -90,7 +90,7 @@ class GeneratedCodes:
 
 
 def positional_encoding(period: int, dim: int) -> Tensor:
-    """Sinusoidal encodings of one period of audio frames, ``(period, dim)`` (FaceFormer's periodic positional encoding)."""
+    """Periodic positional encoding (FaceFormer): sinusoids of one period of audio frames, ``(period, dim)``."""
     frequency = torch.exp(torch.arange(0, dim, 2) * (-math.log(10000.0) / dim))
     angle = torch.arange(period)[:, None] * frequency
     return torch.stack([angle.sin(), angle.cos()], dim=-1).flatten(1)
@@ -98,15 +98,15 @@ def positional_encoding(period: int, dim: int) -> Tensor:
 
 @register_model("transformer")
 class CrossModalTransformer(nn.Module):
-    """Autoregressive decoder: speech features and the codes so far to the next code, as a vector and as scores.
+    """Autoregressive decoder: predicts the next code, as a vector and as logits, from speech features and previous codes.
 
     The token of code i is the projected vector of code i - 1 (of code 0: the mean of the first k projected audio frames)
-    plus the projected, standardised reference coefficients. Codes and audio frames both carry the time within a period of
-    h codes, on one clock, since neither the bias nor the window tells positions inside them apart (FaceFormer's
-    periodic encoding). ``standardizer.set`` takes the statistics of the reference entries before training. Source: docs/method.md 4.
+    plus the projected, standardised reference coefficients. Codes and audio frames share one periodic positional encoding
+    with a period of h codes (FaceFormer), because neither the bias nor the window encodes positions within a period. Before
+    training, ``standardizer.set`` takes the statistics of the reference entries. Source: docs/method.md 4.
 
-    With ``num_emotions`` the tokens also carry a mix of emotions, by which users override or scale the one that is heard. In
-    training the mix is left out (all zero) for some clips, so that the emotion is learnt from the voice as well.
+    With ``num_emotions``, projected emotion weights are added to the tokens. Training sets them to zero for some clips, so
+    that the network also predicts the emotion from the voice.
     """
 
     Config = TransformerConfig
@@ -132,18 +132,20 @@ class CrossModalTransformer(nn.Module):
     def forward(
         self, audio: Tensor, quantized: Tensor, reference: Tensor, emotion: Tensor | None = None
     ) -> TransformerOutput:
-        """Teacher forcing: predict every code from the true ones before it.
+        """Teacher forcing: predict each code from the true previous codes.
 
         Args:
             audio: ``(B, S, audio_dim)`` speech features, S = 8 L for L codes.
-            quantized: ``(B, L, C)`` the VQ-VAE's vectors of the target; the last is not looked at.
+            quantized: ``(B, L, C)`` the VQ-VAE's vectors of the target; the last one is not used.
             reference: ``(B, reference_dim)`` raw coefficients of the speaker at rest.
-            emotion: ``(B, num_emotions)`` shares of the emotions; zeros or None where unknown.
+            emotion: ``(B, num_emotions)`` weights; zeros or None if unknown.
         """
         length = quantized.shape[1]
-        memory, start = self._listen(audio)
+        memory, start = self._encode_audio(audio)
         tokens = torch.cat([start, self.code_projection(quantized[:, :-1])], dim=1)
-        tokens = tokens + self._style(reference, emotion) + self._code_positions(torch.arange(length, device=audio.device))
+        tokens = (
+            tokens + self._condition(reference, emotion) + self._code_positions(torch.arange(length, device=audio.device))
+        )
         bias = self_attention_bias(length, self.slopes, self.config.codes_per_period, self.config.max_context)
         windows = aligned_windows(length, audio.shape[1], self.config.frames_per_code, device=audio.device)
         x = self.dropout(tokens)
@@ -154,14 +156,14 @@ class CrossModalTransformer(nn.Module):
     def loss(
         self, output: TransformerOutput, quantized: Tensor, codes: Tensor, *, code_weight: float = 1.0
     ) -> dict[str, Tensor]:
-        """MSE of the features + ``code_weight`` x cross-entropy of the scores (docs/method.md 4), over codes that are not -1.
+        """MSE of the features + ``code_weight`` x cross-entropy of the logits (docs/method.md 4), without padding.
 
         Args:
             quantized: ``(B, L, C)`` target vectors.
             codes: ``(B, L)`` int64 target codes; -1 marks padding.
 
         Returns:
-            Scalars ``loss``, ``feature``, ``code`` and ``accuracy`` (share of codes whose score is the highest).
+            Scalars ``loss``, ``feature``, ``code`` and ``accuracy`` (fraction of codes with the highest logit).
         """
         valid = codes >= 0
         count = valid.sum().clamp_min(1)
@@ -186,42 +188,45 @@ class CrossModalTransformer(nn.Module):
         unconditional: Tensor | None = None,
         guidance_scale: float = 1.0,
     ) -> GeneratedCodes:
-        """Decode L = ceil(S / 8) codes, however many, at constant time and memory a step.
+        """Decode L = ceil(S / 8) codes with constant time and memory per step.
 
         Args:
             audio: ``(B, S, audio_dim)``.
             reference: ``(B, reference_dim)`` raw.
             codebook: ``(K, C)``, the VQ-VAE's ``quantizer.codebook``.
-            mode: feed back the predicted vector itself ("continuous", as published), the code nearest to it, or a code
-                sampled from the scores; one for all rows or one for each.
+            mode: feed back the predicted vector ("continuous", the published method), its nearest code ("nearest"), or a
+                code sampled from the logits ("sample"); one mode for all rows or one per row.
             temperature, top_k, top_p: of "sample"; see :func:`~emotalker.models.sampling.sample_codes`.
-            generators: one a row, for "sample"; a row gives the same codes in any batch.
+            generators: one per row, for "sample"; the codes of a row do not depend on the other rows.
             emotion: ``(B or 1, num_emotions)`` as in :meth:`forward`.
-            unconditional: ``(B or 1, num_emotions)`` weights (neutral, say) that guidance leads away from.
-            guidance_scale: 0 gives the unconditional prediction, 1 the emotion's, more exaggerates it: predictions are
-                extrapolated from one to the other (classifier-free guidance, Ho and Salimans 2022). Not 1 takes twice the
-                time.
+            unconditional: ``(B or 1, num_emotions)`` weights of the unconditional prediction, e.g. neutral.
+            guidance_scale: of classifier-free guidance (Ho and Salimans 2022). 0 is the unconditional prediction, 1 the
+                conditional one; larger values extrapolate. Any value except 1 doubles the computation.
+
+        Raises:
+            ValueError: a mode is unknown, the number of modes is not B, there is no audio, or ``emotion`` is given and
+                ``num_emotions`` is 0.
         """
         rows, frames, k = len(audio), audio.shape[1], self.config.frames_per_code
         modes = [mode] * rows if isinstance(mode, str) else list(mode)
         if len(modes) != rows or not set(modes) <= set(MODES):
             raise ValueError(f"unknown decoding mode {mode!r} for {rows} rows; known: {', '.join(MODES)}")
-        memory, token = self._listen(audio)
-        style = self._style(reference, emotion)
+        memory, token = self._encode_audio(audio)
+        condition = self._condition(reference, emotion)
         guided = unconditional is not None and guidance_scale != 1.0
-        if guided:  # both in one batch: the emotion first
+        if guided:  # one batch: conditional rows, then unconditional rows
             memory, token = memory.repeat(2, 1, 1), token.repeat(2, 1, 1)
-            style = torch.cat([style, self._style(reference, unconditional)])
+            condition = torch.cat([condition, self._condition(reference, unconditional)])
         length = -(-frames // k)
         caches = [KeyValueCache(min(length, self.config.max_context)) for _ in self.layers]
         sampling = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
         features, codes = [], []
         for position in range(length):
-            x = token + style + self._code_positions(torch.tensor([position], device=audio.device))
+            x = token + condition + self._code_positions(torch.tensor([position], device=audio.device))
             output = self._step(x, memory[:, max(0, position - 1) * k : (position + 1) * k], caches, position)
             if guided:
                 output = output.guided(guidance_scale)
-            code = self._choose(output, codebook, modes, generators or [None] * rows, sampling)
+            code = self._select_codes(output, codebook, modes, generators or [None] * rows, sampling)
             continuous = torch.tensor([m == "continuous" for m in modes], device=audio.device)[:, None, None]
             feature = torch.where(continuous, output.features, codebook[code])
             features.append(feature)
@@ -232,14 +237,14 @@ class CrossModalTransformer(nn.Module):
         return GeneratedCodes(torch.cat(features, dim=1), torch.cat(codes, dim=1))
 
     @staticmethod
-    def _choose(
+    def _select_codes(
         output: TransformerOutput,
         codebook: Tensor,
         modes: Sequence[Mode],
         generators: Sequence[torch.Generator | None],
         sampling: dict,
     ) -> Tensor:
-        """One code a row, ``(B, 1)`` int64: sampled where the mode says so, else the nearest to the predicted vector."""
+        """One code per row, ``(B, 1)`` int64: sampled for "sample", otherwise the nearest to the predicted vector."""
         codes = torch.cdist(output.features, codebook[None]).argmin(-1)
         for row, mode in enumerate(modes):
             if mode == "sample":
@@ -247,7 +252,7 @@ class CrossModalTransformer(nn.Module):
         return codes
 
     def _step(self, x: Tensor, window: Tensor, caches: list[KeyValueCache], position: int) -> TransformerOutput:
-        """One code, ``(B, 1, d)``, with the audio frames it sees, ``(B, 1..2k, d)``."""
+        """One decoding step: token ``(B, 1, d)`` and its window of audio frames ``(B, 1..2k, d)``."""
         ages = caches[0].ages(position, x.device)
         bias = age_bias(ages[None], self.slopes, self.config.codes_per_period, self.config.max_context)
         frames = torch.arange(window.shape[1], device=x.device)[None]
@@ -255,24 +260,25 @@ class CrossModalTransformer(nn.Module):
             x = layer(x, bias, window, (frames, torch.ones_like(frames, dtype=torch.bool)), cache, position)
         return self._heads(x)
 
-    def _listen(self, audio: Tensor) -> tuple[Tensor, Tensor]:
-        """Projected audio on the clock ``(B, S, d)``, and the first token ``(B, 1, d)``."""
+    def _encode_audio(self, audio: Tensor) -> tuple[Tensor, Tensor]:
+        """Projected audio with positional encoding ``(B, S, d)``, and the first token ``(B, 1, d)``."""
         if audio.shape[1] == 0:
             raise ValueError("no audio features to decode from: S is 0")
         projected = self.audio_projection(audio)
         start = projected[:, : self.config.frames_per_code].mean(1, keepdim=True)
         return projected + self.positions[torch.arange(audio.shape[1], device=audio.device) % len(self.positions)], start
 
-    def _style(self, reference: Tensor, emotion: Tensor | None) -> Tensor:
-        """What every token carries, ``(B, 1, d)``."""
-        style = self.reference_projection(self.standardizer(reference))
+    def _condition(self, reference: Tensor, emotion: Tensor | None) -> Tensor:
+        """Projected reference and emotion, which are added to each token, ``(B, 1, d)``."""
+        condition = self.reference_projection(self.standardizer(reference))
         if emotion is not None:
             if self.emotion_projection is None:
-                raise ValueError("this transformer was trained without emotions beside the audio: num_emotions is 0")
-            style = style + self.emotion_projection(emotion)
-        return style[:, None]
+                raise ValueError("this transformer has no emotion input: num_emotions is 0")
+            condition = condition + self.emotion_projection(emotion)
+        return condition[:, None]
 
     def _code_positions(self, position: Tensor) -> Tensor:
+        """Positional encoding of codes, ``(...)`` to ``(..., d)``."""
         return self.positions[position * self.config.frames_per_code % len(self.positions)]
 
     def _heads(self, x: Tensor) -> TransformerOutput:

@@ -1,7 +1,7 @@
-"""Stage 1: the VQ-VAE of face motion, whose codes are four frames long and clustered by emotion (docs/method.md 3).
+"""Stage 1: VQ-VAE of face motion with codes of four frames, clustered by emotion (docs/method.md 3).
 
-Not causal: a code's decoding depends on its neighbours up to :attr:`VQVAE.decoder_reach` frames away on either side, so
-streaming needs that much look-ahead to be exact, or accepts an approximation with less.
+The decoder is not causal: a frame depends on codes up to :attr:`VQVAE.decoder_reach` frames away on either side. Exact
+streaming needs that look-ahead.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ NUM_STAGES = 2
 @dataclass(frozen=True)
 class VQVAEConfig(ModelConfig):
     """Attributes:
-    motion_dim: D, entries of a motion vector (the face branch's: ``len(space.face)``).
-    width, depth: channels, and residual blocks per stage; the block dilations of a stage are 3^(depth-1), ..., 3, 1.
+    motion_dim: D, length of a motion vector (of the face branch: ``len(space.face)``).
+    width, depth: channels, and residual blocks per stage; their dilations are 3^(depth-1), ..., 3, 1.
     code_dim, codebook_size: C and K.
     num_emotions: classes of the emotion head.
     decay, reset_threshold: see :class:`~emotalker.models.quantizer.VectorQuantizer`.
@@ -102,7 +102,7 @@ class Encoder(nn.Sequential):
 
 
 class Decoder(nn.Sequential):
-    """Mirror of the encoder, ``(B, C, L)`` to ``(B, D, 4 L)``; nearest upsampling leaves no checkerboard."""
+    """Mirrored encoder, ``(B, C, L)`` to ``(B, D, 4 L)``; nearest upsampling avoids checkerboard artefacts."""
 
     def __init__(self, config: VQVAEConfig):
         width = config.width
@@ -114,10 +114,10 @@ class Decoder(nn.Sequential):
 
 @register_model("vqvae")
 class VQVAE(nn.Module):
-    """Encoder, quantiser, decoder and emotion head over the face branch's motion; standardisation inside.
+    """Encoder, quantiser, decoder and emotion head for the face branch's motion, with internal standardisation.
 
-    Motion goes in and out in raw units; ``standardizer.set`` takes the training set's statistics before training.
-    A T that is no multiple of 4 is filled up with its last frame inside, and the reconstruction trimmed. Source: docs/method.md 3.
+    Inputs and outputs are in raw units; before training, ``standardizer.set`` takes the training set's statistics. If T is
+    not a multiple of 4, the last frame is repeated and the reconstruction trimmed. Source: docs/method.md 3.
     """
 
     Config = VQVAEConfig
@@ -133,10 +133,10 @@ class VQVAE(nn.Module):
 
     @property
     def decoder_reach(self) -> int:
-        """Frames on either side that can influence a decoded frame: the look-ahead of an exact streaming decoder."""
+        """Receptive field of a decoded frame in frames on either side: the look-ahead of an exact streaming decoder."""
         blocks = sum(3**power for power in range(self.config.depth))
         reach = 0
-        for frame in range(FRAMES_PER_CODE):  # of code 0; followed back through the decoder to the codes first..last
+        for frame in range(FRAMES_PER_CODE):  # of code 0; traced back through the decoder to the codes first..last
             first, last = frame - 2, frame + 2
             for _ in range(NUM_STAGES):
                 first, last = (first - 1) // 2 - blocks, (last + 1) // 2 + blocks
@@ -145,16 +145,16 @@ class VQVAE(nn.Module):
         return reach
 
     def encode(self, motion: Tensor) -> tuple[Tensor, Tensor]:
-        """``(B, T, D)`` raw motion to codes ``(B, ceil(T / 4))`` and their vectors ``(B, ceil(T / 4), C)``; never learns."""
+        """Raw motion ``(B, T, D)`` to codes ``(B, L)`` and their vectors ``(B, L, C)``, L = ceil(T / 4)."""
         codes = self.quantizer.nearest(self._latents(motion))
         return codes, self.quantizer.lookup(codes)
 
     def decode(self, quantized: Tensor) -> Tensor:
-        """``(B, L, C)`` code vectors, or a transformer's continuous features, to ``(B, 4 L, D)`` raw motion."""
+        """Code vectors, or a transformer's continuous features, ``(B, L, C)`` to raw motion ``(B, 4 L, D)``."""
         return self.standardizer.inverse(self.decoder(quantized.transpose(1, 2)).transpose(1, 2))
 
     def forward(self, motion: Tensor) -> VQVAEOutput:
-        """``(B, T, D)`` raw motion to :class:`VQVAEOutput`; in training mode the codebook learns."""
+        """``(B, T, D)`` raw motion to :class:`VQVAEOutput`; in training mode the codebook is updated."""
         quantizer = self.quantizer(self._latents(motion))
         return VQVAEOutput(
             motion=self.decode(quantizer.quantized)[:, : motion.shape[1]],
@@ -179,19 +179,19 @@ class VQVAE(nn.Module):
 
         Args:
             target: ``(B, T, D)`` raw motion.
-            emotion: ``(B,)`` int64 labels, -1 for a clip without one; None leaves the term out.
+            emotion: ``(B,)`` int64 labels, -1 for clips without a label; None for no labels.
             emotion_weight: 0 during warm-up.
 
         Returns:
             Scalars ``loss``, ``reconstruction``, ``velocity``, ``commitment``, ``emotion`` (0 if unlabelled), ``perplexity``.
         """
-        predicted, wanted = self.standardizer(output.motion), self.standardizer(target)
-        reconstruction = F.smooth_l1_loss(predicted, wanted)
+        predicted, expected = self.standardizer(output.motion), self.standardizer(target)
+        reconstruction = F.smooth_l1_loss(predicted, expected)
         velocity = classification = predicted.new_zeros(())
-        if target.shape[1] > 1:  # a one-frame clip has no velocity, and the mean of nothing is NaN
-            velocity = F.smooth_l1_loss(predicted.diff(dim=1), wanted.diff(dim=1))
+        if target.shape[1] > 1:  # one frame has no velocity
+            velocity = F.smooth_l1_loss(predicted.diff(dim=1), expected.diff(dim=1))
         if emotion is not None:
-            labelled = (emotion >= 0).sum().clamp_min(1)  # a batch without one label is zero, not NaN
+            labelled = (emotion >= 0).sum().clamp_min(1)  # avoids NaN for a batch without labels
             classification = F.cross_entropy(output.emotion_logits, emotion, ignore_index=-1, reduction="sum") / labelled
         loss = (
             reconstruction
@@ -209,6 +209,7 @@ class VQVAE(nn.Module):
         }
 
     def _latents(self, motion: Tensor) -> Tensor:
+        """Encoder output before quantisation, ``(B, T, D)`` to ``(B, ceil(T / 4), C)``."""
         x = self.standardizer(motion).transpose(1, 2)
         missing = -x.shape[-1] % FRAMES_PER_CODE
         if missing:

@@ -1,7 +1,8 @@
-"""Whisper's encoder (Radford et al. 2022) as a HuBERT of ours: the audio encoder's teacher and its first weights.
+"""Whisper's encoder (Radford et al. 2022) as a HuBERT on log-mel: teacher and initial weights of the audio encoder.
 
-A Whisper encoder is a pre-norm transformer, as HuBERT with ``do_stable_layer_norm`` is, behind the stem of
-:mod:`emotalker.models.mel_stem`; what HuBERT has besides (a projection, convolutional positions) starts as the identity.
+Like HuBERT with ``do_stable_layer_norm``, a Whisper encoder is a pre-norm transformer; its stem is
+:mod:`emotalker.models.mel_stem`. HuBERT's additional layers (feature projection, convolutional positional encoding) are
+initialised as the identity.
 """
 
 from __future__ import annotations
@@ -18,18 +19,18 @@ from torch import Tensor
 from emotalker.core.errors import CheckpointError
 from emotalker.models.hubert import AudioEncoder, AudioEncoderConfig
 
-#: Element types of a CTranslate2 file, by their number.
+#: Element types of a CTranslate2 file by number.
 _TYPES = {0: np.float32, 1: np.int8, 2: np.int16, 3: np.int32, 4: np.float16}
 
 
 def read_ctranslate2(path: str | os.PathLike, prefix: str = "") -> dict[str, Tensor]:
-    """The variables of a CTranslate2 ``model.bin`` whose name starts with ``prefix``, as float32.
+    """The variables of a CTranslate2 ``model.bin`` with names that start with ``prefix``, as float32.
 
-    The layout: version, name of the model class, revision; then for each variable its name, shape, element type,
-    number of bytes and content. Little endian; names end in a zero byte that their length counts.
+    Layout: version, name of the model class, revision; then for each variable its name, shape, element type, number of
+    bytes and content. Little endian; names include a terminating zero byte.
 
     Raises:
-        CheckpointError: the file is missing, cut short or of another layout.
+        CheckpointError: the file is missing, truncated or of another layout.
     """
     try:
         content = Path(path).read_bytes()
@@ -47,16 +48,18 @@ def read_ctranslate2(path: str | os.PathLike, prefix: str = "") -> dict[str, Ten
                 tensors[name] = torch.from_numpy(values.reshape(shape).astype(np.float32))
             offset += size
     except (OSError, struct.error, KeyError, ValueError) as error:
-        raise CheckpointError(f"{path} is not a CTranslate2 model ({error}); fetch it again") from error
+        raise CheckpointError(f"{path} is not a CTranslate2 model ({error}); download it again") from error
     return tensors
 
 
 def _unpack(layout: str, content: bytes, offset: int) -> tuple[tuple, int]:
+    """``struct.unpack_from``, and the offset after the values."""
     layout = layout if layout[0] == "=" else f"<{layout}"
     return struct.unpack_from(layout, content, offset), offset + struct.calcsize(layout)
 
 
 def _string(content: bytes, offset: int) -> tuple[str, int]:
+    """A length-prefixed, zero-terminated string, and the offset after it."""
     (length,), offset = _unpack("H", content, offset)
     return content[offset : offset + length - 1].decode(), offset + length
 
@@ -68,12 +71,12 @@ def whisper_encoder(
 
     Args:
         path: the file.
-        layers: which of its layers to stack, from 0; None takes all.
-        emotions: names of what a new emotion head is to tell apart.
+        layers: indices of the layers to use, from 0; None for all.
+        emotions: classes of a new emotion head; empty for none.
         hubert: further fields of ``transformers.HubertConfig``.
 
     Raises:
-        CheckpointError: as :func:`read_ctranslate2`, or the file holds no Whisper encoder with these layers.
+        CheckpointError: as :func:`read_ctranslate2`, or the file contains no Whisper encoder with these layers.
     """
     source = read_ctranslate2(path, "encoder/")
     try:
@@ -94,16 +97,19 @@ def whisper_encoder(
         for target, layer in enumerate(chosen):
             state |= {f"encoder.layers.{target}.{k}": v for k, v in _layer(source, f"encoder/layer_{layer}/", dim).items()}
     except KeyError as error:
-        raise CheckpointError(f"{path} holds no Whisper encoder: {error.args[0]} is missing; fetch it again") from error
+        raise CheckpointError(f"{path} contains no Whisper encoder: {error.args[0]} is missing; download it again") from error
     state["feature_projection.projection.weight"] = torch.eye(dim)
     state["feature_projection.projection.bias"] = torch.zeros(dim)
-    state["encoder.pos_conv_embed.conv.parametrizations.weight.original0"].zero_()  # a magnitude of 0 says nothing yet
+    state[
+        "encoder.pos_conv_embed.conv.parametrizations.weight.original0"
+    ].zero_()  # a magnitude of 0 disables the positional encoding
     state["encoder.pos_conv_embed.conv.bias"].zero_()
     encoder.hubert.load_state_dict(state)
     return encoder
 
 
 def _stem(source: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Whisper's convolutions and final norm under HuBERT's names."""
     state = {
         f"stem.{conv}.{part}": source[f"encoder/{conv}/{part}"] for conv in ("conv1", "conv2") for part in ("weight", "bias")
     }
@@ -112,6 +118,7 @@ def _stem(source: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _layer(source: dict[str, Tensor], prefix: str, dim: int) -> dict[str, Tensor]:
+    """One of Whisper's layers under HuBERT's names."""
     attention, feed_forward = f"{prefix}self_attention/", f"{prefix}ffn/"
     joined = {part: source[f"{attention}linear_0/{part}"].split(dim) for part in ("weight", "bias")}
     state = {

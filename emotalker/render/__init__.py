@@ -1,0 +1,1 @@
+"""Rendering a portrait in motion."""

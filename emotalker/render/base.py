@@ -1,4 +1,4 @@
-"""What every renderer offers, so that a trained neural one can stand where the warping one stands."""
+"""The interface of renderers, so that the warp renderer can be replaced, e.g. by a neural one."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from emotalker.face.portrait import Portrait
 
 
 class Renderer(Protocol):
-    """Draws one portrait in motion."""
+    """Renders one portrait."""
 
     def render(self, motion: np.ndarray | Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-        """Frames of a motion, one by one.
+        """Render motion frame by frame.
 
         Args:
-            motion: ``(T, D)`` coefficients, or an iterable of ``(D,)`` frames as they come.
+            motion: ``(T, D)`` coefficients, or an iterable of frames ``(D,)``, consumed lazily.
 
         Yields:
             ``(S, S, 3)`` uint8 RGB.
@@ -26,6 +26,6 @@ class Renderer(Protocol):
 
 
 class RendererFactory(Protocol):
-    """Prepares a renderer for one portrait; all that is done once a portrait happens here."""
+    """Prepares a renderer for one portrait, including all computations that are done once per portrait."""
 
     def __call__(self, portrait: Portrait) -> Renderer: ...

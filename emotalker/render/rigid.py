@@ -1,4 +1,4 @@
-"""Head motion: the picture as a relief that turns with the head and stays with the body."""
+"""Head motion: the picture as a depth relief that moves with the head and is static at the body and the background."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from emotalker.render.warp import Inverter, Region, sample, smoothstep
 
 
 class RigidWarp:
-    """Turns and shifts the head in a picture.
+    """Rotates and translates the head in a picture.
 
-    Every sample of the picture gets a depth (the fitted head's, continued outwards) and a share in the head's motion: one
-    on the head and its hair, falling smoothly to zero in the background, later along the neck than across the ears, and
-    zero at the picture's border so that nothing is pulled in from outside.
+    Every sample of the picture has a depth (of the fitted head, extrapolated outwards) and a motion weight. The weight is 1
+    on head and hair and falls smoothly to 0 in the background, more slowly along the neck than at the ears. It is 0 at the
+    picture's border, so that no pixels from outside are needed.
 
     Args:
-        depth: ``(rows, columns)`` depth of the head in centimetres, NaN beside it.
-        region: the picture with the field's step.
+        depth: ``(rows, columns)`` depth of the head in centimetres, NaN outside it.
+        region: the whole picture with the field's step.
         camera: the picture's camera.
         origin: ``(3,)`` centre of rotation (the model's origin) in camera space, centimetres.
-        chin: ``(2,)`` pixels; below it the neck begins.
-        face_height: eye line to chin, pixels.
+        chin: ``(2,)`` pixels; the neck is below it.
+        face_height: height of the face oval, pixels.
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class RigidWarp:
     ):
         rows, columns = region.field_shape
         points = region.field_points().reshape(rows, columns, 2)
-        filled, self._share = self._relief(depth, points, region, chin, face_height)
+        filled, self._weight = self._relief(depth, points, region, chin, face_height)
         x = (points[..., 0] - camera.width / 2) * filled / camera.focal
         y = -(points[..., 1] - camera.height / 2) * filled / camera.focal
         self._points3d = np.stack([x, y, -filled], -1).reshape(-1, 3).astype(np.float32)
@@ -50,12 +50,12 @@ class RigidWarp:
     def _relief(
         depth: np.ndarray, points: np.ndarray, region: Region, chin: np.ndarray, face_height: float
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Depth and share in the motion of every sample, each ``(rows, columns)``."""
+        """Depth ``(rows, columns)`` in cm and motion weight ``(rows * columns, 1)`` of every sample."""
         cell = region.width / depth.shape[1]
         inside = np.isfinite(depth)
         nearest = distance_transform_edt(~inside, return_distances=False, return_indices=True)
         filled = depth[tuple(nearest)]
-        # Outside, the silhouette's depth runs out into one plane: streaks of single edge samples would shear the hair.
+        # Outside, the depth approaches a plane: extrapolating the silhouette's depth alone would shear the hair.
         far = smoothstep(distance_transform_edt(~inside) * cell / face_height)
         filled = filled + far * (np.median(depth[inside]) - filled)
         filled = gaussian_filter(filled, 0.05 * face_height / cell)
@@ -65,22 +65,21 @@ class RigidWarp:
         distance = distance_transform_edt(~head) * cell / face_height
         across = 1 - smoothstep((distance - 0.25) / 0.95)
         along_neck = 1 - smoothstep((distance - 0.05) / 1.5)
-        share = across + smoothstep(below / 0.3) * (along_neck - across)
+        weight = across + smoothstep(below / 0.3) * (along_neck - across)
         size = np.array([region.width, region.height])
         to_border = np.minimum(points, size - points).min(-1) / (0.1 * size.min())
-        return filled, gaussian_filter(share * smoothstep(to_border), 0.06 * face_height / cell).reshape(-1, 1).astype(
-            np.float32
-        )
+        weight = gaussian_filter(weight * smoothstep(to_border), 0.06 * face_height / cell)
+        return filled, weight.reshape(-1, 1).astype(np.float32)
 
     def displacement(self, pose: np.ndarray) -> np.ndarray:
-        """Forward displacement for one pose ``(6,)`` (radians, cm; zero = the portrait's) -> ``(rows, columns, 2)``."""
+        """Forward displacement ``(rows, columns, 2)`` in pixels for a relative pose ``(6,)`` in radians and cm."""
         rotation = rotation_matrix(pose[:3]).astype(np.float32)
         moved = (self._points3d - self._origin) @ rotation.T + self._origin + pose[3:].astype(np.float32)
-        moved = self._points3d + self._share * (moved - self._points3d)
+        moved = self._points3d + self._weight * (moved - self._points3d)
         return (self._camera.project(moved).astype(np.float32) - self._pixels).reshape(*self._region.field_shape, 2)
 
     def __call__(self, picture: np.ndarray, pose: np.ndarray) -> np.ndarray:
-        """``(S, S, 3)`` uint8 in the portrait's pose -> the same in another, relative pose ``(6,)``."""
+        """A picture ``(S, S, 3)`` uint8 in the portrait's pose to the same picture in a relative pose ``(6,)``."""
         if not np.any(np.abs(pose) > 1e-6):
             return picture
         backward = self._region.upsample(self._inverter(self.displacement(pose)))

@@ -1,4 +1,4 @@
-"""What teeth look like: the head model has two smooth bands, and this paints crowns, gaps and gums on them."""
+"""Procedural tooth colours: crowns, gaps and gums on the head model's two smooth bands of teeth."""
 
 from __future__ import annotations
 
@@ -6,29 +6,29 @@ import numpy as np
 
 from emotalker.render.warp import smoothstep
 
-#: Half of the dental arch seen from above: distance from the middle (cm), length along the arch up to there (cm), and how
-#: much the surface there faces the viewer. Measured on the head model.
+#: Half of the dental arch from above: distance from the middle (cm), length along the arch up to there (cm), and how
+#: far the surface there is turned to the viewer (1 is frontal). Measured on the head model.
 _ARCH_X = np.array([0.0, 1.0, 1.97, 2.51, 2.87, 3.21, 3.6])
 _ARCH_LENGTH = np.array([0.0, 1.0, 2.09, 2.97, 3.86, 4.79, 6.3])
 _ARCH_FACING = np.array([1.0, 0.96, 0.8, 0.58, 0.42, 0.3, 0.2])
 
-#: Where crowns end along the arch, from the middle (cm): usual widths (Ash & Nelson, Dental Anatomy), on the model's arch.
+#: Ends of the crowns along the arch from the middle, cm: typical widths (Ash & Nelson, Dental Anatomy), on the model's arch.
 _UPPER_ENDS = np.cumsum([0.95, 0.75, 0.85, 0.80, 0.80, 1.10, 1.10])
 _LOWER_ENDS = np.cumsum([0.60, 0.66, 0.78, 0.80, 0.80, 1.15, 1.15])
 _CROWN_HEIGHT = 0.98
 
-#: As shares of bright skin, so that they follow the photo's light and white balance.
+#: Colours relative to bright skin, so that they match the photo's light and white balance.
 _ENAMEL = np.array([1.0, 1.08, 1.1])
 _GUM = np.array([0.66, 0.45, 0.44])
 
 
 def tooth_colors(points: np.ndarray, upper: bool, edge: float) -> np.ndarray:
-    """Colour of the surface of one band of teeth, as a share of bright skin.
+    """Colour of the surface of one band of teeth, relative to bright skin.
 
     Args:
-        points: ``(H, W, 3)`` places on the neutral, average head, centimetres.
-        upper: which band.
-        edge: height of its biting edge there, centimetres.
+        points: ``(H, W, 3)`` points on the neutral average head, centimetres.
+        upper: whether these are the upper teeth.
+        edge: height of the biting edge, centimetres.
 
     Returns:
         ``(H, W, 3)``.
@@ -39,11 +39,11 @@ def tooth_colors(points: np.ndarray, upper: bool, edge: float) -> np.ndarray:
     ends = _UPPER_ENDS if upper else _LOWER_ENDS
     starts = np.concatenate([[0.0], ends[:-1]])
     tooth = np.searchsorted(ends, along).clip(0, len(ends) - 1)
-    across = 2 * (along - starts[tooth]) / (ends - starts)[tooth] - 1  # -1 and 1 at the neighbours
+    across = 2 * (along - starts[tooth]) / (ends - starts)[tooth] - 1  # -1 and 1 at the neighbouring teeth
 
-    gap = np.minimum(1 - np.abs(across), 1) * (ends - starts)[tooth] / 2  # centimetres to the next tooth
+    gap = np.minimum(1 - np.abs(across), 1) * (ends - starts)[tooth] / 2  # distance to the next tooth, cm
     root = smoothstep(height / _CROWN_HEIGHT)
-    width = 0.04 - 0.015 * root  # neighbours touch above rounded corners
+    width = 0.04 - 0.015 * root  # rounded corners: gaps are wider at the biting edge
     groove = np.exp(-((gap / width) ** 2))
     tint = 1 - root[..., None] * np.array([0.02, 0.06, 0.13])
     enamel = _ENAMEL * tint * (1 - 0.1 * across**2 - 0.24 * groove)[..., None]

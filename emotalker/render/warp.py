@@ -1,4 +1,4 @@
-"""Image warping with dense fields: regions, inversion, sampling. Everything here runs once a frame, in OpenCV."""
+"""Image warping with dense displacement fields: regions, inversion, sampling."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Region:
-    """A rectangle of the picture and the resolution at which fields over it are kept.
+    """A rectangle of the picture and the resolution of fields over it.
 
     Attributes:
         x, y, width, height: pixels.
@@ -25,14 +25,14 @@ class Region:
 
     @classmethod
     def around(cls, points: np.ndarray, margin: tuple[float, float], size: int, step: int) -> Region:
-        """The rectangle around ``(N, 2)`` points with a margin (x, y) in pixels, kept inside a ``size`` square."""
+        """The rectangle around points ``(N, 2)`` with a margin (x, y) in pixels, clipped to a square of ``size`` pixels."""
         low = np.floor(np.clip(points.min(0) - margin, 0, size - 2)).astype(int)
         high = np.ceil(np.clip(points.max(0) + margin, low + 2, size)).astype(int)
         return cls(int(low[0]), int(low[1]), int(high[0] - low[0]), int(high[1] - low[1]), step)
 
     @property
     def slices(self) -> tuple[slice, slice]:
-        """Index of this rectangle in an image array."""
+        """Index of the rectangle in an image array."""
         return slice(self.y, self.y + self.height), slice(self.x, self.x + self.width)
 
     @property
@@ -41,19 +41,19 @@ class Region:
         return -(-self.height // self.step), -(-self.width // self.step)
 
     def field_points(self) -> np.ndarray:
-        """Where the field's samples lie, ``(rows * columns, 2)`` pixels of the picture."""
+        """Positions of the field's samples, ``(rows * columns, 2)`` pixels of the picture."""
         rows, columns = self.field_shape
         ys = self.y + (np.arange(rows) + 0.5) * self.height / rows
         xs = self.x + (np.arange(columns) + 0.5) * self.width / columns
         return np.stack(np.meshgrid(xs, ys), -1).reshape(-1, 2)
 
     def pixel_grid(self) -> np.ndarray:
-        """Indices of this region's own pixels in the picture, ``(height, width, 2)`` float32, for :func:`cv2.remap`."""
+        """Picture indices of the region's pixels, ``(height, width, 2)`` float32, for :func:`cv2.remap`."""
         xs, ys = np.meshgrid(np.arange(self.width, dtype=np.float32), np.arange(self.height, dtype=np.float32))
         return np.stack([xs + self.x, ys + self.y], -1)
 
     def upsample(self, field: np.ndarray) -> np.ndarray:
-        """A field of this region at every pixel, ``(height, width, C)``."""
+        """Interpolate a field ``(rows, columns, C)`` to all pixels: ``(height, width, C)``."""
         if self.step == 1:
             return field
         return cv2.resize(field, (self.width, self.height), interpolation=cv2.INTER_LINEAR)
@@ -62,21 +62,21 @@ class Region:
 class Inverter:
     """Inverts displacement fields over one region.
 
-    A picture is sampled backwards: each target pixel asks where its source lies, while the model says where each source
-    pixel goes. For a forward displacement ``d`` this finds ``e`` with ``e(p) = -d(p + e(p))`` by damped fixed-point steps,
-    which converge where the field neither folds nor stretches by more than ``2 / damping``.
+    The model gives the displacement of each source pixel, but sampling a picture takes the source position of each target
+    pixel. For a forward displacement ``d``, ``e`` with ``e(p) = -d(p + e(p))`` is computed by damped fixed-point iteration,
+    which converges where the field neither folds nor stretches by more than ``2 / damping``.
     """
 
     def __init__(self, region: Region, iterations: int = 6, damping: float = 0.7):
         rows, columns = region.field_shape
         xs, ys = np.meshgrid(np.arange(columns, dtype=np.float32), np.arange(rows, dtype=np.float32))
         self._grid = np.stack([xs, ys], -1)
-        # Displacements are in pixels; the field's own grid is coarser.
+        # Displacements are in pixels, sampling positions in cells of the coarser grid.
         self._scale = np.array([columns / region.width, rows / region.height], dtype=np.float32)
         self._iterations, self._damping = iterations, damping
 
     def __call__(self, displacement: np.ndarray) -> np.ndarray:
-        """Forward ``(rows, columns, 2)`` float32 pixels -> backward, the same shape."""
+        """Forward displacement ``(rows, columns, 2)`` float32 in pixels to backward displacement of the same shape."""
         backward = -displacement
         for _ in range(self._iterations):
             sampled = sample(displacement, self._grid + backward * self._scale, cv2.INTER_LINEAR)
@@ -84,18 +84,18 @@ class Inverter:
         return backward
 
 
-def sample(image: np.ndarray, where: np.ndarray, interpolation: int = cv2.INTER_CUBIC) -> np.ndarray:
-    """Sample ``image`` at index coordinates ``where`` ``(H, W, 2)``; the border is repeated outwards."""
-    return cv2.remap(image, where, None, interpolation, borderMode=cv2.BORDER_REPLICATE)
+def sample(image: np.ndarray, positions: np.ndarray, interpolation: int = cv2.INTER_CUBIC) -> np.ndarray:
+    """Sample ``image`` at index coordinates ``positions (H, W, 2)``, with replicated borders."""
+    return cv2.remap(image, positions, None, interpolation, borderMode=cv2.BORDER_REPLICATE)
 
 
 def smoothstep(x: np.ndarray) -> np.ndarray:
-    """0 below 0, 1 above 1, and the cubic with flat ends between."""
+    """0 below 0, 1 above 1, and ``3 x^2 - 2 x^3`` in between."""
     x = np.clip(x, 0, 1)
     return x * x * (3 - 2 * x)
 
 
 def outside_polygon(points: np.ndarray, polygon: np.ndarray) -> np.ndarray:
-    """Distance of ``(N, 2)`` points from a polygon ``(P, 2)``, zero inside; pixels, ``(N,)``."""
+    """Distance ``(N,)`` in pixels of points ``(N, 2)`` from a polygon ``(P, 2)``, zero inside."""
     contour = polygon.astype(np.float32)
     return np.array([max(0.0, -cv2.pointPolygonTest(contour, (float(x), float(y)), True)) for x, y in points])

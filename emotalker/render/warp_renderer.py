@@ -1,8 +1,8 @@
-"""The training-free renderer: the fitted head drives a warp of the photo itself.
+"""The training-free renderer: warps the photo by the motion of the fitted head (docs/method.md 11).
 
-A frame is made in two steps. In the portrait's own pose the skin is displaced by the blendshapes, linearly, with the lips and
-lids as layers that part over teeth and eyeballs. Then the picture, as a relief, turns with the head. Both are dense
-low-resolution fields, prepared once a portrait, and a few image samplings a frame.
+Each frame is rendered in two steps. First the blendshapes displace the skin linearly in the portrait's pose, with lips and
+lids as layers over teeth and eyeballs. Then the picture is rotated with the head as a relief. Both steps use dense
+low-resolution fields that are prepared once per portrait, and a few image samplings per frame.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from emotalker.face.portrait import Portrait
 from emotalker.face.rasterizer import interpolate, rasterize
 from emotalker.face.topology import CHIN, FACE_OVAL, INNER_LIPS, LEFT_EYE, LEFT_IRIS, RIGHT_EYE, RIGHT_IRIS
 from emotalker.render.controls import FaceControls
+from emotalker.render.displacement_field import DisplacementField
 from emotalker.render.eyes import Eyeball
 from emotalker.render.mouth import MouthInterior
-from emotalker.render.opening import Opening
-from emotalker.render.opening_field import OpeningField
+from emotalker.render.opening import OpeningWarp
 from emotalker.render.rigid import RigidWarp
 from emotalker.render.shading import PortraitShading, ShadingModel
 from emotalker.render.warp import Inverter, Region, outside_polygon, sample, smoothstep
 
-#: Frames whose fields are computed in one matrix product.
+#: Number of frames whose fields are computed in one matrix product.
 _BATCH = 8
 
 
@@ -35,13 +35,16 @@ class WarpRenderer:
 
     Args:
         portrait: the picture and its fit.
-        space: layout of the motion; must hold the 52 blendshapes and six pose entries.
-        shading: strength of the folds of expressions: 1 as on people, 0 none.
+        space: layout of the motion.
+        shading: strength of the shading of expressions: 1 as measured on people, 0 none.
+
+    Raises:
+        ValueError: the space is not arkit.
     """
 
     def __init__(self, portrait: Portrait, space: CoefficientSpace = ARKIT, shading: float = 1.0):
         if space != ARKIT:
-            raise ValueError(f"the warp renderer draws {ARKIT.name} motion, not {space.name}")
+            raise ValueError(f"the warp renderer takes {ARKIT.name} motion, not {space.name}")
         self.portrait, self.space = portrait, space
         vertices = portrait.vertices()
         extra_points, extra_values = self._surroundings(vertices)
@@ -49,28 +52,29 @@ class WarpRenderer:
             portrait.landmarks, portrait.landmark_displacement(), extra_points, extra_values, portrait.fit.blendshapes[0]
         )
         face_height = self._face_height()
-        field = OpeningField(
+        field = DisplacementField(
             controls.points,
             controls.values.reshape(len(controls.points), -1),
-            controls.opening_lines,
+            [edges.line for edges in controls.openings],
             controls.sides,
             face_height,
         )
         self._controls = controls
-        self._prepare_face(field, controls, face_height)
+        self._prepare_face(field, face_height)
         self._prepare_openings(field, controls)
         self._rigid = self._prepare_rigid(vertices, face_height)
         self._shading = PortraitShading(portrait, ShadingModel.load(), shading)
 
     def _face_height(self) -> float:
+        """Height of the face oval, pixels."""
         oval = self.portrait.landmarks[FACE_OVAL]
         return float(np.linalg.norm(oval[0] - oval[18]))
 
     def _surroundings(self, vertices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Points beyond the 478: the rest of the head, which barely moves, and the picture's border, which does not.
+        """Points beyond the 478: the rest of the head, which hardly moves, and the picture's border, which is static.
 
         Returns:
-            ``(M, 2)`` pixels, ``(M, 52, 2)`` pixels a unit of each blendshape.
+            ``(M, 2)`` pixels, ``(M, 52, 2)`` pixels per unit of each blendshape.
         """
         portrait, model = self.portrait, self.portrait.model
         skin = np.unique(model.triangles[model.parts["skin"]])
@@ -80,7 +84,7 @@ class WarpRenderer:
         distance = outside_polygon(pixels, oval)
         front = vertices[skin, 2] > np.median(vertices[skin, 2])
         candidates = np.flatnonzero((distance > cell) & front & (np.abs(pixels - portrait.size / 2) < portrait.size).all(1))
-        # One point a cell is plenty; the model's ears alone have hundreds.
+        # One point per cell; the mesh is much denser, e.g. at the ears.
         _, chosen = np.unique(np.floor(pixels[candidates] / cell).astype(int), axis=0, return_index=True)
         chosen = candidates[chosen]
         ticks = np.linspace(0, portrait.size, 9)
@@ -90,8 +94,8 @@ class WarpRenderer:
         still = np.zeros((len(border), *moved.shape[1:]))
         return np.concatenate([pixels[chosen], border]), np.concatenate([moved, still])
 
-    def _prepare_face(self, field: OpeningField, controls: FaceControls, face_height: float) -> None:
-        """The field of the whole face, coarse; openings refine it."""
+    def _prepare_face(self, field: DisplacementField, face_height: float) -> None:
+        """The coarse field of the whole face; the openings have finer fields."""
         margin = 0.45 * face_height
         size = self.portrait.size
         oval = self.portrait.landmarks[FACE_OVAL]
@@ -105,25 +109,27 @@ class WarpRenderer:
 
     @staticmethod
     def _fade(points: np.ndarray, oval: np.ndarray, margin: float) -> np.ndarray:
-        """1 on the face, 0 from ``margin`` pixels beside it, ``(N,)``."""
+        """Weights ``(N,)`` of points ``(N, 2)``: 1 on the face, 0 from 0.9 ``margin`` pixels outside it."""
         return (1 - smoothstep(outside_polygon(points, oval) / (0.9 * margin))).astype(np.float32)
 
-    def _prepare_openings(self, field: OpeningField, controls: FaceControls) -> None:
+    def _prepare_openings(self, field: DisplacementField, controls: FaceControls) -> None:
+        """The warps of mouth and eyes, and what is visible through them."""
         portrait, size = self.portrait, self.portrait.size
         points = portrait.landmarks
-        self._openings, interiors = [], []
-        for number, contours in enumerate((INNER_LIPS, RIGHT_EYE, LEFT_EYE)):
-            opening_line, upper, lower = controls.openings[number]
-            half = np.linalg.norm(opening_line.line[-1] - opening_line.line[0]) / 2
+        self._opening_warps, interiors = [], []
+        for index, contours in enumerate((INNER_LIPS, RIGHT_EYE, LEFT_EYE)):
+            edges = controls.openings[index]
+            half = edges.line.half_width
             outline = points[np.concatenate([contours.upper, contours.lower])]
             margin = (0.35 * half, 1.5 * half)
-            region = Region.around(outline, margin, size, step=2 if number == 0 else 1)
-            self._openings.append(Opening(region, opening_line, upper, lower, field, number, softness=max(1.0, size / 360)))
-            interiors.append((region, upper, lower))
+            region = Region.around(outline, margin, size, step=2 if index == 0 else 1)
+            self._opening_warps.append(OpeningWarp(region, edges, field, index, softness=max(1.0, size / 360)))
+            interiors.append((region, edges))
         self._mouth = MouthInterior(portrait, *interiors[0])
         self._eyes = [Eyeball(portrait, *interiors[1], RIGHT_IRIS), Eyeball(portrait, *interiors[2], LEFT_IRIS)]
 
     def _prepare_rigid(self, vertices: np.ndarray, face_height: float) -> RigidWarp:
+        """The warp for the head's pose, from the depth of the fitted head's skin."""
         portrait = self.portrait
         region = Region(0, 0, portrait.size, portrait.size, step=max(1, portrait.size // 128))
         rows, columns = region.field_shape
@@ -137,7 +143,7 @@ class WarpRenderer:
         return RigidWarp(depth, region, portrait.fit.camera, origin, portrait.landmarks[CHIN], face_height)
 
     def render(self, motion: np.ndarray | Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-        """Frames of a motion ``(T, 58)``; see :meth:`emotalker.render.base.Renderer.render`."""
+        """Render motion ``(T, 58)``; see :meth:`emotalker.render.base.Renderer.render`."""
         frames = iter(motion)
         while batch := list(islice(frames, _BATCH)):
             yield from self._render_batch(np.asarray(batch, np.float32))
@@ -147,9 +153,10 @@ class WarpRenderer:
         controls = self._controls(blendshapes)
         rows, columns = self._region.field_shape
         face = (controls @ self._basis.reshape(len(self._basis), -1)).reshape(len(motion), rows, columns, 2)
-        openings = [opening.fields(controls) for opening in self._openings]
+        opening_fields = [warp.fields(controls) for warp in self._opening_warps]
         for t, pose in enumerate(motion[:, self.space.pose]):
             change = controls[t, : blendshapes.shape[1]]
+<<<<<<< HEAD
             image = self._shading(change)
             canvas = image.copy()
             backward = self._region.upsample(self._inverter(face[t]))
@@ -157,4 +164,8 @@ class WarpRenderer:
             interiors = [self._mouth(blendshapes[t], openings[0][t, 0]), self._eyes[0](change), self._eyes[1](change)]
             for opening, fields, interior in zip(self._openings, openings, interiors, strict=True):
                 opening.compose(canvas, image, fields[t], interior)
+=======
+            interiors = [self._mouth(blendshapes[t], opening_fields[0][t, 0]), self._eyes[0](change), self._eyes[1](change)]
+            for warp, fields, interior in zip(self._opening_warps, opening_fields, interiors, strict=True):
+                warp.compose(canvas, self.portrait.image, fields[t], interior)
             yield self._rigid(canvas, pose)

@@ -1,1 +1,1 @@
-"""Optional: tracking faces that are rendered or painted, not photographed. Nothing that makes a photograph talk needs it."""
+"""Optional: tracking of synthetic (rendered or painted) faces, and the training data for it. Inference does not use it."""

@@ -1,8 +1,8 @@
-"""Single faces with known blendshapes, for the face reader: folders of ``.npz`` files, and a ``faces.json`` that says whence.
+"""Prepared training data of the face reader: folders of ``.npz`` files with face crops, and ``faces.json`` with their source.
 
-Each file holds N cuts of :mod:`emotalker.synthetic.reader` from a few people: ``image (N, 128, 128)`` uint8; ``found``
-and ``true (N, 478, 2)``, MediaPipe's landmarks and what they should be, in the cut's pixels; ``scores`` and ``blendshapes (N,
-52)``; ``person (N,)``.
+Each file contains N crops of :mod:`emotalker.synthetic.observation` of a few people: ``image (N, 128, 128)`` uint8;
+MediaPipe's landmarks ``found`` and the target landmarks ``true``, both ``(N, 478, 2)`` in pixels of the crop; MediaPipe's
+``scores`` and the target ``blendshapes``, both ``(N, 52)``; ``person (N,)``.
 """
 
 from __future__ import annotations
@@ -24,14 +24,16 @@ HEADER_FIELDS = ("synthetic", "source", "licence")
 
 
 @dataclass
-class FaceCuts:
-    """Attributes:
-    image: ``(N, 128, 128)`` uint8.
-    found, true: ``(N, P, 2)`` READ_POINTS in the cut's pixels.
-    scores, blendshapes: ``(N, 52)``.
-    person: ``(N,)``.
-    drawn: they are no photographs, and ``true`` and ``blendshapes`` are the truth.
-    source, licence: of the pictures.
+class FaceCrops:
+    """Face crops with labels.
+
+    Attributes:
+        image: ``(N, 128, 128)`` uint8.
+        found, true: ``(N, P, 2)`` READ_POINTS in pixels of the crop, of MediaPipe and of the ground truth.
+        scores, blendshapes: ``(N, 52)`` of MediaPipe and of the ground truth.
+        person: ``(N,)`` number of the person.
+        synthetic: True for synthetic faces, whose labels are exact; False for photographs, whose labels are estimates.
+        source, licence: of the images.
     """
 
     image: np.ndarray
@@ -47,27 +49,27 @@ class FaceCuts:
     def __len__(self) -> int:
         return len(self.image)
 
-    def split(self) -> tuple[FaceCuts, FaceCuts]:
-        """What is for training, and a tenth of the people, for validation."""
-        # evaluation draws people of its own, so none are set apart for it here
+    def split(self) -> tuple[FaceCrops, FaceCrops]:
+        """The crops for training and for validation; about a tenth of the people are for validation."""
+        # no test split: the tracker is evaluated on other synthetic people (scripts/evaluate_tracker.py)
         splits = np.array([split_of_name(f"{self.source}/{person}", test=0.0, validation=0.1) for person in self.person])
-        return self._chosen(splits == "train"), self._chosen(splits == "val")
+        return self._subset(splits == "train"), self._subset(splits == "val")
 
-    def _chosen(self, mask: np.ndarray) -> FaceCuts:
+    def _subset(self, mask: np.ndarray) -> FaceCrops:
         arrays = {name: getattr(self, name)[mask] for name in ARRAYS}
-        return FaceCuts(**arrays, synthetic=self.synthetic, source=self.source, licence=self.licence)
+        return FaceCrops(**arrays, synthetic=self.synthetic, source=self.source, licence=self.licence)
 
 
-ARRAYS = tuple(field.name for field in fields(FaceCuts) if field.name not in HEADER_FIELDS)
+ARRAYS = tuple(field.name for field in fields(FaceCrops) if field.name not in HEADER_FIELDS)
 
 
-def load_faces(root: str | os.PathLike) -> FaceCuts:
-    """Read a folder; DataError if it is none or a file is damaged."""
+def load_faces(root: str | os.PathLike) -> FaceCrops:
+    """Read a folder of prepared faces; DataError if it is missing or empty, or if a file is damaged."""
     root = Path(root)
     try:
         header = json.loads((root / HEADER).read_text())
     except (OSError, ValueError) as error:
-        raise DataError(f"{root} is no folder of faces ({error}); write one with scripts/prepare_faces.py") from error
+        raise DataError(f"{root} is not a folder of faces ({error}); write one with scripts/prepare_faces.py") from error
     parts: dict[str, list[np.ndarray]] = {name: [] for name in ARRAYS}
     for path in sorted(root.glob("*.npz")):
         try:
@@ -77,11 +79,16 @@ def load_faces(root: str | os.PathLike) -> FaceCuts:
         except (OSError, KeyError, ValueError, EOFError) as error:
             raise DataError(f"{path} is damaged ({error}); delete it and prepare the faces again") from error
     if not parts["image"]:
-        raise DataError(f"{root} holds no faces; write some with scripts/prepare_faces.py")
-    return FaceCuts(**{name: np.concatenate(values) for name, values in parts.items()}, **header)
+        raise DataError(f"{root} contains no faces; write some with scripts/prepare_faces.py")
+    return FaceCrops(**{name: np.concatenate(values) for name, values in parts.items()}, **header)
 
 
-def save_faces(path: str | os.PathLike, cuts: list[dict[str, np.ndarray]]) -> None:
-    """Write one file of cuts, each a dict of the arrays named above without N; whole or not at all."""
+def save_faces(path: str | os.PathLike, faces: list[dict[str, np.ndarray]]) -> None:
+    """Write one file atomically.
+
+    Args:
+        path: ``.npz`` file.
+        faces: at least one; each maps the array names of the module's docstring to arrays without the N axis.
+    """
     with replace_on_success(path) as temporary, open(temporary, "wb") as file:
-        np.savez(file, **{name: np.stack([cut[name] for cut in cuts]) for name in cuts[0]})
+        np.savez(file, **{name: np.stack([face[name] for face in faces]) for name in faces[0]})

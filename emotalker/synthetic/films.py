@@ -1,6 +1,7 @@
-"""Films of the head model whose motion is known: what a tracker is measured on.
+"""Synthetic films of the head model with known motion, for training the face reader and evaluating the tracker.
 
-The skin is painted in the plane of the neutral face (brows, lashes, lips, hair, mottling) and carried along by the mesh.
+The skin texture (brows, lashes, lips, hair, mottling) is defined in the frontal plane of the neutral face and moves with the
+mesh.
 """
 
 from __future__ import annotations
@@ -24,18 +25,18 @@ BROWS = (
     np.array([70, 63, 105, 66, 107, 55, 65, 52, 53, 46]),
     np.array([336, 296, 334, 293, 300, 276, 283, 282, 295, 285]),
 )
-PAINT_SCALE = 40  # pixels a centimetre of the painted plane
-PAINT_REACH = 14.0  # cm from its centre to its border
-HAIRLINE = (5.6, -3.5)  # cm: above the eyes, and behind them at the sides
+TEXTURE_SCALE = 40  # pixels per cm of the texture
+TEXTURE_RADIUS = 14.0  # cm from the texture's centre to its border
+HAIRLINE = (5.6, -3.5)  # y in cm above which, and z in cm behind which at the sides, the head is covered with hair
 DISTANCE = 50.0  # cm from the camera
-FRAMES = 8  # from one moment of a film to the next
-TURN = 3  # moments from one pose of the head to the next
-MOVING_FRACTION = 0.5  # of the moments in which a part of the face moves
-TOGETHER = 0.7  # of the movements that both sides of the face make; the others are of one side
+FRAMES = 8  # frames between two keyframes of a film
+TURN = 3  # keyframes of the expression per keyframe of the head pose
+MOVING_FRACTION = 0.5  # of the keyframes in which a part of the face moves
+TOGETHER = 0.7  # fraction of the movements that are made by both sides of the face
 MAX_TURN = np.radians(15)
 
-#: What each part of a face does, one movement at a time (Ekman & Friesen 1978: most others of the same part are antagonists).
-#: ``*`` stands for the left and the right side.
+#: Movements of each part of the face. A keyframe has at most one per part, because most movements of one part are antagonists
+#: (Ekman & Friesen 1978). ``*`` stands for the left and the right side.
 MOVEMENTS = (
     ("browDown*", "browInnerUp", "browOuterUp*", "browInnerUp browOuterUp*"),
     ("eyeBlink*", "eyeSquint*", "eyeWide*"),
@@ -52,7 +53,7 @@ MOVEMENTS = (
     ),
 )  # fmt: skip
 
-#: What is looked at first in a face, and what a tracker is held to.
+#: The most visible blendshapes, weighted more in training and required of a tracker in its evaluation.
 LEADING_BLENDSHAPES = (
     "jawOpen", "eyeBlinkLeft", "eyeBlinkRight", "mouthSmileLeft", "mouthSmileRight", "browInnerUp", "browOuterUpLeft",
     "browOuterUpRight", "mouthPucker",
@@ -61,7 +62,7 @@ LEADING_BLENDSHAPES = (
 
 @dataclass
 class Moments:
-    """What synthetic pictures show.
+    """Ground truth of T synthetic images.
 
     Attributes:
         blendshapes: ``(T, 52)``.
@@ -75,9 +76,17 @@ class Moments:
 
 
 def random_moments(rng: np.random.Generator, count: int, moving_fraction: float = MOVING_FRACTION) -> Moments:
-    """Independent moments. Every part of the face moves in a ``moving_fraction`` of them and does one of its MOVEMENTS, all equally
-    likely, with a strength drawn evenly from 0.3..1; the two sides differ by up to two fifths, or one is still. mouthClose
-    only shuts an open jaw. The head is turned by up to 15 degrees about each axis."""
+    """Independent random expressions and poses.
+
+    Each part of the face moves with probability ``moving_fraction``. It then makes one of its MOVEMENTS, all equally likely,
+    with a strength uniform in 0.3..1. The weaker side of a movement has 0.6..1 of the other side's strength, or is at rest.
+    mouthClose is at most jawOpen. The head is rotated by up to 15 degrees about each axis.
+
+    Args:
+        rng: random generator.
+        count: number of samples.
+        moving_fraction: probability that a part of the face moves.
+    """
     blendshapes = np.zeros((count, len(ARKIT_BLENDSHAPES)), np.float32)
     for row in blendshapes:
         for part in MOVEMENTS:
@@ -100,30 +109,36 @@ def random_moments(rng: np.random.Generator, count: int, moving_fraction: float 
 def random_film(
     rng: np.random.Generator, count: int, frames: int = FRAMES, moving_fraction: float = MOVING_FRACTION
 ) -> Moments:
-    """Continuous motion through ``count`` of :func:`random_moments`, ``frames`` apart, smoothly from each to the next; the
-    head takes TURN times as long, as heads do. ``(count - 1) * frames + 1`` frames."""
+    """Continuous motion of ``(count - 1) * frames + 1`` frames that interpolates keyframes of :func:`random_moments`.
+
+    Args:
+        rng: random generator.
+        count: number of keyframes.
+        frames: frames from one keyframe to the next. Poses are TURN times as far apart, as heads move more slowly than faces.
+        moving_fraction: see :func:`random_moments`.
+    """
     keys, steps = random_moments(rng, count, moving_fraction), np.arange((count - 1) * frames + 1) / frames
     return Moments(
-        _through(keys.blendshapes, steps).astype(np.float32),
-        _through(keys.angles, steps / TURN),
-        _through(keys.translation, steps / TURN),
+        _interpolate(keys.blendshapes, steps).astype(np.float32),
+        _interpolate(keys.angles, steps / TURN),
+        _interpolate(keys.translation, steps / TURN),
     )
 
 
-def _through(keys: np.ndarray, time: np.ndarray) -> np.ndarray:
-    """Values ``(T, C)`` between ``keys (K, C)`` at times in units of keys; smoothstep, so that each key is a halt."""
+def _interpolate(keys: np.ndarray, time: np.ndarray) -> np.ndarray:
+    """Smoothstep interpolation ``(T, C)`` of ``keys (K, C)`` at times in units of keys; the velocity is zero at each key."""
     before = np.minimum(time.astype(int), max(len(keys) - 2, 0))
-    share = (time - before)[:, None]
-    return keys[before] + share**2 * (3 - 2 * share) * (keys[np.minimum(before + 1, len(keys) - 1)] - keys[before])
+    weight = (time - before)[:, None]
+    return keys[before] + weight**2 * (3 - 2 * weight) * (keys[np.minimum(before + 1, len(keys) - 1)] - keys[before])
 
 
 class SyntheticPerson:
-    """A painted head of random shape, skin, hair and light.
+    """A head of random shape, skin, hair and lighting.
 
     Args:
         model: the head model.
-        rng: where its looks come from.
-        size: side of the pictures in pixels.
+        rng: random generator of the appearance.
+        size: side of the images in pixels.
     """
 
     def __init__(self, model: FaceModel, rng: np.random.Generator, size: int = 512):
@@ -142,10 +157,19 @@ class SyntheticPerson:
         y, z = model.vertices[:, 1], model.vertices[:, 2]
         over = np.maximum(y - HAIRLINE[0], np.where(y > -1.5, HAIRLINE[1] - z, -1.0))
         self.hairiness = np.clip(over / 0.5 + 0.5, 0, 1)
-        self.paint = _painted(model, rng, skin, hair)
+        self.texture = _texture(model, rng, skin, hair)
 
     def frame(self, blendshapes: np.ndarray, angles: np.ndarray, translation: np.ndarray) -> np.ndarray:
-        """RGB uint8 ``(size, size, 3)`` of one moment."""
+        """Render one frame.
+
+        Args:
+            blendshapes: ``(52,)``.
+            angles: ``(3,)`` radians.
+            translation: ``(3,)`` cm in camera space.
+
+        Returns:
+            RGB image ``(size, size, 3)`` uint8.
+        """
         model, camera = self.model, self.camera
         vertices = (model.deform(self.identity, blendshapes) @ rotation_matrix(angles).T + translation).astype(np.float32)
         projected = torch.from_numpy(camera.project_with_depth(vertices).astype(np.float32))
@@ -153,55 +177,55 @@ class SyntheticPerson:
         values = np.column_stack([vertex_normals(vertices, model.triangles), model.vertices[:, :2], self.hairiness])
         pixels = interpolate(ids, weights, self.triangles, torch.from_numpy(values.astype(np.float32)))
         normal = torch.nn.functional.normalize(pixels[..., :3], dim=-1)
-        place = (pixels[..., 3:5].numpy() * [1, -1] + PAINT_REACH) * PAINT_SCALE
-        skin = torch.from_numpy(cv2.remap(self.paint, place.astype(np.float32), None, cv2.INTER_LINEAR))
+        place = (pixels[..., 3:5].numpy() * [1, -1] + TEXTURE_RADIUS) * TEXTURE_SCALE
+        skin = torch.from_numpy(cv2.remap(self.texture, place.astype(np.float32), None, cv2.INTER_LINEAR))
         skin = torch.lerp(skin, self.hair, pixels[..., 5:6])
         color = torch.where(self.is_skin[ids][..., None], skin, self.colors[ids])
         lit = (normal @ self.light).clamp(min=0)
         gloss = (
             0.12 * (normal @ torch.nn.functional.normalize(self.light + torch.tensor([0, 0, 1.0]), dim=0)).clamp(min=0) ** 20
         )
-        picture = color * (0.45 + 0.6 * lit)[..., None] + gloss[..., None]
-        picture = torch.where((ids >= 0)[..., None], picture, self.background)
-        return cv2.GaussianBlur((picture.clamp(0, 1) * 255).round().byte().numpy(), (0, 0), 0.7)
+        image = color * (0.45 + 0.6 * lit)[..., None] + gloss[..., None]
+        image = torch.where((ids >= 0)[..., None], image, self.background)
+        return cv2.GaussianBlur((image.clamp(0, 1) * 255).round().byte().numpy(), (0, 0), 0.7)
 
     def film(self, moments: Moments) -> Iterator[np.ndarray]:
-        """A picture of each moment."""
+        """Render the frames in order."""
         for blendshapes, angles, translation in zip(moments.blendshapes, moments.angles, moments.translation, strict=True):
             yield self.frame(blendshapes, angles, translation)
 
 
-def _painted(model: FaceModel, rng: np.random.Generator, skin: np.ndarray, hair: np.ndarray) -> np.ndarray:
-    """The plane of the neutral face ``(P, P, 3)`` float32, seen from the front."""
-    side = int(2 * PAINT_REACH * PAINT_SCALE)
+def _texture(model: FaceModel, rng: np.random.Generator, skin: np.ndarray, hair: np.ndarray) -> np.ndarray:
+    """The skin texture ``(P, P, 3)`` float32 in the frontal plane of the neutral face."""
+    side = int(2 * TEXTURE_RADIUS * TEXTURE_SCALE)
 
     def pixels(points: np.ndarray) -> np.ndarray:
-        return np.round((model.landmark_mean[points, :2] * [1, -1] + PAINT_REACH) * PAINT_SCALE).astype(np.int32)
+        return np.round((model.landmark_mean[points, :2] * [1, -1] + TEXTURE_RADIUS) * TEXTURE_SCALE).astype(np.int32)
 
     def mask(blur_cm: float) -> np.ndarray:
-        return cv2.GaussianBlur(canvas, (0, 0), blur_cm * PAINT_SCALE)[..., None]
+        return cv2.GaussianBlur(canvas, (0, 0), blur_cm * TEXTURE_SCALE)[..., None]
 
-    picture = np.broadcast_to(skin, (side, side, 3)).astype(np.float32)
-    mottling = cv2.GaussianBlur(rng.normal(size=(side, side)).astype(np.float32), (0, 0), 0.15 * PAINT_SCALE)
-    picture = picture * (1 + 0.015 * mottling / mottling.std())[..., None]
+    image = np.broadcast_to(skin, (side, side, 3)).astype(np.float32)
+    mottling = cv2.GaussianBlur(rng.normal(size=(side, side)).astype(np.float32), (0, 0), 0.15 * TEXTURE_SCALE)
+    image = image * (1 + 0.015 * mottling / mottling.std())[..., None]
 
     canvas = np.zeros((side, side), np.float32)
     for brow in BROWS:
         cv2.fillPoly(canvas, [pixels(brow)], 1.0)
     strength = rng.uniform(0.6, 0.95)
-    picture += (hair * 0.8 - picture) * strength * mask(0.1)
+    image += (hair * 0.8 - image) * strength * mask(0.1)
 
     canvas = np.zeros((side, side), np.float32)
     cv2.fillPoly(canvas, [pixels(np.r_[OUTER_LIPS.upper, OUTER_LIPS.lower[::-1]])], 1.0)
-    picture += (skin * [0.85, 0.55, 0.55] - picture) * 0.8 * mask(0.06)
+    image += (skin * [0.85, 0.55, 0.55] - image) * 0.8 * mask(0.06)
     canvas = np.zeros((side, side), np.float32)
     for edge in INNER_LIPS:
-        cv2.polylines(canvas, [pixels(edge)], False, 1.0, round(0.08 * PAINT_SCALE))
-    picture += (skin * [0.5, 0.25, 0.25] - picture) * 0.5 * mask(0.04)
+        cv2.polylines(canvas, [pixels(edge)], False, 1.0, round(0.08 * TEXTURE_SCALE))
+    image += (skin * [0.5, 0.25, 0.25] - image) * 0.5 * mask(0.04)
 
     canvas = np.zeros((side, side), np.float32)
     for eye in (RIGHT_EYE, LEFT_EYE):
-        cv2.polylines(canvas, [pixels(eye.upper)], False, 1.0, round(0.16 * PAINT_SCALE))
-        cv2.polylines(canvas, [pixels(eye.lower)], False, 0.5, round(0.08 * PAINT_SCALE))
-    picture += (hair * 0.4 - picture) * 0.9 * mask(0.03)
-    return np.ascontiguousarray(picture, np.float32)
+        cv2.polylines(canvas, [pixels(eye.upper)], False, 1.0, round(0.16 * TEXTURE_SCALE))
+        cv2.polylines(canvas, [pixels(eye.lower)], False, 0.5, round(0.08 * TEXTURE_SCALE))
+    image += (hair * 0.4 - image) * 0.9 * mask(0.03)
+    return np.ascontiguousarray(image, np.float32)

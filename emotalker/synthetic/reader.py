@@ -1,13 +1,13 @@
-"""What a synthetic face does, read from the picture itself.
+"""Blendshapes and landmark corrections of synthetic faces, predicted from the image.
 
-MediaPipe's networks know photographs. On rendered and painted faces their landmarks and scores stay behind what is to be
-seen, a pucker or a raised outer brow most of all. A small network, taught on drawings of the head model, whose motion is
-known exactly, looks at the picture again (:mod:`emotalker.synthetic.observation`). It says whether the face is drawn at all, and
-if so, where the head model's own points are, seen from MediaPipe's, and which blendshapes the face makes. The fit takes both.
+MediaPipe's networks are trained on photographs. On synthetic (rendered or painted) faces their landmarks and scores
+underestimate the motion, most of all a pucker or a raised outer brow. A small network, trained on renderings of the head
+model with exactly known motion, predicts from the features of :mod:`emotalker.synthetic.observation` whether a shot shows
+synthetic faces, the offsets from MediaPipe's landmarks to the head model's, and the blendshapes. The fit uses both.
 
-A wide mouth may smile or be wide. So the network sees each frame beside the average of the whole shot: what a face is like
-and what it does come apart, as in the fit, where the frames share one identity. What the mouth does is read from the mouth
-alone and the rest from the eyes: who sees all of a face learns people by heart, and knows strangers less well.
+A wide mouth can be a smile or part of the identity. The network therefore also takes the mean features of the shot's frames
+(the context), as the fit shares one identity between frames. The mouth is predicted from the mouth's window only and the
+other parts from the eyes' windows, because a network that takes the whole face overfits to the identities in training.
 """
 
 from __future__ import annotations
@@ -35,20 +35,23 @@ from emotalker.synthetic.observation import (
 )
 from emotalker.tracking.backends import FIT_POINTS
 
-#: Which blendshapes and READ_POINTS the mouth's window tells; the rest is read from the eyes' windows.
-OF_MOUTH = np.isin(ARKIT_BLENDSHAPES, ARKIT.lip_names)
-LOW = MEAN_POINTS[READ_POINTS, 1] > MEAN_POINTS[2, 1]  # below the nose
+#: Masks of the blendshapes and the READ_POINTS (those below the nose) that are predicted from the mouth's window. The others
+#: are predicted from the eyes' windows.
+MOUTH_BLENDSHAPES = np.isin(ARKIT_BLENDSHAPES, ARKIT.lip_names)
+MOUTH_POINTS = MEAN_POINTS[READ_POINTS, 1] > MEAN_POINTS[2, 1]
 
 
 @dataclass(frozen=True)
 class FaceReaderConfig:
-    """Attributes:
-    mouth: components kept of the mouth's gradients.
-    eye: components kept of each eye's gradients.
-    landmarks: components kept of points and scores.
-    hidden: width of the first layers.
-    members: how many networks read each face; their mean counts.
-    dropout: in training.
+    """Sizes of the network.
+
+    Attributes:
+        mouth: principal components of the mouth's histograms.
+        eye: principal components of each eye's histograms.
+        landmarks: principal components of points and scores.
+        hidden: width of the first layers.
+        members: number of networks in the ensemble.
+        dropout: probability in training.
     """
 
     mouth: int = 500
@@ -59,7 +62,7 @@ class FaceReaderConfig:
     dropout: float = 0.2
 
     def to_dict(self) -> dict:
-        """Plain values for a checkpoint."""
+        """The fields as plain values, for a checkpoint."""
         return asdict(self)
 
     @classmethod
@@ -69,7 +72,12 @@ class FaceReaderConfig:
 
 
 class Whitening(nn.Module):
-    """Principal components scaled to like deviation, ``(B, entries)`` to ``(B, components)``; see :meth:`learn`."""
+    """PCA whitening, ``(B, entries)`` to ``(B, components)``; :meth:`fit` sets its buffers.
+
+    Args:
+        entries: input width.
+        components: output width.
+    """
 
     def __init__(self, entries: int, components: int):
         super().__init__()
@@ -79,8 +87,14 @@ class Whitening(nn.Module):
     def forward(self, values: Tensor) -> Tensor:
         return (values.float() - self.mean) @ self.basis
 
-    def learn(self, values: Tensor, damping: float) -> None:
-        """From examples ``(N, entries)``. Components much weaker than the middle one times ``damping`` are not raised."""
+    def fit(self, values: Tensor, damping: float) -> None:
+        """Compute the basis from examples ``(N, entries)``.
+
+        Args:
+            values: the examples.
+            damping: this multiple of the median component's variance is added to all, so that weak components are not
+                amplified to unit variance.
+        """
         values = values.float()
         self.mean.copy_(values.mean(0))
         count = self.basis.shape[1]
@@ -89,8 +103,8 @@ class Whitening(nn.Module):
         self.basis.copy_(directions / (variance + damping * variance[count // 2]).sqrt().clamp(min=1e-6))
 
 
-class Member(nn.Module):
-    """One of the networks that read a face.
+class EnsembleMember(nn.Module):
+    """One network of the ensemble: two MLPs, for the mouth and for the rest of the face.
 
     Args:
         config: sizes.
@@ -98,18 +112,20 @@ class Member(nn.Module):
 
     def __init__(self, config: FaceReaderConfig):
         super().__init__()
-        low = torch.from_numpy(np.concatenate([OF_MOUTH, np.repeat(LOW, 2)]))
-        self.mouth = _layers(2 * (config.mouth + config.landmarks), int(low.sum()), config)
-        self.eyes = _layers(2 * (2 * config.eye + config.landmarks), int((~low).sum()), config)
-        self.register_buffer("order", torch.cat([low.nonzero(), (~low).nonzero()])[:, 0].argsort(), persistent=False)
+        of_mouth = torch.from_numpy(np.concatenate([MOUTH_BLENDSHAPES, np.repeat(MOUTH_POINTS, 2)]))
+        self.mouth = _mlp(2 * (config.mouth + config.landmarks), int(of_mouth.sum()), config)
+        self.eyes = _mlp(2 * (2 * config.eye + config.landmarks), int((~of_mouth).sum()), config)
+        order = torch.cat([of_mouth.nonzero(), (~of_mouth).nonzero()])[:, 0].argsort()
+        self.register_buffer("order", order, persistent=False)
 
     def forward(self, mouth: Tensor, eyes: Tensor) -> tuple[Tensor, Tensor]:
-        """Descriptions of the mouth and of the eyes ``(B, entries)`` to blendshapes ``(B, 52)`` and shifts ``(B, P, 2)``."""
-        read = torch.cat([self.mouth(mouth), self.eyes(eyes)], 1)[:, self.order]
-        return read[:, : len(OF_MOUTH)], read[:, len(OF_MOUTH) :].unflatten(1, (-1, 2))
+        """Descriptors of the mouth and of the eyes ``(B, entries)`` to blendshapes ``(B, 52)`` and shifts ``(B, P, 2)``."""
+        output = torch.cat([self.mouth(mouth), self.eyes(eyes)], 1)[:, self.order]
+        count = len(MOUTH_BLENDSHAPES)
+        return output[:, :count], output[:, count:].unflatten(1, (-1, 2))
 
 
-def _layers(entries: int, results: int, config: FaceReaderConfig) -> nn.Sequential:
+def _mlp(entries: int, results: int, config: FaceReaderConfig) -> nn.Sequential:
     half = config.hidden // 2
     return nn.Sequential(
         nn.Linear(entries, config.hidden),
@@ -123,9 +139,9 @@ def _layers(entries: int, results: int, config: FaceReaderConfig) -> nn.Sequenti
 
 @register_model("face_reader")
 class SyntheticFaceReader(nn.Module):
-    """Gradients, landmarks and scores of a frame and of its shot to blendshapes and the landmarks' corrections.
+    """Ensemble that predicts blendshapes and landmark corrections from the features of a frame and of its shot.
 
-    Several networks, alike but for where their training began, err differently; their mean errs less than each.
+    The members differ in their initialisation only. The mean of their predictions has a smaller error than each member's.
 
     Args:
         config: sizes.
@@ -140,29 +156,29 @@ class SyntheticFaceReader(nn.Module):
         self.of_mouth = Whitening(MOUTH_DIM, config.mouth)
         self.of_eye = Whitening(EYE_DIM, config.eye)
         self.of_landmarks = Whitening(POINTS_DIM, config.landmarks)
-        self.members = nn.ModuleList(Member(config) for _ in range(config.members))
+        self.members = nn.ModuleList(EnsembleMember(config) for _ in range(config.members))
         self.synthetic_head = nn.Linear(sum(self.parts), 1)
 
     @property
     def parts(self) -> tuple[int, int, int]:
-        """Entries of a description that tell the mouth, the landmarks and the eyes, in this order."""
+        """Sizes of a descriptor's parts: mouth, landmarks and eyes, in this order."""
         return self.config.mouth, self.config.landmarks, 2 * self.config.eye
 
-    def describe(self, seen: FaceFeatures) -> Tensor:
-        """What is seen of B frames to descriptions ``(B, D)``."""
-        eyes = self.of_eye(seen.eyes.flatten(0, 1)).unflatten(0, (-1, 2)).flatten(1)
-        return torch.cat([self.of_mouth(seen.mouth), self.of_landmarks(seen.landmarks), eyes], 1)
+    def describe(self, features: FaceFeatures) -> Tensor:
+        """Descriptors ``(B, D)``, the whitened features of B frames."""
+        eyes = self.of_eye(features.eyes.flatten(0, 1)).unflatten(0, (-1, 2)).flatten(1)
+        return torch.cat([self.of_mouth(features.mouth), self.of_landmarks(features.landmarks), eyes], 1)
 
     def forward(self, described: Tensor, context: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Read frames.
+        """Predictions of each member.
 
         Args:
-            described: ``(B, D)`` of :meth:`describe`.
-            context: ``(B, D)`` or ``(1, D)``, their means over the shots.
+            described: descriptors ``(B, D)`` of :meth:`describe`.
+            context: ``(B, D)`` or ``(1, D)``, mean descriptors of the context frames.
 
         Returns:
-            blendshapes ``(M, B, 52)`` by each of the M members, not limited to 0..1; shifts ``(M, B, P, 2)`` of the points in
-            pixels of the cut; and logits ``(B,)`` of the shots' being drawn.
+            blendshapes ``(M, B, 52)`` of the M members, not limited to 0..1; shifts ``(M, B, P, 2)`` of the points in pixels
+            of the crop; and logits ``(B,)`` or ``(1,)`` that the context shows synthetic faces.
         """
         mouth, landmarks, eyes = (
             torch.cat(both, 1)
@@ -173,40 +189,40 @@ class SyntheticFaceReader(nn.Module):
         return torch.stack(blendshapes), torch.stack(shifts), self.synthetic_head(context)[:, 0]
 
     def observe(self, image: np.ndarray, points: np.ndarray, scores: np.ndarray) -> Observation:
-        """Features of an RGB frame ``(H, W, 3)`` uint8 with landmarks ``(478, 2)`` and blendshape scores ``(52,)``."""
+        """The observation of an RGB frame ``(H, W, 3)`` uint8 with landmarks ``(478, 2)`` and blendshape scores ``(52,)``."""
         return Observation.of(image, points, scores)
 
     def context(self, observations: Sequence[Observation]) -> FaceFeatures:
-        """The mean features of several frames of a shot."""
+        """The mean features of a shot's context frames."""
         return stack_features(observations).mean()
 
     @torch.inference_mode()
     def applies_to(self, context: FaceFeatures) -> bool:
-        """Whether a shot shows synthetic faces and no photographs."""
+        """Whether a shot with this context is predicted to show synthetic faces instead of photographed ones."""
         return bool(self.synthetic_head(self.describe(context)) > 0)
 
     @torch.inference_mode()
     def read(self, observations: Sequence[Observation], context: FaceFeatures) -> tuple[np.ndarray, np.ndarray]:
-        """Read frames of one shot, each as it is and in a mirror: the mean of all readings errs less.
+        """Predictions for frames of one shot, averaged over the members and over each frame and its mirror image.
 
         Args:
-            observations: T of them, at least one.
-            context: the mean of what is seen of the shot.
+            observations: of T frames, at least one.
+            context: mean features of the shot, from :meth:`context`.
 
         Returns:
-            FIT_POINTS corrected ``(T, P, 2)`` in pixels of the frames, and blendshapes ``(T, 52)`` in 0..1.
+            corrected FIT_POINTS ``(T, F, 2)`` in pixels of the frames, and blendshapes ``(T, 52)`` in 0..1.
         """
-        seen = stack_features(observations)
-        blendshapes, shifts, _ = self(self.describe(seen), self.describe(context))
-        others, there, _ = self(self.describe(seen.mirrored()), self.describe(context.mirrored()))
-        blendshapes = ((blendshapes + others[..., MIRRORED_BLENDSHAPES]) / 2).mean(0)
-        shifts = ((shifts + there[:, :, MIRRORED_POINTS] * torch.tensor([-1.0, 1.0])) / 2).mean(0)
-        points, transforms = (np.stack([getattr(look, name) for look in observations]) for name in ("points", "transform"))
+        features = stack_features(observations)
+        blendshapes, shifts, _ = self(self.describe(features), self.describe(context))
+        mirrored, mirrored_shifts, _ = self(self.describe(features.mirrored()), self.describe(context.mirrored()))
+        blendshapes = ((blendshapes + mirrored[..., MIRRORED_BLENDSHAPES]) / 2).mean(0)
+        shifts = ((shifts + mirrored_shifts[:, :, MIRRORED_POINTS] * torch.tensor([-1.0, 1.0])) / 2).mean(0)
+        points, transforms = (np.stack([getattr(o, name) for o in observations]) for name in ("points", "transform"))
         back = np.linalg.inv(transforms[:, :2, :2])
         moved = points + np.einsum("tij,tpj->tpi", back, shifts.numpy().astype(np.float64))
         return moved[:, np.searchsorted(READ_POINTS, FIT_POINTS)], blendshapes.numpy().clip(0, 1)
 
     @classmethod
     def from_pretrained(cls, path: str | Path | None = None) -> SyntheticFaceReader:
-        """The shipped network, or that of another checkpoint; CheckpointError if it cannot be read."""
+        """Load a checkpoint, by default the shipped one; CheckpointError if it cannot be read."""
         return load_checkpoint(path if path is not None else shipped("tracker") / "face_reader.safetensors", "face_reader")

@@ -1,6 +1,6 @@
-"""Where the face reader's lessons come from: synthetic heads, portraits that the renderer moves, and frames of real videos.
+"""Sources of the face reader's training data: synthetic heads, portraits animated by the renderer, and frames of real videos.
 
-All give the arrays of one face as :mod:`emotalker.synthetic.dataset` keeps them.
+Each face is a dict of the arrays that :mod:`emotalker.synthetic.dataset` describes, without the N axis.
 """
 
 from __future__ import annotations
@@ -17,25 +17,26 @@ from emotalker.face.model import FaceModel
 from emotalker.face.portrait import Portrait
 from emotalker.render.warp_renderer import WarpRenderer
 from emotalker.synthetic.films import MOVING_FRACTION, Moments, SyntheticPerson, random_film
-from emotalker.synthetic.observation import cut, place, placement
+from emotalker.synthetic.observation import crop, crop_transform, transform_points
 from emotalker.tracking.backends import FIT_POINTS, Detection, MediaPipe
 from emotalker.tracking.shot_fit import ShotFitter
 from emotalker.tracking.tracker import FIT_OPTIONS
 from emotalker.video.frames import timed_frames
 
-#: First seeds of synthetic people and of portraits' films; the tracker's evaluation draws people from 0 on.
+#: First seeds of synthetic people and of portraits' films. The tracker's evaluation takes its seeds from 0 upwards.
 SYNTHETIC_SEED, PORTRAIT_SEED = 100_000, 500_000
 SYNTHETIC_SIZES = (224, 320)  # pixels
-SYNTHETIC_MOMENTS, SYNTHETIC_STEPS, SYNTHETIC_FRAMES = 10, 5, 24  # moments of a film, frames between two, frames kept
+SYNTHETIC_MOMENTS, SYNTHETIC_STEPS, SYNTHETIC_FRAMES = 10, 5, 24  # keyframes of a film, frames between two, frames kept
 PORTRAIT_SIZE, PORTRAIT_FILMS, PORTRAIT_MOMENTS, PORTRAIT_STEPS = 288, 4, 25, 4
 VARIED_FILMS, VARIED_MOMENTS = 6, 15
-STRETCH, BEND, BENDS = 0.08, 0.012, 7  # of a picture's side; how many bends there are along it
-PORTRAIT_TURN, PORTRAIT_SHIFT = 0.6, 0.5  # of a synthetic film's, as far as a portrait bears it
-VIDEO_STEP = 5  # of a video's frames one in so many is kept
+STRETCH, BEND = 0.08, 0.012  # largest scaling, and standard deviation of the bending as a fraction of the image's side
+BENDS = 7  # control points of the bending along each side
+PORTRAIT_TURN, PORTRAIT_SHIFT = 0.6, 0.5  # fraction of a film's pose that a warped portrait shows without artefacts
+VIDEO_STEP = 5  # every fifth frame of a video is kept
 
 
 class FaceSources:
-    """Makes faces with labels.
+    """Generates labelled faces.
 
     Args:
         landmarker: path of the landmark model, or None for the registry's.
@@ -46,11 +47,11 @@ class FaceSources:
         self._backend = MediaPipe(landmarker)
 
     def synthetic(self, number: int, moving_fraction: float = MOVING_FRACTION) -> list[dict[str, np.ndarray]]:
-        """A synthetic person in single frames of a film; everything about them is known.
+        """Single frames of a film of a synthetic person, with exact labels. Frames in which no face is detected are left out.
 
         Args:
-            number: of the person; seeds everything random.
-            moving_fraction: of the moments in which a part of the face moves.
+            number: of the person; the random seed.
+            moving_fraction: see :func:`~emotalker.synthetic.films.random_moments`.
         """
         rng = np.random.default_rng(SYNTHETIC_SEED + number)
         person = SyntheticPerson(self.model, rng, int(rng.integers(*SYNTHETIC_SIZES)))
@@ -66,12 +67,17 @@ class FaceSources:
         return faces
 
     def portrait(self, image: np.ndarray, number: int, name: str = "the image") -> list[dict[str, np.ndarray]]:
-        """A picture ``(H, W, 3)`` in films of random motion, first as it is, then as other people of its kind.
+        """Frames of films in which a portrait makes random movements, first as it is, then with its proportions changed.
 
-        Its own expression, as far as a fit tells, is added to the labels. MediaPipe's points stand as they are.
+        The labels are the film's blendshapes plus the portrait's own, which are fitted. The target landmarks are MediaPipe's.
+
+        Args:
+            image: RGB ``(H, W, 3)`` uint8.
+            number: of the person; the random seed.
+            name: of the image in error messages.
 
         Raises:
-            FaceNotFoundError: there is no face in it.
+            FaceNotFoundError: there is no face in the image.
         """
         own = self._prepared(image, name)
         faces = []
@@ -94,12 +100,14 @@ class FaceSources:
         return Portrait.from_image(image, self._backend, self.model, PORTRAIT_SIZE, name)
 
     def video(self, path: str | os.PathLike, number: int) -> list[dict[str, np.ndarray]]:
-        """Frames of a real video, labelled by a fit to MediaPipe's landmarks and scores alone.
+        """Every fifth frame of a real video, labelled by a fit to MediaPipe's landmarks and scores.
 
-        They keep the reader to what is known to work on photographs, and show it faces that talk and rest.
+        Args:
+            path: the video.
+            number: of the person.
 
         Raises:
-            VideoError: it cannot be read.
+            VideoError: the video cannot be read.
         """
         self._backend.reset()
         faces, fitter = [], None
@@ -116,14 +124,14 @@ class FaceSources:
 
 
 def portrait_motion(film: Moments) -> np.ndarray:
-    """A film's motion ``(T, 58)`` as far as a portrait bears it."""
+    """A film's motion ``(T, 58)`` with the pose reduced by PORTRAIT_TURN and PORTRAIT_SHIFT, for the portrait renderer."""
     shift = film.translation - film.translation.mean(0)
     pose = np.concatenate([PORTRAIT_TURN * film.angles, PORTRAIT_SHIFT * shift], 1)
     return np.concatenate([film.blendshapes, pose], 1).astype(np.float32)
 
 
 def another_person(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A square picture ``(S, S, 3)`` stretched and smoothly bent: the same skin on another face."""
+    """A square image ``(S, S, 3)`` uint8 with a random scaling and a smooth random displacement, to vary the identity."""
     side = len(image)
     y, x = np.mgrid[:side, :side].astype(np.float32)
     bends = rng.normal(0, 1, (BENDS, BENDS, 2)).astype(np.float32)
@@ -136,12 +144,13 @@ def another_person(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 def _face(
     image: np.ndarray, detection: Detection, blendshapes: np.ndarray, number: int, true: np.ndarray | None = None
 ) -> dict[str, np.ndarray]:
-    transform = placement(detection.points)
-    found = place(transform, detection.points).astype(np.float32)
+    """One face's arrays; ``true (478, 2)`` are the target landmarks in pixels of the image, by default the detected ones."""
+    transform = crop_transform(detection.points)
+    found = transform_points(transform, detection.points).astype(np.float32)
     return {
-        "image": cut(image, transform),
+        "image": crop(image, transform),
         "found": found,
-        "true": found if true is None else place(transform, true).astype(np.float32),
+        "true": found if true is None else transform_points(transform, true).astype(np.float32),
         "scores": detection.scores.astype(np.float32),
         "blendshapes": blendshapes.astype(np.float32),
         "person": np.int32(number),

@@ -1,7 +1,6 @@
-"""From a video to motion: landmarks, one identity a shot, blendshapes and pose of every frame."""
+"""Tracking of a face in a video: landmarks, one identity per shot, blendshapes and pose of every frame."""
 
-from emotalker.coefficients.resample import resample_motion
 from emotalker.tracking.result import TrackedVideo
 from emotalker.tracking.tracker import Tracker
 
-__all__ = ["TrackedVideo", "Tracker", "resample_motion"]
+__all__ = ["TrackedVideo", "Tracker"]

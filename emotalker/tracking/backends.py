@@ -1,4 +1,4 @@
-"""Where the landmarks come from, and which of several faces is followed."""
+"""Landmark backends, and the choice among several faces."""
 
 from __future__ import annotations
 
@@ -9,28 +9,34 @@ from typing import Protocol
 import numpy as np
 
 from emotalker.core.errors import CheckpointError, MissingExtraError
-from emotalker.face.landmarks import (
-    MIN_PRESENCE,
-    NUM_POINTS,
-    Face,
-    FaceLandmarker,
-    Window,
-    _whole_view,
-    _window_of_points,
+from emotalker.face.landmarks import MIN_PRESENCE, Face, FaceLandmarker
+from emotalker.face.mediapipe_networks import NUM_POINTS
+from emotalker.face.topology import (
+    FACE_OVAL,
+    IBUG_68,
+    INNER_LIPS,
+    LEFT_BROW,
+    LEFT_EYE,
+    LEFT_IRIS,
+    OUTER_LIPS,
+    RIGHT_BROW,
+    RIGHT_EYE,
+    RIGHT_IRIS,
 )
-from emotalker.face.topology import FACE_OVAL, IBUG_68, INNER_LIPS, LEFT_EYE, LEFT_IRIS, OUTER_LIPS, RIGHT_EYE, RIGHT_IRIS
+from emotalker.face.window import Window
 
-#: The N-th largest face (1 is the largest) or the one at a point (x, y) in pixels; None is the largest, whoever that is.
+#: The N-th largest face (1 is the largest) or the face at a point (x, y) in pixels. None is the largest face; if it is lost,
+#: another face may replace it.
 FaceChoice = int | tuple[float, float] | None
 
-#: Frames between two thorough searches while a shot has shown no face yet; in between only the whole picture is looked at.
+#: Frames between two full searches before a shot's first face; in between, only the view of the whole picture is searched.
 SEARCH_EVERY = 12
 
-#: The points that the head is fitted to: lips, lids, irises, brows and outline whole, every third of the rest.
+#: The points that the head is fitted to: all points of lips, lids, irises, brows and outline, and every third of the others.
 FIT_POINTS = np.unique(
     np.concatenate([
         *INNER_LIPS, *OUTER_LIPS, *RIGHT_EYE, *LEFT_EYE, RIGHT_IRIS, LEFT_IRIS, FACE_OVAL, IBUG_68,
-        [46, 53, 52, 65, 55, 276, 283, 282, 295, 285], np.arange(0, 468, 3),
+        RIGHT_BROW, LEFT_BROW, np.arange(0, 468, 3),
     ])
 )  # fmt: skip
 
@@ -40,8 +46,8 @@ class Detection:
     """One face of one frame.
 
     Attributes:
-        points: ``(L, 2)`` float32 pixels; which ones, the backend's ``landmark_index`` says.
-        scores: ``(52,)`` blendshape scores in ARKIT_BLENDSHAPES order, or None if the backend has none.
+        points: ``(L, 2)`` float32 pixels, in the order of the backend's ``landmark_index``.
+        scores: ``(52,)`` blendshape scores in ARKIT_BLENDSHAPES order, or None if the backend predicts none.
         confidence: 0..1.
     """
 
@@ -51,12 +57,12 @@ class Detection:
 
 
 class Backend(Protocol):
-    """A source of landmarks that follows one face through the frames of a shot.
+    """Tracks the landmarks of one face through the frames of a shot.
 
     Attributes:
-        name: for the record.
-        prior: what the fit is drawn towards, in words.
-        landmark_index: ``(L,)`` which of MediaPipe's 478 points it gives.
+        name: written to the result.
+        prior: description of the blendshapes' prior, written to the result.
+        landmark_index: ``(L,)`` indices of its points among MediaPipe's 478.
     """
 
     name: str
@@ -64,14 +70,14 @@ class Backend(Protocol):
     landmark_index: np.ndarray
 
     def reset(self, choice: FaceChoice = None) -> None:
-        """Begin another shot, in which the chosen face is looked for anew."""
+        """Begin a new shot, in which the chosen face is searched for again."""
 
     def follow(self, image: np.ndarray) -> Detection | None:
-        """The face in the next frame ``(H, W, 3)`` uint8, or None."""
+        """The face in the next frame ``(H, W, 3)`` uint8, or None if it is not found."""
 
 
 def choose(boxes: np.ndarray, choice: FaceChoice) -> int | None:
-    """Index of the chosen face among boxes ``(N, 4)`` (left, top, right, bottom), or None if it is not there."""
+    """Index of the chosen face among boxes ``(N, 4)`` (left, top, right, bottom), or None if there is no such face."""
     if len(boxes) == 0:
         return None
     by_size = np.argsort(-(boxes[:, 2:] - boxes[:, :2]).prod(1), kind="stable")
@@ -80,8 +86,8 @@ def choose(boxes: np.ndarray, choice: FaceChoice) -> int | None:
     if isinstance(choice, int):
         return int(by_size[choice - 1]) if choice <= len(boxes) else None
     x, y = choice
-    around = [i for i in by_size[::-1] if boxes[i, 0] <= x <= boxes[i, 2] and boxes[i, 1] <= y <= boxes[i, 3]]
-    return int(around[0]) if around else None
+    containing = [i for i in by_size[::-1] if boxes[i, 0] <= x <= boxes[i, 2] and boxes[i, 1] <= y <= boxes[i, 3]]
+    return int(containing[0]) if containing else None
 
 
 class MediaPipe(FaceLandmarker):
@@ -101,31 +107,31 @@ class MediaPipe(FaceLandmarker):
         self._choice, self._missed = choice, 0
 
     def follow(self, image: np.ndarray) -> Detection | None:
-        face = self._refind(image) if self._last else self._seek(image)
+        face = self._refind(image) if self._last else self._search(image)
         if face is None:
             self._missed += 1
             return None
-        self._last = _window_of_points(face.points)
+        self._last = Window.around_landmarks(face.points)
         return Detection(face.points[:, :2], face.scores, face.confidence)
 
-    def _seek(self, image: np.ndarray) -> Face | None:
-        """The chosen face of a shot that has shown none so far."""
+    def _search(self, image: np.ndarray) -> Face | None:
+        """The chosen face in a shot in which no face has been found yet."""
         if self._missed % SEARCH_EVERY == 0:
             faces = self.detect(image)
         else:
-            faces = [face for _, face in self._faces(image, [_whole_view(*image.shape[1::-1])])]
+            faces = [face for _, face in self._faces(image, [Window.whole(*image.shape[1::-1])])]
         index = choose(np.array([face.box for face in faces]), self._choice)
         return None if index is None else faces[index]
 
     def _refind(self, image: np.ndarray) -> Face | None:
-        """The face where it was; else the nearest within reach of there; else, unless one was chosen, the largest one."""
+        """The face at its last position, else the nearest face around it, else the largest face if none was chosen."""
         last = self._last
-        _, points, presence = self._settle(image, last)  # a second pass in the face's own crop, if the head has moved
+        _, points, presence = self._settle(image, last)  # repeated if the head has moved
         if presence >= MIN_PRESENCE:
-            return Face(points, self._scores(points), presence)
+            return Face(points, self._regressor(points), presence)
 
         def distance(face: Face) -> float:
-            return float(np.linalg.norm(_window_of_points(face.points).center - last.center))
+            return float(np.linalg.norm(Window.around_landmarks(face.points).center - last.center))
 
         near = [face for _, face in self._faces(image, [Window(last.x, last.y, 2 * last.side)])]
         near = [face for face in near if distance(face) < last.side / 2]
@@ -133,19 +139,19 @@ class MediaPipe(FaceLandmarker):
             return min(near, key=distance)
         if self._choice is not None:
             return None
-        everywhere = self._faces(image, [_whole_view(*image.shape[1::-1])])
+        everywhere = self._faces(image, [Window.whole(*image.shape[1::-1])])
         return max((face for _, face in everywhere), key=lambda face: face.area, default=None)
 
 
 class FaceAlignment:
-    """Backend: the 68 points of the ``face-alignment`` package (Bulat & Tzimiropoulos 2017), as an extra.
+    """Backend: the 68 points of the optional ``face-alignment`` package (Bulat & Tzimiropoulos 2017).
 
     Args:
         device: torch device.
 
     Raises:
         MissingExtraError: the package is not installed.
-        CheckpointError: its weights cannot be fetched.
+        CheckpointError: its weights cannot be downloaded.
     """
 
     name = "face-alignment"
@@ -161,9 +167,9 @@ class FaceAlignment:
             ) from error
         try:
             self._network = face_alignment.FaceAlignment(face_alignment.LandmarksType.TWO_D, device=device)
-        except OSError as error:  # urllib's errors, too
+        except OSError as error:  # includes urllib's errors
             raise CheckpointError(
-                f"face-alignment cannot fetch its weights ({error}); run it once with a network, or use --backend mediapipe"
+                f"face-alignment cannot download its weights ({error}); run it once online, or use --backend mediapipe"
             ) from error
         self.reset()
 
@@ -186,14 +192,11 @@ class FaceAlignment:
             return None
         xy = np.asarray(points[index], np.float32)[:, :2]
         self._box = _detector_box(xy)
-        return Detection(xy + 0.5, None, confidence)  # its pixel centres lie at whole numbers
+        return Detection(xy + 0.5, None, confidence)  # its pixel centres are at integers
 
 
 def _detector_box(points: np.ndarray) -> np.ndarray:
-    """The box ``(5,)`` that the package's detector would give for 68 points: from above the brows to the chin."""
+    """The box ``(5,)`` of 68 points as the package's detector predicts it, from above the brows to the chin, with score 1."""
     low, high = points.min(0), points.max(0)
     low = low - [0, 0.25 * (high[1] - low[1])]
     return np.array([*low, *high, 1.0], np.float32)
-
-
-BACKENDS = {MediaPipe.name: MediaPipe, FaceAlignment.name: FaceAlignment}

@@ -1,4 +1,4 @@
-"""A video beside itself with the tracked head drawn over it."""
+"""A preview video: the original on the left, with the tracked head's mesh on the right."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ EDGES = (*(np.r_[contours.upper, contours.lower[-2:0:-1]] for contours in (INNER
 
 
 class MeshOverlay:
-    """Draws a tracked head's face as a wire mesh, and the edges of lips and lids."""
+    """Renders a tracked head's face as a wire mesh with the edges of lips and lids."""
 
     def __init__(self, model: FaceModel):
         self.model = model
@@ -35,7 +35,7 @@ class MeshOverlay:
         self.triangles = skin[np.array(inside) & (centres[:, 2] > 0)]
 
     def draw(self, picture: np.ndarray, tracked: TrackedVideo, frame: int) -> np.ndarray:
-        """A copy of ``(H, W, 3)`` uint8, in the video's shape but of any size, with the mesh if the frame has a face."""
+        """A copy of a picture ``(H, W, 3)`` uint8 of the video's aspect ratio, with the mesh if the frame has a face."""
         if not tracked.valid[frame]:
             return picture.copy()
         identity, blendshapes, angles, translation = tracked.placed(frame)
@@ -44,7 +44,7 @@ class MeshOverlay:
         def pixels(points: np.ndarray) -> np.ndarray:
             return tracked.camera.project(points @ rotation + translation) * scale
 
-        # Fixed-point coordinates: OpenCV draws to a sixteenth of a pixel.
+        # Fixed-point coordinates in 1/16 pixel.
         corners = np.round(pixels(self.model.deform(identity, blendshapes))[self.triangles] * 16 - 8).astype(np.int32)
         first, second = (corners[:, i] - corners[:, 0] for i in (1, 2))
         front = first[:, 0].astype(np.int64) * second[:, 1] < first[:, 1].astype(np.int64) * second[:, 0]
@@ -63,13 +63,13 @@ def write_preview(
     output: str | os.PathLike,
     on_frame: Callable[[int], None] | None = None,
 ) -> Path:
-    """Write the video on the left and the mesh over it on the right, at 25 fps, with its sound.
+    """Write the video on the left and the video with the mesh on the right, at 25 fps, with its sound.
 
     Args:
-        tracked: what tracking the video gave.
-        video: the same file.
+        tracked: result of tracking the video.
+        video: the tracked file.
         output: ``.mp4`` to write.
-        on_frame: called with the number of frames written.
+        on_frame: called with the number of frames written so far.
 
     Raises:
         VideoError, OutputError: reading or writing fails.
@@ -82,7 +82,7 @@ def write_preview(
     with VideoWriter(output, 2 * width, height, fps, sound, SAMPLE_RATE) as writer:
 
         def write_until(time: float, picture: np.ndarray) -> None:
-            """Show a picture in all frames that begin before the next picture's time."""
+            """Write a picture for all output frames before ``time``."""
             nonlocal frame
             while frame < len(tracked) and frame / fps < time - 1e-6:
                 writer.write(np.hstack([picture, overlay.draw(picture, tracked, frame)]))
@@ -93,7 +93,7 @@ def write_preview(
         shown = None
         for time, period, image in timed_frames(video):
             if shown is not None:
-                write_until(time - period / 2, shown)  # each frame shows the picture nearest in time
+                write_until(time - period / 2, shown)  # each output frame is the picture nearest in time
             shown = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
         write_until(np.inf, shown)
     return Path(output)

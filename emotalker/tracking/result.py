@@ -1,4 +1,4 @@
-"""What tracking a video gives, and the file that keeps it."""
+"""The result of tracking a video, and its file format."""
 
 from __future__ import annotations
 
@@ -19,22 +19,24 @@ from emotalker.face.geometry import Camera
 
 @dataclass
 class TrackedVideo:
-    """A face followed through a video of S shots.
+    """The tracked face of a video of S shots.
 
     Attributes:
-        motion: ``(T, D)`` at 25 fps; frame k is at k / 25 s of the sound (of the picture, if there is no sound). Blendshapes are
-            calibrated, the pose is relative to the shot's rest; NaN where no face was found.
+        motion: ``(T, D)`` at 25 fps; frame k is at k / 25 s of the sound (of the picture, if there is no sound). Blendshapes
+            are calibrated, and the pose is relative to the shot's resting pose; NaN where no face was found.
         confidence: ``(T,)`` 0..1, 0 where no face was found.
         valid: ``(T,)`` bool.
-        shots: ``(S, 2)`` first frame and the one after the last.
-        identities: ``(S, I)`` shape of the head in each shot.
-        rest_poses: ``(S, 6)`` angles in radians and place in cm, in camera space, from which pose is counted.
-        rest_blendshapes: ``(S, 52)`` tracked levels taken as rest; ``shut_lids (S, 2)`` those taken as shut lids.
+        shots: ``(S, 2)`` first frame, and last frame + 1.
+        identities: ``(S, I)`` identity in each shot.
+        rest_poses: ``(S, 6)`` resting pose in camera space: angles in radians and translation in cm.
+        rest_blendshapes: ``(S, 52)`` tracked levels at rest.
+        shut_lids: ``(S, 2)`` tracked levels of the blinks with closed eyes.
         source_fps: mean frame rate of the video.
         size: width and height of the first frame, pixels.
-        backend, prior: where the landmarks come from, and what the blendshapes were drawn towards.
-        landmarks: ``(N, L, 2)`` pixels of all native frames (NaN without a face) at ``landmark_times (N,)`` seconds, if they
-            were asked for; which of MediaPipe's 478 they are says ``landmark_index (L,)``.
+        backend, prior: names of the landmark backend and of the blendshapes' prior.
+        landmarks: ``(N, L, 2)`` pixels in all frames of the video, NaN without a face; None if not requested.
+        landmark_times: ``(N,)`` seconds.
+        landmark_index: ``(L,)`` their indices among MediaPipe's 478 points.
     """
 
     motion: MotionTrack
@@ -58,16 +60,16 @@ class TrackedVideo:
 
     @property
     def camera(self) -> Camera:
-        """The view that was assumed."""
+        """The assumed camera."""
         return Camera.default(*self.size)
 
     def shot_of(self, frame: int) -> int:
-        """Which shot a frame belongs to."""
+        """Index of the shot that contains a frame."""
         return int(np.searchsorted(self.shots[:, 0], frame, side="right")) - 1
 
     def placed(self, frame: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """A frame as it lies in the picture: identity ``(I,)``, blendshapes ``(52,)`` as tracked, angles and translation ``(3,)``
-        in camera space."""
+        """A frame before calibration: identity ``(I,)``, tracked blendshapes ``(52,)``, and angles ``(3,)`` and translation
+        ``(3,)`` in camera space."""
         shot = self.shot_of(frame)
         vector, rest = self.motion.coefficients[frame].astype(np.float64), self.rest_blendshapes[shot]
         blendshapes = vector[ARKIT.expression].copy()
@@ -90,7 +92,7 @@ class TrackedVideo:
         )
 
     def save(self, path: str | os.PathLike) -> Path:
-        """Write an ``.npz`` that :meth:`MotionTrack.load` reads, too; OutputError if that cannot be done."""
+        """Write an ``.npz``, which :meth:`MotionTrack.load` also accepts; OutputError if that fails."""
         optional = ("landmarks", "landmark_times", "landmark_index")
         with replace_on_success(path) as temporary, open(temporary, "wb") as file:
             np.savez_compressed(
@@ -116,7 +118,7 @@ class TrackedVideo:
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> TrackedVideo:
-        """Read what :meth:`save` wrote; DataError if the file is no such result."""
+        """Read a file written by :meth:`save`; DataError if it is not such a file."""
         try:
             with np.load(path, allow_pickle=False) as file:
                 return cls(

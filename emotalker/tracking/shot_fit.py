@@ -1,4 +1,4 @@
-"""One shot's landmarks to one identity and each frame's blendshapes and pose, while the shot is being read."""
+"""Fits one shot incrementally: one identity, and blendshapes and pose of each frame."""
 
 from __future__ import annotations
 
@@ -15,31 +15,31 @@ from emotalker.face.geometry import Camera
 from emotalker.face.model import FaceModel
 from emotalker.tracking.reader import FaceReader, Observation
 
-IDENTITY_FRAMES = 500  # frames with a face after which the identity is settled
-CHUNK = 128  # frames fitted at a time from then on
-KIND_FRAMES = 32  # frames with a face that tell whether a shot is of the reader's kind
+IDENTITY_FRAMES = 500  # frames with a face that the identity is fitted to
+CHUNK = 128  # frames fitted at a time afterwards
+DECISION_FRAMES = 32  # frames with a face after which it is decided whether the reader applies
 
-#: What a tracker takes for a blendshape on a resting face seldom exceeds this; what is more was the person's expression.
+#: Largest resting level: the tracker's offset on a resting face seldom exceeds it, and higher levels are expression.
 MAX_REST = 0.25
-#: Level of shut lids in an average track, and how far above rest a blink must rise to say how high this person's is.
+#: Average level of closed eyes in a track, and the least height of a blink above rest that is used as a measurement.
 TYPICAL_SHUT, MIN_BLINK = 0.65, 0.3
 
 
 class ShotFitter:
-    """Collects the frames of one shot; memory grows by 250 bytes a frame, the landmarks of all but the newest are dropped.
+    """Collects and fits the frames of one shot. Fitted landmarks are discarded, so memory grows by 250 bytes per frame.
 
     Args:
         model: the head.
         camera: the view.
-        landmark_index: ``(L,)`` which points :meth:`add` gets.
-        options: strengths of the fit.
-        identity: ``(I,)`` if the person is known, else it is fitted on the first frames.
-        reader: reads the faces again if the shot turns out to be of its kind, or None.
-        reader_options: strengths of the fit to what it reads.
+        landmark_index: ``(L,)`` indices of the points of :meth:`add` among the 478.
+        options: weights of the fit.
+        identity: ``(I,)`` of a known person, or None to fit it to the first frames.
+        reader: predicts landmarks and scores in shots to which it applies, or None.
+        reader_options: weights of the fit to its predictions.
 
     Attributes:
-        context: the reader's, from the shot's first frames; None before, and without a reader.
-        reading: whether the reader reads the shot.
+        context: the reader's context of the shot's first frames; None before them and without a reader.
+        uses_reader: whether the reader applies to the shot.
     """
 
     def __init__(
@@ -55,19 +55,24 @@ class ShotFitter:
         self.model, self.camera, self.options = model, camera, options
         self.index, self.identity = landmark_index, identity
         self.reader, self.reader_options = reader, reader_options or options
-        self.context, self.reading = None, False
+        self.context, self.uses_reader = None, False
         self._observations: list[Observation] = []
         self._points: list[np.ndarray] = []
         self._scores: list[np.ndarray] = []
         self._fits: list[np.ndarray] = []
 
     def add(self, points: np.ndarray, scores: np.ndarray | None, observation: Observation | None = None) -> None:
-        """One more frame with a face: ``(L, 2)`` pixels, and ``(52,)`` or None as for all of the shot's frames; an
-        observation of the reader, if :attr:`observing`."""
+        """Add a frame with a face.
+
+        Args:
+            points: ``(L, 2)`` landmarks in pixels.
+            scores: ``(52,)`` blendshape scores; None in all of the shot's frames or in none.
+            observation: the reader's observation, if :attr:`observing`.
+        """
         self._points.append(points)
         if observation is not None:
             self._observations.append(observation)
-            if len(self._observations) == KIND_FRAMES and self.context is None:
+            if len(self._observations) == DECISION_FRAMES and self.context is None:
                 self._decide()
         if scores is not None:
             self._scores.append(scores)
@@ -76,32 +81,33 @@ class ShotFitter:
 
     @property
     def observing(self) -> bool:
-        """Whether frames need an observation: there is a reader, and the shot is not known to be none of its kind."""
-        return self.reader is not None and (self.context is None or self.reading)
+        """Whether :meth:`add` takes observations: there is a reader, and it applies or this is not decided yet."""
+        return self.reader is not None and (self.context is None or self.uses_reader)
 
     def _decide(self) -> None:
-        """Whether the reader applies. If not, frames are not observed any longer; if so, more frames make a better context."""
+        """Decide whether the reader applies. If it does, the context is computed later, from more frames."""
         context = self.reader.context(self._observations)
-        self.reading = self.reader.applies_to(context)
-        if not self.reading:
+        self.uses_reader = self.reader.applies_to(context)
+        if not self.uses_reader:
             self.context, self._observations = context, []
 
     def finish(self) -> ShotFit:
-        """Fit what is left."""
+        """Fit the remaining frames and return the shot."""
         if self._points:
             self._flush()
         if self.identity is None:
             self.identity = np.zeros(self.model.num_identity, np.float32)
         fitted = np.concatenate(self._fits) if self._fits else np.zeros((0, 59), np.float32)
-        return ShotFit(self.identity, fitted[:, :52], fitted[:, 52:55], fitted[:, 55:58], fitted[:, 58], self.reading)
+        return ShotFit(self.identity, fitted[:, :52], fitted[:, 52:55], fitted[:, 55:58], fitted[:, 58], self.uses_reader)
 
     def _flush(self) -> None:
+        """Fit and discard the collected frames; fit the identity first if there is none."""
         points, options = np.stack(self._points), self.options
         scores = np.stack(self._scores) if self._scores else None
         if self._observations:
-            if self.context is None and not self.reading:
+            if self.context is None and not self.uses_reader:
                 self._decide()
-            if self.reading:
+            if self.uses_reader:
                 self.context = self.context or self.reader.context(self._observations)
                 points, scores = self.reader.read(self._observations, self.context)
                 options = self.reader_options
@@ -120,8 +126,8 @@ class ShotFit:
         identity: ``(I,)``.
         blendshapes: ``(N, 52)`` as tracked, not calibrated.
         angles, translation: ``(N, 3)`` pose in camera space, radians and cm.
-        relative_error: ``(N,)`` misfit of the landmarks as a share of the eye distance.
-        read: whether a face reader read it.
+        relative_error: ``(N,)`` mean error of the landmarks relative to the eye distance.
+        used_reader: whether a face reader was used.
     """
 
     identity: np.ndarray
@@ -129,17 +135,17 @@ class ShotFit:
     angles: np.ndarray
     translation: np.ndarray
     relative_error: np.ndarray
-    read: bool = False
+    used_reader: bool = False
 
     def calibration(self) -> Calibration:
-        """Resting levels and shut lids of this shot alone.
+        """Resting levels and levels of closed eyes, measured in this shot.
 
-        The median blendshape is rest only as far as trackers err: the rest of it is a lasting expression and stays. Lids that
-        never shut, or hardly, have the usual range instead of that of their jitter. The face reader's shut lids are 1.
+        The resting level is the median, limited to MAX_REST; a higher median is a lasting expression and is kept. In shots
+        without a clear blink, closed eyes have at least the level TYPICAL_SHUT. The face reader's level of closed eyes is 1.
         """
         measured = Calibration.measure(self.blendshapes, ARKIT)
         rest = np.minimum(measured.rest, MAX_REST)
-        if self.read:
+        if self.used_reader:
             return Calibration(ARKIT, rest, (1.0, 1.0))
         shut = []
         for name in BLINKS:
@@ -149,13 +155,13 @@ class ShotFit:
         return Calibration(ARKIT, rest, (shut[0], shut[1]))
 
     def rest_pose(self) -> np.ndarray:
-        """``(6,)`` angles and place in camera space from which this shot's pose is counted."""
+        """Resting pose ``(6,)`` of the shot in camera space: angles in radians and translation in cm."""
         rotation = rotation_matrix(self.angles.astype(np.float64))
         first = relative_pose(rotation, self.translation)[0]
         rest = rotation_matrix(first[:3]).T @ rotation[0]
         return np.concatenate([rotation_angles(rest), self.translation[0] - first[3:]])
 
     def motion(self, calibration: Calibration) -> np.ndarray:
-        """``(N, 58)`` calibrated blendshapes and pose relative to rest."""
+        """Calibrated blendshapes and pose relative to the resting pose, ``(N, 58)``."""
         pose = relative_pose(rotation_matrix(self.angles.astype(np.float64)), self.translation)
         return np.concatenate([calibration(self.blendshapes), pose], 1)

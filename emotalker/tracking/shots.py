@@ -1,4 +1,4 @@
-"""Where a video cuts from one shot to the next."""
+"""Detection of cuts between the shots of a video."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import numpy as np
 
 THUMBNAIL = 32  # pixels
 BINS = 16
-#: A cut changes the pixels by more than a share of full scale and by more than a multiple of what is usual in this shot; or
-#: it changes the colours, wherever they are. Quick turns of a head reach 0.06 and 0.15.
+#: Thresholds of a cut: the mean change of the pixels (1 is full scale), and either its ratio to the shot's median change or
+#: the change of the colour histogram. Fast head turns reach a mean change of 0.06 and a histogram change of 0.15.
 MIN_CHANGE, RELATIVE_CHANGE, MIN_COLOR_CHANGE = 0.10, 5.0, 0.45
 HISTORY = 12  # frames
-#: How far a face moves between two frames, and by how much its size changes, if it is still the same face; in face sizes.
+#: Largest motion of one face between two frames, in face sizes, and largest ratio of its sizes.
 MAX_STEP, MAX_SCALING = 0.5, 1.5
 
 
 class CutDetector:
-    """Compares each frame with the one before, in a thumbnail; call it with every frame in order."""
+    """Compares thumbnails of successive frames; must be called with every frame in order."""
 
     def __init__(self) -> None:
         self._last: tuple[np.ndarray, np.ndarray] | None = None
@@ -26,7 +26,7 @@ class CutDetector:
         self._changes: deque[float] = deque(maxlen=HISTORY)
 
     def __call__(self, frame: np.ndarray) -> bool:
-        """Whether this frame ``(H, W, 3)`` uint8 begins another shot; False for the first one."""
+        """Whether this frame ``(H, W, 3)`` uint8 begins another shot; False for the first frame."""
         small = cv2.resize(frame, (THUMBNAIL, THUMBNAIL), interpolation=cv2.INTER_AREA)
         colors = np.concatenate(
             [np.bincount(channel.ravel() * BINS // 256, minlength=BINS) for channel in small.T.astype(int)]
@@ -36,7 +36,7 @@ class CutDetector:
         if last is None:
             return False
         change = float(np.abs(self._last[0] - last[0]).mean())
-        color_change = float(np.abs(self._last[1] - last[1]).sum() / 6)  # 1 if no channel has a bin in common
+        color_change = float(np.abs(self._last[1] - last[1]).sum() / 6)  # 1 if the histograms are disjoint in all channels
         usual = float(np.median(self._changes)) if self._changes else 0.0
         cut = resized or (change > MIN_CHANGE and (change > RELATIVE_CHANGE * usual or color_change > MIN_COLOR_CHANGE))
         if cut:
@@ -47,7 +47,7 @@ class CutDetector:
 
 
 def is_jump(before: np.ndarray, after: np.ndarray) -> bool:
-    """Whether two successive faces' landmarks ``(L, 2)`` lie too far apart to be one face that moved."""
+    """Whether landmarks ``(L, 2)`` of successive frames are too far apart to be of the same face."""
     boxes = np.stack([[points.min(0), points.max(0)] for points in (before, after)])
     size = (boxes[:, 1] - boxes[:, 0]).max(1)
     step = np.linalg.norm(boxes[1].mean(0) - boxes[0].mean(0))

@@ -1,4 +1,4 @@
-"""Taking a tracker's jitter away without lag and without the extremes."""
+"""Removal of tracking jitter without lag and without reducing extremes."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from emotalker.face.calibration import smooth
 
 REACH = 3  # frames to either side
 SPREAD = 1.5  # frames, standard deviation of the weights in time
-MAX_NOISE = 0.03  # of an blendshape; what jitters more is motion
+MAX_NOISE = 0.03  # blendshape units; larger variation is motion
 
 
 def smooth_fast(values: np.ndarray) -> np.ndarray:
     """Bilateral filter over time (Tomasi & Manduchi 1998) of ``(T, C)`` successive frames without gaps.
 
-    A frame is averaged with neighbours that differ from it by no more than noise, so a closure of two frames keeps its
-    depth; weights are symmetric, so nothing lags. Each column's noise is measured from its second differences, robustly.
+    A frame is averaged with neighbours that differ from it by no more than the noise, so a closure of two frames keeps its
+    depth. The weights are symmetric, so there is no lag. Each column's noise is a robust estimate from its second
+    differences.
     """
     if len(values) < 3:
         return values
@@ -38,7 +39,7 @@ def smooth_fast(values: np.ndarray) -> np.ndarray:
 
 
 def smooth_native(values: np.ndarray, space: CoefficientSpace) -> np.ndarray:
-    """Lips and blinks at the video's own rate, ``(N, D)`` with NaN rows where there is no face."""
+    """Smooth lips and blinks at the video's frame rate, ``(N, D)`` with NaN rows where there is no face."""
     values, fast = values.copy(), fast_entries(space)
     for run in _runs(values):
         values[np.ix_(run, fast)] = smooth_fast(values[np.ix_(run, fast)])
@@ -46,7 +47,7 @@ def smooth_native(values: np.ndarray, space: CoefficientSpace) -> np.ndarray:
 
 
 def smooth_resampled(values: np.ndarray, space: CoefficientSpace) -> np.ndarray:
-    """Brows, gaze and pose at the space's rate, ``(T, D)`` with NaN rows where there is no face."""
+    """Smooth brows, gaze and pose at the space's frame rate, ``(T, D)`` with NaN rows where there is no face."""
     values = values.copy()
     for run in _runs(values):
         values[run] = smooth(values[run], space)
@@ -54,6 +55,6 @@ def smooth_resampled(values: np.ndarray, space: CoefficientSpace) -> np.ndarray:
 
 
 def _runs(values: np.ndarray) -> list[np.ndarray]:
-    """Frames of each stretch without NaN."""
+    """Frame indices of each segment without NaN."""
     frames = np.flatnonzero(np.isfinite(values).all(1))
     return [run for run in np.split(frames, np.flatnonzero(np.diff(frames) > 1) + 1) if len(run)]

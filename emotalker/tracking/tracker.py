@@ -1,4 +1,4 @@
-"""From a video to motion in the default space."""
+"""Tracks a face in a video as motion of the arkit space (docs/method.md 10)."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from emotalker.face.model import FaceModel
 from emotalker.tracking.backends import FIT_POINTS, Backend, Detection, FaceChoice, MediaPipe
 from emotalker.tracking.reader import FaceReader
 from emotalker.tracking.result import TrackedVideo
-from emotalker.tracking.shot_fit import ShotFitter
+from emotalker.tracking.shot_fit import ShotFit, ShotFitter
 from emotalker.tracking.shots import CutDetector, is_jump
 from emotalker.tracking.smoothing import smooth_native, smooth_resampled
 from emotalker.video.frames import timed_frames
 
-#: Misfit of the landmarks, as a share of the eye distance, that halves the confidence. Usual is 0.015 to 0.03.
-DOUBTFUL_ERROR = 0.06
+#: Mean error of the landmarks, relative to the eye distance, that halves the confidence. Typical is 0.015 to 0.03.
+HALF_CONFIDENCE_ERROR = 0.06
 
-#: Near the scores, which are steadier; outlines, which slide over a turning head, count little.
+#: Strong weight on the scores, which have less jitter; weak weight on the outline, which slides over a turning head.
 FIT_OPTIONS = FitOptions(oval_cm=1.5, gap_cm=0.05, score=0.1)
-#: For shots that a face reader reads: its blendshapes are nearer to the truth than scores, and its points the head model's.
+#: For a face reader: its blendshapes are more accurate than the scores, and its points are those of the head model.
 READER_OPTIONS = FitOptions(oval_cm=0.3, gap_cm=0.15, score=0.02)
 
 
 @dataclass
 class _Shot:
-    """A shot while it is being read: all its frames' times, and which of them show the face."""
+    """A shot in progress: times of all its frames, whether the face was found, and confidence."""
 
     fitter: ShotFitter
     times: list[float] = field(default_factory=list)
@@ -43,14 +43,14 @@ class _Shot:
 
 
 class Tracker:
-    """Follows a face through videos. Not to be shared between threads.
+    """Tracks a face in videos. Instances are not thread-safe.
 
     Args:
-        landmarker: path of ``face_landmarker.task``; by default the registry finds or fetches it.
-        backend: another source of landmarks (see :mod:`emotalker.tracking.backends`).
-        options: strengths of the fit.
-        smoothing: take the jitter out of the tracks. Frames that have nothing to do with each other need False.
-        reader: looks at the picture again in shots of its kind, where the landmarks are MediaPipe's; none by default.
+        landmarker: path of ``face_landmarker.task``; by default the registry finds or downloads it.
+        backend: another landmark backend (see :mod:`emotalker.tracking.backends`).
+        options: weights of the fit.
+        smoothing: remove jitter from the tracks; must be False for unrelated frames.
+        reader: predicts blendshapes from the picture in shots to which it applies; ignored without the MediaPipe backend.
 
     Raises:
         CheckpointError: the landmark model is missing or damaged.
@@ -68,7 +68,7 @@ class Tracker:
         self.model = FaceModel.load()
         self.reader = reader if isinstance(self.backend, MediaPipe) else None
         self.options, self.smoothing = options, smoothing
-        self._chosen = np.flatnonzero(np.isin(self.backend.landmark_index, FIT_POINTS))
+        self._fitted = np.flatnonzero(np.isin(self.backend.landmark_index, FIT_POINTS))
 
     def track(
         self,
@@ -81,10 +81,10 @@ class Tracker:
     ) -> TrackedVideo:
         """Track a video file; arguments as for :meth:`track_frames`.
 
-        A video without a face gives a result without a valid frame.
+        The result of a video without a face has no valid frame.
 
         Raises:
-            VideoError: the file is missing, is no video, or not one of its frames can be decoded.
+            VideoError: the file is missing, is not a video, or none of its frames can be decoded.
         """
         return self.track_frames(timed_frames(video), face, identity, calibration, keep_landmarks, on_frame, str(video))
 
@@ -98,18 +98,18 @@ class Tracker:
         on_frame: Callable[[float], None] | None = None,
         name: str = "the video",
     ) -> TrackedVideo:
-        """Track frames as they come; none is kept.
+        """Track frames from an iterable; frames are not stored.
 
         Args:
-            frames: seconds, seconds until the next is due, and RGB uint8 ``(H, W, 3)``, in order.
-            face: the N-th largest face (1 is the largest), or the one at a point (x, y) in pixels, looked for at each shot's
-                beginning and then followed by its place; by default the largest.
-            identity: ``(I,)`` if the person is known; by default fitted in each shot.
-            calibration: the person's resting levels and shut lids, e.g. measured on neutral clips; by default each shot's
-                own, which cannot tell a lasting expression up to 0.25 from a tracker's bias.
-            keep_landmarks: keep all frames' landmarks in the result, 4 kB a frame.
+            frames: time in seconds, duration in seconds, and RGB uint8 ``(H, W, 3)``, in order.
+            face: the N-th largest face (1 is the largest), or the face at a point (x, y) in pixels. It is searched for at the
+                beginning of each shot and then followed by its position. By default the largest.
+            identity: ``(I,)`` of a known person; by default fitted in each shot.
+            calibration: the person's calibration, e.g. measured on neutral clips; by default measured in each shot, where a
+                lasting expression up to 0.25 cannot be separated from the tracker's bias.
+            keep_landmarks: keep all frames' landmarks in the result, 4 kB per frame.
             on_frame: called with each frame's time.
-            name: of the video, for messages.
+            name: of the video, for error messages.
 
         Raises:
             VideoError: there is no frame.
@@ -135,7 +135,7 @@ class Tracker:
             shot.times.append(time)
             shot.found.append(detection is not None)
             shot.confidence.append(
-                0.0 if detection is None else detection.confidence * _share_inside(detection.points, frame)
+                0.0 if detection is None else detection.confidence * _fraction_inside(detection.points, frame)
             )
             if keep_landmarks:
                 landmarks.append(np.full((len(backend.landmark_index), 2), np.nan) if detection is None else detection.points)
@@ -143,16 +143,16 @@ class Tracker:
             if on_frame:
                 on_frame(time)
         if not shots:
-            raise VideoError(f"{name} holds no frames")
+            raise VideoError(f"{name} contains no frames")
         return self._assemble(shots, end, size, calibration, landmarks)
 
     def _add(self, fitter: ShotFitter, frame: np.ndarray, detection: Detection) -> None:
-        observed = self.reader.observe(frame, detection.points, detection.scores) if fitter.observing else None
-        fitter.add(detection.points[self._chosen], detection.scores, observed)
+        observation = self.reader.observe(frame, detection.points, detection.scores) if fitter.observing else None
+        fitter.add(detection.points[self._fitted], detection.scores, observation)
 
     def _new_shot(self, frame: np.ndarray, identity: np.ndarray | None) -> _Shot:
         camera = Camera.default(frame.shape[1], frame.shape[0])
-        index = self.backend.landmark_index[self._chosen]
+        index = self.backend.landmark_index[self._fitted]
         return _Shot(ShotFitter(self.model, camera, index, self.options, identity, self.reader, READER_OPTIONS))
 
     def _assemble(
@@ -163,63 +163,66 @@ class Tracker:
         calibration: Calibration | None,
         landmarks: list[np.ndarray],
     ) -> TrackedVideo:
+        """Fit what remains of the shots and sample their motion at 25 fps."""
         fps = ARKIT.fps
         targets = np.arange(max(1, round(end * fps))) / fps
         starts = [0, *(int(np.ceil(shot.times[0] * fps - 1e-6)) for shot in shots[1:]), len(targets)]
         coefficients = np.full((len(targets), ARKIT.dim), np.nan, np.float32)
         confidence = np.zeros(len(targets), np.float32)
-        kept = {name: [] for name in ("shots", "identities", "rest_poses", "rest_blendshapes", "shut_lids")}
-        read = 0
+        bounds: list[tuple[int, int]] = []
+        per_shot = {name: [] for name in ("identities", "rest_poses", "rest_blendshapes", "shut_lids")}
+        shots_read = 0
         for shot, start, stop in zip(shots, starts, starts[1:], strict=False):
             if stop <= start:
                 continue
             fit = shot.fitter.finish()
-            read += fit.read
-            found, rest = np.array(shot.found), np.zeros(6)
-            levels = calibration or Calibration(ARKIT, np.zeros(52), (1.0, 1.0))
-            if found.any():
-                levels, rest = calibration or fit.calibration(), fit.rest_pose()
-                times = np.array(shot.times)
-                motion = np.full((len(times), ARKIT.dim), np.nan)
-                motion[found] = fit.motion(levels)
-                if self.smoothing:
-                    motion = smooth_native(motion, ARKIT)
-                sampled = sample_motion(times, motion, ARKIT, targets[start:stop], 1 / fps)
-                coefficients[start:stop] = smooth_resampled(sampled, ARKIT) if self.smoothing else sampled
-                trust = np.array(shot.confidence)
-                trust[found] /= 1 + (fit.relative_error / DOUBTFUL_ERROR) ** 2
-                confidence[start:stop] = np.interp(targets[start:stop], times[found], trust[found])
-            for name, value in zip(kept, ((start, stop), fit.identity, rest, levels.rest, levels.shut), strict=True):
-                kept[name].append(value)
+            shots_read += fit.used_reader
+            levels, rest_pose = calibration or Calibration(ARKIT, np.zeros(52), (1.0, 1.0)), np.zeros(6)
+            if any(shot.found):
+                levels, rest_pose = calibration or fit.calibration(), fit.rest_pose()
+                coefficients[start:stop], confidence[start:stop] = self._sample(shot, fit, levels, targets[start:stop])
+            bounds.append((start, stop))
+            for name, value in zip(per_shot, (fit.identity, rest_pose, levels.rest, levels.shut), strict=True):
+                per_shot[name].append(value)
         valid = np.isfinite(coefficients).all(1)
         confidence[~valid] = 0
         times = np.concatenate([shot.times for shot in shots])
-        return TrackedVideo(
+        prior = self.backend.prior
+        if shots_read:
+            prior += f", and the {self.reader.name} in {shots_read} of {len(bounds)} shots"
+        tracked = TrackedVideo(
             MotionTrack(coefficients, ARKIT),
             confidence,
             valid,
-            np.array(kept["shots"], np.int64),
-            **{
-                name: np.array(kept[name], np.float32)
-                for name in ("identities", "rest_poses", "rest_blendshapes", "shut_lids")
-            },
+            np.array(bounds, np.int64),
+            **{name: np.array(values, np.float32) for name, values in per_shot.items()},
             source_fps=float((len(times) - 1) / (times[-1] - times[0])) if len(times) > 1 else float(1 / max(end, 1e-3)),
             size=tuple(int(side) for side in size),
             backend=self.backend.name,
-            prior=self.backend.prior
-            + (f", and the {self.reader.name} in {read} of {len(kept['shots'])} shots" if read else ""),
-            **(
-                {
-                    "landmarks": np.array(landmarks, np.float32),
-                    "landmark_times": times,
-                    "landmark_index": self.backend.landmark_index,
-                }
-                if landmarks
-                else {}
-            ),
+            prior=prior,
         )
+        if landmarks:
+            tracked.landmarks, tracked.landmark_times = np.array(landmarks, np.float32), times
+            tracked.landmark_index = self.backend.landmark_index
+        return tracked
+
+    def _sample(
+        self, shot: _Shot, fit: ShotFit, calibration: Calibration, targets: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Motion ``(T, D)`` and confidence ``(T,)`` of a shot with a face at the times ``targets (T,)`` in seconds."""
+        times, found = np.array(shot.times), np.array(shot.found)
+        motion = np.full((len(times), ARKIT.dim), np.nan)
+        motion[found] = fit.motion(calibration)
+        if self.smoothing:
+            motion = smooth_native(motion, ARKIT)
+        sampled = sample_motion(times, motion, ARKIT, targets, 1 / ARKIT.fps)
+        if self.smoothing:
+            sampled = smooth_resampled(sampled, ARKIT)
+        confidence = np.array(shot.confidence)
+        confidence[found] /= 1 + (fit.relative_error / HALF_CONFIDENCE_ERROR) ** 2
+        return sampled, np.interp(targets, times[found], confidence[found])
 
 
-def _share_inside(points: np.ndarray, frame: np.ndarray) -> float:
-    """Share of the landmarks ``(L, 2)`` that lie in the picture."""
+def _fraction_inside(points: np.ndarray, frame: np.ndarray) -> float:
+    """Fraction of the landmarks ``(L, 2)`` that are inside the picture."""
     return float(((points >= 0) & (points <= frame.shape[1::-1])).all(1).mean())

@@ -48,8 +48,8 @@ def at_rest(frame: np.ndarray, clip: Clip) -> np.ndarray:
     return frame
 
 
-def emotion_mix(clip: Clip) -> np.ndarray:
-    """What a clip's labels say of its emotion: shares of :data:`~emotalker.data.readers.base.EMOTIONS`, zeros where unlabelled.
+def emotion_weights_of(clip: Clip) -> np.ndarray:
+    """Weights ``(8,)`` of :data:`~emotalker.core.emotions.EMOTIONS` from a clip's labels, zeros for an unlabelled clip.
 
     The weakest level counts as a little more than half the emotion, the rest as neutral.
     """
@@ -107,7 +107,7 @@ class SpeechMotion(Dataset):
     """Windows of speech features and the motion of the same time, for the transformer.
 
     ``features (2 * frames, dim)``, ``motion (frames, len(entries))``, ``reference (D,)`` of :class:`References`,
-    ``emotion (8,)`` of :func:`emotion_mix`.
+    ``emotion (8,)`` of :func:`emotion_weights_of`.
 
     Args:
         clips: their names are unique.
@@ -142,13 +142,13 @@ class SpeechMotion(Dataset):
             "features": heard.astype(np.float32),
             "motion": motion[start : start + self.frames, self.entries],
             "reference": self.references.draw(key.index, rng if self.augment else None),
-            "emotion": emotion_mix(self.clips[key.index]),
+            "emotion": emotion_weights_of(self.clips[key.index]),
         }
 
 
 class LipWindows(Dataset):
     """Mel windows and whole motion vectors, for the lip branch: ``mel (frames, 80, 16)``, ``motion (frames, D)``,
-    ``reference (D,)`` of :class:`References`, ``emotion (8,)`` of :func:`emotion_mix`.
+    ``reference (D,)`` of :class:`References`, ``emotion (8,)`` of :func:`emotion_weights_of`.
 
     Augmentation changes speed (sound and motion together), loudness, noise, colour, the vocal tract's length (by warping the
     mel axis), and masks stretches of the mel.
@@ -204,4 +204,4 @@ class LipWindows(Dataset):
             mel = mel - mel.mean(-1, keepdim=True)
         windows = lip_windows(mel, heard)[0, LIP_MARGIN : LIP_MARGIN + self.frames]
         reference = self.references.draw(key.index, rng if self.augmentation else None)
-        return {"mel": windows, "motion": motion, "reference": reference, "emotion": emotion_mix(clip)}
+        return {"mel": windows, "motion": motion, "reference": reference, "emotion": emotion_weights_of(clip)}

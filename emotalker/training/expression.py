@@ -13,7 +13,7 @@ from emotalker.core.errors import DataError
 from emotalker.data.shards import Clip
 from emotalker.inference.generator import MotionGenerator
 from emotalker.models.expression import CONTEMPT, EXPRESSIVE, ExpressionConfig, ExpressionPrior
-from emotalker.training.datasets import References, emotion_mix
+from emotalker.training.datasets import References, emotion_weights_of
 
 NEUTRAL = EMOTIONS.index("neutral")
 
@@ -21,7 +21,7 @@ NEUTRAL = EMOTIONS.index("neutral")
 def expression_offsets(clips: Sequence[Clip]) -> np.ndarray:
     """Mean motion of each emotion at full share, less the speaker's own neutral mean, ``(8, D)``.
 
-    A weak level shows a share of its emotion (:func:`~emotalker.training.datasets.emotion_mix`); least squares over clips.
+    A weak level shows a fraction of its emotion (:func:`~emotalker.training.datasets.emotion_weights_of`); least squares.
     Contempt is composed where no clip shows it. DataError if no speaker has neutral clips.
     """
     space = clips[0].corpus.space
@@ -34,7 +34,7 @@ def expression_offsets(clips: Sequence[Clip]) -> np.ndarray:
         raise DataError(f"{clips[0].corpus.root}: no speaker has both neutral and emotional clips; take an acted corpus")
     products, squares = np.zeros((len(EMOTIONS), space.dim)), np.zeros((len(EMOTIONS), 1))
     for clip in acted:
-        share = emotion_mix(clip)[clip.label]
+        share = emotion_weights_of(clip)[clip.label]
         products[clip.label] += share * (clip.motion.mean(0) - np.mean(neutral[clip.speaker], 0))
         squares[clip.label] += share**2
     offsets = products / np.maximum(squares, 1e-9)

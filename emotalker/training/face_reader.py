@@ -1,4 +1,4 @@
-"""Training the face reader, the tracker's second look at the picture."""
+"""Training of the face reader, which predicts the motion of synthetic faces in the tracker."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 
 from emotalker.coefficients import ARKIT_BLENDSHAPES, MIRRORED_BLENDSHAPES
 from emotalker.core.checkpoint import save_checkpoint
-from emotalker.synthetic.dataset import FaceCuts, load_faces
+from emotalker.synthetic.dataset import FaceCrops, load_faces
 from emotalker.synthetic.films import LEADING_BLENDSHAPES
 from emotalker.synthetic.observation import MIRRORED_POINTS, FaceFeatures, extract_features
 from emotalker.synthetic.reader import FaceReaderConfig, SyntheticFaceReader
@@ -21,45 +21,46 @@ from emotalker.training.sampling import Key, seed_step
 from emotalker.training.solver import Objective, Solver
 from emotalker.training.stage import solver_config
 
-#: How much more often a face whose mouth does something is shown, at most: there are many such movements, so each is rare.
+#: Sampling weight 1 + MOUTH_EMPHASIS * (largest mouth blendshape) of a face: each of the many mouth movements is rare.
 MOUTH_EMPHASIS = 2.0
-LEADING_WEIGHT = 4.0  # of LEADING_BLENDSHAPES: what is looked at first in a face, against what hardly shows
-MIN_VARIANCE = 1e-3  # of an blendshape; rarer ones weigh no more
+LEADING_WEIGHT = 4.0  # loss weight of LEADING_BLENDSHAPES relative to the others
+MIN_VARIANCE = 1e-3  # of a blendshape, the lower limit in the loss weights
 WHITENING_FACES = 12_000
 PICTURE_DAMPING, LANDMARK_DAMPING = 0.3, 0.05
-MIN_CONTEXT = 6  # frames whose average is taken for a shot's
-BATCH = 32  # faces described at a time: few enough for a processor's cache
+MIN_CONTEXT = 6  # fewest context frames in training
+BATCH = 32  # faces per forward pass, few enough for a processor's cache
 
 
 class DescribedFaces(Dataset):
-    """Faces as the network gets them: ``described (D,)``, ``context (D,)``, ``blendshapes (52,)``, ``shifts (P, 2)``, and
+    """Training examples: descriptors ``described (D,)`` and ``context (D,)``, ``blendshapes (52,)``, ``shifts (P, 2)``, and
     ``synthetic ()``, 1 for synthetic faces and 0 for photographs.
 
     Args:
-        model: describes them, its whitening learnt.
+        model: computes the descriptors; its whitening is fitted.
         sets: the faces.
-        weights: how often each set is drawn from in training; None asks every face once, in the context of all of the
-            person's frames. In training the context is that of some of them at random.
+        weights: sampling weights of the sets, for training: faces are sampled and mirrored at random, and the context is the
+            mean over a random subset of the person's frames. None, for validation: every face once, with the mean over all of
+            the person's frames as context.
     """
 
-    def __init__(self, model: SyntheticFaceReader, sets: Sequence[FaceCuts], weights: Sequence[float] | None = None):
+    def __init__(self, model: SyntheticFaceReader, sets: Sequence[FaceCrops], weights: Sequence[float] | None = None):
         self.weights = None if weights is None else np.asarray(weights) / np.sum(weights)
         mouth = [i for i, name in enumerate(ARKIT_BLENDSHAPES) if name.startswith("mouth")]
-        self._views = [_described(model, cuts, with_mirror=weights is not None) for cuts in sets]
-        self._labels = [self._with_mirrored(cuts) for cuts in sets]
-        self._synthetic = [cuts.synthetic for cuts in sets]
-        self._emphasis = [np.cumsum(1 + MOUTH_EMPHASIS * cuts.blendshapes[:, mouth].max(1)) for cuts in sets]
-        self._ends = np.cumsum([len(cuts) for cuts in sets])
+        self._views = [_described(model, crops, with_mirror=weights is not None) for crops in sets]
+        self._labels = [self._with_mirrored(crops) for crops in sets]
+        self._synthetic = [crops.synthetic for crops in sets]
+        self._emphasis = [np.cumsum(1 + MOUTH_EMPHASIS * crops.blendshapes[:, mouth].max(1)) for crops in sets]
+        self._ends = np.cumsum([len(crops) for crops in sets])
         self._context = []
-        for cuts in sets:
-            _, which = np.unique(cuts.person, return_inverse=True)
+        for crops in sets:
+            _, which = np.unique(crops.person, return_inverse=True)
             frames = np.split(np.argsort(which, kind="stable"), np.cumsum(np.bincount(which))[:-1])
             self._context.append([frames[i] for i in which])
 
     @staticmethod
-    def _with_mirrored(cuts: FaceCuts) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Blendshapes and shifts of the faces, and of the mirrored ones."""
-        blendshapes, shifts = cuts.blendshapes, (cuts.true - cuts.found).astype(np.float16)
+    def _with_mirrored(crops: FaceCrops) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Blendshapes and shifts of the faces, and of the mirrored faces."""
+        blendshapes, shifts = crops.blendshapes, (crops.true - crops.found).astype(np.float16)
         return [
             (blendshapes, shifts),
             (blendshapes[:, MIRRORED_BLENDSHAPES], shifts[:, MIRRORED_POINTS] * np.float16([-1, 1])),
@@ -92,30 +93,30 @@ class DescribedFaces(Dataset):
 
 
 @torch.inference_mode()
-def _described(model: SyntheticFaceReader, cuts: FaceCuts, with_mirror: bool) -> list[np.ndarray]:
-    """Descriptions ``(N, D)`` float16 of the faces, and of the mirrored ones."""
+def _described(model: SyntheticFaceReader, crops: FaceCrops, with_mirror: bool) -> list[np.ndarray]:
+    """Descriptors ``(N, D)`` float16 of the faces and, ``with_mirror``, of the mirrored faces."""
     views = ([], [])
-    for start in range(0, len(cuts), BATCH):
-        seen = _seen(cuts, np.arange(start, min(start + BATCH, len(cuts))))
-        views[0].append(model.describe(seen).half())
+    for start in range(0, len(crops), BATCH):
+        features = _features(crops, np.arange(start, min(start + BATCH, len(crops))))
+        views[0].append(model.describe(features).half())
         if with_mirror:
-            views[1].append(model.describe(seen.mirrored()).half())
+            views[1].append(model.describe(features.mirrored()).half())
     return [torch.cat(parts).numpy() for parts in views if parts]
 
 
-def _seen(cuts: FaceCuts, chosen: np.ndarray) -> FaceFeatures:
-    return extract_features(cuts.image[chosen], cuts.found[chosen], cuts.scores[chosen])
+def _features(crops: FaceCrops, chosen: np.ndarray) -> FaceFeatures:
+    return extract_features(crops.image[chosen], crops.found[chosen], crops.scores[chosen])
 
 
 class FaceReaderObjective(Objective):
-    """Of synthetic faces, mean square error of the blendshapes as a share of their variance, and smooth L1 of the points' shifts; of
-    all, cross-entropy of whether they are synthetic.
+    """Sum of three losses: for synthetic faces, the mean squared error of the blendshapes relative to their variance and the
+    smooth L1 loss of the landmarks' shifts; for all faces, the cross-entropy of the classification as synthetic.
 
     Args:
         model: the network.
         variance: ``(52,)`` of the blendshapes.
         shift: weight of the second loss.
-        noise: standard deviation of what is added to descriptions in training.
+        noise: standard deviation of the noise added to descriptors in training.
     """
 
     def __init__(self, model: SyntheticFaceReader, variance: Tensor, shift: float, noise: float):
@@ -131,11 +132,11 @@ class FaceReaderObjective(Objective):
         if self.training:
             described = described + self.noise * torch.randn_like(described)
         blendshapes, shifts, logits = self.model(described, batch["context"])
-        if not self.training:  # each member learns alone, and all read together
+        if not self.training:  # members are trained separately; the ensemble predicts their mean
             blendshapes, shifts = blendshapes.mean(0, keepdim=True), shifts.mean(0, keepdim=True)
         counts = batch["synthetic"] / batch["synthetic"].sum().clamp(min=1)
-        # Squares, as most blendshapes rest in most frames: absolute errors are least if all are said to rest always. A product
-        # with counts and its sum, as a matrix product would be rounded to bf16 under mixed precision.
+        # Squared errors, because most blendshapes are 0 in most frames, so that a constant 0 minimises absolute errors. The
+        # weighted mean is a product and a sum, because mixed precision would round a matrix product to bf16.
         blendshape = ((blendshapes - batch["blendshapes"]).square() * self.precision).mean((0, 2)).mul(counts).sum()
         truth = batch["shifts"].expand_as(shifts)
         shift = F.smooth_l1_loss(shifts, truth, beta=0.5, reduction="none").mean((0, 2, 3)).mul(counts).sum()
@@ -173,13 +174,13 @@ def train(config: dict) -> dict[str, float]:
     return solver.run()
 
 
-def _learn_whitening(model: SyntheticFaceReader, sets: Sequence[FaceCuts], weights: Sequence[float], seed: int) -> None:
-    """From some faces of all sets, by their weights."""
-    rng, seen = np.random.default_rng(seed), []
-    for cuts, weight in zip(sets, np.asarray(weights) / np.sum(weights), strict=True):
-        chosen = rng.integers(len(cuts), size=round(WHITENING_FACES * weight))
-        seen += [_seen(cuts, part) for part in np.array_split(chosen, len(chosen) // BATCH + 1)]
-    mouth, eyes, landmarks = (torch.cat(parts) for parts in zip(*seen, strict=True))
-    model.of_mouth.learn(mouth, PICTURE_DAMPING)
-    model.of_eye.learn(eyes.flatten(0, 1), PICTURE_DAMPING)
-    model.of_landmarks.learn(landmarks, LANDMARK_DAMPING)
+def _learn_whitening(model: SyntheticFaceReader, sets: Sequence[FaceCrops], weights: Sequence[float], seed: int) -> None:
+    """Fit the whitening to random faces of the sets, in proportion to the sets' weights."""
+    rng, features = np.random.default_rng(seed), []
+    for crops, weight in zip(sets, np.asarray(weights) / np.sum(weights), strict=True):
+        chosen = rng.integers(len(crops), size=round(WHITENING_FACES * weight))
+        features += [_features(crops, part) for part in np.array_split(chosen, len(chosen) // BATCH + 1)]
+    mouth, eyes, landmarks = (torch.cat(parts) for parts in zip(*features, strict=True))
+    model.of_mouth.fit(mouth, PICTURE_DAMPING)
+    model.of_eye.fit(eyes.flatten(0, 1), PICTURE_DAMPING)
+    model.of_landmarks.fit(landmarks, LANDMARK_DAMPING)

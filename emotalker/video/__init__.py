@@ -1,4 +1,4 @@
-"""Videos and still pictures: reading and writing."""
+"""Videos and images: reading and writing."""
 
 from emotalker.video.image import load_image, save_image
 from emotalker.video.reader import VideoInfo, read_frames, video_info

@@ -1,4 +1,4 @@
-"""The frames of a video with the times at which they are shown."""
+"""The frames of a video with their presentation times."""
 
 from __future__ import annotations
 
@@ -9,23 +9,22 @@ import av
 import numpy as np
 
 from emotalker.core.errors import VideoError
-from emotalker.video.reader import _opened, _upright
+from emotalker.video.reader import open_video, upright_frame
 
 
 def timed_frames(path: str | os.PathLike) -> Iterator[tuple[float, float, np.ndarray]]:
-    """Times, lengths and pictures of a video's frames, in order.
+    """Presentation times, durations and images of a video's frames, in order.
 
-    Packets that cannot be decoded are passed over, as is what follows a truncation: the frames that exist are all good.
+    Packets that cannot be decoded are skipped. Decoding ends where a file is truncated.
 
     Yields:
-        seconds since the sound began (since the first frame, if there is no sound), seconds until the next frame is due
-        (at the stated frame rate), and RGB uint8 ``(H, W, 3)``, upright as the file's rotation says. Times increase
-        strictly.
+        seconds since the start of the audio (since the first frame, if there is no audio), duration in seconds at the
+        stated frame rate, and RGB uint8 ``(H, W, 3)``, rotated upright. Times increase strictly.
 
     Raises:
-        VideoError: the file is missing, has no picture track, or not one of its frames can be decoded.
+        VideoError: the file is missing, has no video stream, or none of its frames can be decoded.
     """
-    with _opened(path) as container:
+    with open_video(path) as container:
         stream = container.streams.video[0]
         stream.thread_type = "AUTO"
         period = float(1 / (stream.average_rate or stream.guessed_rate or 25))
@@ -38,12 +37,13 @@ def timed_frames(path: str | os.PathLike) -> Iterator[tuple[float, float, np.nda
                 origin = time
             if time - origin > last:
                 last = time - origin
-                yield last, period, _upright(frame)
+                yield last, period, upright_frame(frame)
     if last == -np.inf:
-        raise VideoError(f"{path} holds no frame that can be decoded")
+        raise VideoError(f"{path} contains no frame that can be decoded")
 
 
 def _decodable(container: av.container.InputContainer, stream: av.VideoStream) -> Iterator[av.VideoFrame]:
+    """Frames of all packets that can be decoded."""
     packets = container.demux(stream)
     while True:
         try:

@@ -1,4 +1,4 @@
-"""Reading and writing still pictures."""
+"""Reading and writing images."""
 
 from __future__ import annotations
 
@@ -11,36 +11,36 @@ import numpy as np
 from emotalker.core.errors import ImageError, OutputError
 from emotalker.core.files import replace_on_success
 
-#: What shows through transparent pictures: a neutral grey.
+#: Grey level behind transparent images.
 BACKGROUND = 128
 
 
 def load_image(path: str | os.PathLike) -> np.ndarray:
-    """A picture as RGB uint8 ``(H, W, 3)``, upright as its EXIF orientation says.
+    """Load an image as RGB uint8 ``(H, W, 3)``, rotated according to its EXIF orientation.
 
-    Grey, palette, CMYK and 16-bit pictures are converted; transparent ones are laid over grey.
+    Grey, palette, CMYK and 16-bit images are converted; transparent ones are composited over grey.
 
     Raises:
-        ImageError: the file is missing or is no picture that OpenCV reads (JPEG, PNG, WebP, BMP, TIFF and more).
+        ImageError: the file is missing or not an image that OpenCV reads (JPEG, PNG, WebP, BMP, TIFF and more).
     """
     path = Path(path)
     try:
         content = np.frombuffer(path.read_bytes(), np.uint8)
     except FileNotFoundError:
-        raise ImageError(f"no such picture: {path}") from None
+        raise ImageError(f"no such image: {path}") from None
     except OSError as error:
-        raise ImageError(f"cannot read the picture {path}: {error.strerror or error}") from error
+        raise ImageError(f"cannot read the image {path}: {error.strerror or error}") from error
     image = _decode(content, cv2.IMREAD_UNCHANGED)
     if image is not None and image.ndim == 3 and image.shape[2] == 4:
         return _flatten(image)
-    image = _decode(content, cv2.IMREAD_COLOR)  # to 8 bits and three channels, turned upright
+    image = _decode(content, cv2.IMREAD_COLOR)  # converted to 8 bits and three channels, and rotated upright
     if image is None:
-        raise ImageError(f"{path} is damaged or not a picture; give a PNG or JPEG file")
+        raise ImageError(f"{path} is damaged or not an image; give a PNG or JPEG file")
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
 def save_image(path: str | os.PathLike, image: np.ndarray) -> Path:
-    """Write RGB uint8 ``(H, W, 3)`` in the format of the suffix, best as ``.png``.
+    """Write RGB uint8 ``(H, W, 3)`` in the format of the suffix.
 
     Raises:
         OutputError: the suffix is unknown or the file cannot be written.
@@ -49,7 +49,7 @@ def save_image(path: str | os.PathLike, image: np.ndarray) -> Path:
     try:
         content = cv2.imencode(suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1]
     except cv2.error as error:
-        raise OutputError(f"cannot write {path}: no picture format has the suffix {suffix!r}; use .png") from error
+        raise OutputError(f"cannot write {path}: no image format has the suffix {suffix!r}; use .png") from error
     with replace_on_success(path) as temporary:
         temporary.write_bytes(content.tobytes())
     return Path(path)
@@ -63,7 +63,7 @@ def _decode(content: np.ndarray, flags: int) -> np.ndarray | None:
 
 
 def _flatten(image: np.ndarray) -> np.ndarray:
-    """BGRA of 8 or 16 bits over the background, to RGB uint8."""
+    """Composite BGRA of 8 or 16 bits over the background; RGB uint8."""
     full = np.iinfo(image.dtype).max
     rgb, alpha = image[..., 2::-1] * np.float32(255 / full), image[..., 3:] * np.float32(1 / full)
     return np.round(BACKGROUND + (rgb - BACKGROUND) * alpha).astype(np.uint8)

@@ -16,7 +16,7 @@ from emotalker.core.errors import VideoError
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """What a video holds: frames a second, upright size in pixels, number of frames, seconds, and whether it has sound."""
+    """Frames per second, upright size in pixels, number of frames, duration in seconds, and whether there is audio."""
 
     fps: float
     width: int
@@ -27,50 +27,52 @@ class VideoInfo:
 
 
 def read_frames(path: str | os.PathLike) -> Iterator[np.ndarray]:
-    """The frames of a video in order, each RGB uint8 ``(H, W, 3)``, upright as the file's rotation says.
+    """The frames of a video in order, each RGB uint8 ``(H, W, 3)``, rotated upright.
 
-    One frame is held at a time, so memory does not grow with length.
+    Frames are decoded one at a time, so that memory does not grow with length.
 
     Raises:
-        VideoError: the file is missing, has no picture track, or cannot be decoded.
+        VideoError: the file is missing, has no video stream, or cannot be decoded.
     """
-    with _opened(path) as container:
+    with open_video(path) as container:
         stream = container.streams.video[0]
         stream.thread_type = "AUTO"
         for frame in container.decode(stream):
-            yield _upright(frame)
+            yield upright_frame(frame)
 
 
 def video_info(path: str | os.PathLike) -> VideoInfo:
-    """Look at a video without decoding more than its first frame; VideoError as for :func:`read_frames`."""
-    with _opened(path) as container:
+    """Properties of a video; only its first frame is decoded. VideoError as for :func:`read_frames`."""
+    with open_video(path) as container:
         stream = container.streams.video[0]
         has_audio = bool(container.streams.audio)
         fps = float(stream.average_rate or stream.guessed_rate)
         first = next(container.decode(stream), None)
         if first is None:
-            raise VideoError(f"{path} holds no frames")
-        height, width = _upright(first).shape[:2]
+            raise VideoError(f"{path} contains no frames")
+        height, width = upright_frame(first).shape[:2]
         frames = stream.frames
-        if not frames:  # some containers do not say
+        if not frames:  # some containers do not store the number
             container.seek(0)
             frames = sum(packet.size > 0 for packet in container.demux(stream))
     return VideoInfo(fps, width, height, frames, frames / fps, has_audio)
 
 
 @contextmanager
-def _opened(path: str | os.PathLike) -> Iterator[av.container.InputContainer]:
+def open_video(path: str | os.PathLike) -> Iterator[av.container.InputContainer]:
+    """Open a container with at least one video stream; VideoError as for :func:`read_frames`."""
     if not Path(path).is_file():
         raise VideoError(f"no such video: {path}")
     try:
         with av.open(str(path), metadata_errors="replace") as container:
             if not container.streams.video:
-                raise VideoError(f"{path} has no picture track")
+                raise VideoError(f"{path} has no video stream")
             yield container
     except av.error.FFmpegError as error:
         raise VideoError(f"{path} cannot be decoded as video ({(error.strerror or str(error)).lower()})") from error
 
 
-def _upright(frame: av.VideoFrame) -> np.ndarray:
+def upright_frame(frame: av.VideoFrame) -> np.ndarray:
+    """A decoded frame as RGB uint8 ``(H, W, 3)``, rotated according to the stream's display matrix."""
     quarter_turns = round(frame.rotation / 90) % 4
     return np.ascontiguousarray(np.rot90(frame.to_ndarray(format="rgb24"), quarter_turns))

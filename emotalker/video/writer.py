@@ -1,4 +1,4 @@
-"""Writing the result: H.264 pictures and AAC sound in one MP4, encoded while the frames are being made."""
+"""Writing MP4 files with H.264 video and AAC audio, encoded while the frames are rendered."""
 
 from __future__ import annotations
 
@@ -19,31 +19,31 @@ from emotalker.core.files import replace_on_success
 
 SUFFIXES = (".mp4", ".m4v", ".mov")
 
-#: Rates every player takes; others are resampled to the first.
+#: Audio rates that all players support; other rates are resampled to the first.
 PLAYER_RATES = (48000, 44100)
 
-BT709 = 1  # the code of its primaries and of its transfer curve in ITU-T H.273
+BT709 = 1  # code of the primaries and the transfer characteristics in ITU-T H.273
 QUEUE_FRAMES = 8
 
 
 class VideoWriter:
     """A video file as a context manager: ``with VideoWriter(...) as video: video.write(frame)``.
 
-    Frames go through a short queue to a thread that encodes, so rendering and encoding overlap and memory does not grow with
-    length; the sound is interleaved on the way. At the end it is cut or filled with silence to exactly the frames' length.
-    The file appears under its name only when the block has ended without error; until then a file of that name stays.
+    A thread encodes the frames from a short queue, so that rendering and encoding overlap and memory does not grow with
+    length. Audio and video are interleaved. The audio is trimmed or padded with silence to the duration of the frames. The
+    file is written under a temporary name and renamed if the block raises nothing.
 
     Args:
         path: name ending in .mp4, .m4v or .mov.
         width, height: of every frame, in pixels, even.
-        fps: frames a second.
-        audio: mono samples ``(N,)`` floating point in -1..1, or None for a silent film.
-        audio_rate: their rate in Hz.
-        crf: x264's quality, smaller is better; 18 is visually lossless.
-        preset: x264's speed; "medium" makes files about a fifth smaller in twice the time.
+        fps: frames per second.
+        audio: mono samples ``(N,)`` floating point in -1..1, or None for a video without audio.
+        audio_rate: sample rate of the audio, Hz.
+        crf: quality of x264, smaller is better; 18 is visually lossless.
+        preset: speed of x264; "medium" makes files about a fifth smaller in twice the time.
 
     Raises:
-        OutputError: at entry or later, the file cannot be written or the size is odd.
+        OutputError: the file cannot be written or the size is odd.
     """
 
     def __init__(
@@ -78,14 +78,14 @@ class VideoWriter:
             temporary = stack.enter_context(replace_on_success(self.path))
             self._container = stack.enter_context(av.open(str(temporary), "w", options={"movflags": "+faststart"}))
             self._stream = self._video_stream()
-            self._sound = None if self._audio is None else _Sound(self._container, self._audio, self._audio_rate)
+            self._audio_track = None if self._audio is None else _AudioTrack(self._container, self._audio, self._audio_rate)
             self._thread = Thread(target=self._work, name="video-encoder", daemon=True)
             self._thread.start()
             self._stack = stack.pop_all()
         return self
 
     def write(self, frame: np.ndarray) -> None:
-        """Append one RGB uint8 frame ``(height, width, 3)``. The array may be reused at once.
+        """Append one RGB uint8 frame ``(height, width, 3)``. The array may be reused immediately.
 
         Raises:
             ValueError: the frame has another size or type.
@@ -107,8 +107,8 @@ class VideoWriter:
         try:
             self._container.close()
         except (av.error.FFmpegError, OSError) as error:
-            self._error = self._error or error  # the first is the cause
-        with self._stack:  # an error that passes through here removes the temporary file
+            self._error = self._error or error  # the first error is the cause
+        with self._stack:  # an exception inside this block removes the temporary file
             if value is not None:
                 raise value
             self._raise_error()
@@ -126,7 +126,7 @@ class VideoWriter:
         return stream
 
     def _work(self) -> None:
-        """The thread: encode until the end mark; after an error go on emptying the queue, so that write() never hangs."""
+        """Thread: encode until None is queued; after an error, empty the queue so that write() does not block."""
         encoded = 0
         while (picture := self._queue.get()) is not None:
             if self._cancelled or self._error:
@@ -134,16 +134,16 @@ class VideoWriter:
             try:
                 self._encode(picture)
                 encoded += 1
-                if self._sound:
-                    self._sound.advance(encoded / self.fps)
+                if self._audio_track:
+                    self._audio_track.advance(encoded / self.fps)
             except Exception as error:
                 self._error = error
         if self._cancelled or self._error or not encoded:
             return
         try:
             self._container.mux(self._stream.encode(None))
-            if self._sound:
-                self._sound.finish(encoded / self.fps)
+            if self._audio_track:
+                self._audio_track.finish(encoded / self.fps)
         except Exception as error:
             self._error = error
 
@@ -161,8 +161,8 @@ class VideoWriter:
             raise error
 
 
-class _Sound:
-    """The sound track, encoded as far as the pictures have come."""
+class _AudioTrack:
+    """The audio stream, encoded up to the time of the video."""
 
     def __init__(self, container: av.container.OutputContainer, samples: np.ndarray, rate: int):
         self._samples, self._rate = samples, rate
@@ -171,31 +171,31 @@ class _Sound:
         self._stream = container.add_stream("aac", rate=self._out_rate, layout="mono")
         self._stream.bit_rate = 128_000
         self._resampler = av.AudioResampler(format="fltp", layout="mono", rate=self._out_rate)
-        self._taken = self._given = 0
+        self._consumed = self._encoded = 0
 
     def advance(self, seconds: Fraction) -> None:
-        """Encode what sounds before this time; silence where the samples have ended."""
+        """Encode the samples before this time; silence after the last sample."""
         end = round(seconds * self._rate)
-        part = np.zeros(end - self._taken, np.float32)
-        rest = self._samples[self._taken : end]
+        part = np.zeros(end - self._consumed, np.float32)
+        rest = self._samples[self._consumed : end]
         np.clip(rest, -1, 1, out=part[: len(rest)])
-        self._taken = end
+        self._consumed = end
         for frame in self._resampler.resample(_audio_frame(part, self._rate)):
-            self._give(frame.to_ndarray()[0])
+            self._encode_samples(frame.to_ndarray()[0])
 
     def finish(self, seconds: Fraction) -> None:
-        """Encode the rest, so that the track lasts exactly this long."""
+        """Encode the rest, so that the stream lasts exactly this long."""
         total = round(seconds * self._out_rate)
         tail = [frame.to_ndarray()[0] for frame in self._resampler.resample(None)]
-        missing = np.concatenate([*tail, np.zeros(total - self._given, np.float32)])[: total - self._given]
-        self._give(missing)
+        missing = np.concatenate([*tail, np.zeros(total - self._encoded, np.float32)])[: total - self._encoded]
+        self._encode_samples(missing)
         self._container.mux(self._stream.encode(None))
 
-    def _give(self, samples: np.ndarray) -> None:
+    def _encode_samples(self, samples: np.ndarray) -> None:
         if len(samples):
             frame = _audio_frame(samples, self._out_rate)
-            frame.pts, frame.time_base = self._given, Fraction(1, self._out_rate)
-            self._given += len(samples)
+            frame.pts, frame.time_base = self._encoded, Fraction(1, self._out_rate)
+            self._encoded += len(samples)
             self._container.mux(self._stream.encode(frame))
 
 

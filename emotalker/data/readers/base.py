@@ -1,4 +1,4 @@
-"""What every corpus reader yields: clips with their labels, and for each clip its motion and sound."""
+"""Base class of the corpus readers, which list a corpus' labelled clips and load their motion and audio."""
 
 from __future__ import annotations
 
@@ -13,25 +13,22 @@ from emotalker.audio.io import SAMPLE_RATE, load_audio
 from emotalker.coefficients import ARKIT, CoefficientSpace
 from emotalker.core.errors import DataError
 
-VIDEO_SUFFIXES = frozenset({".mp4", ".mov", ".mkv", ".avi", ".webm", ".mpg", ".flv", ".m4v"})
-AUDIO_SUFFIXES = (".wav", ".flac", ".opus", ".ogg", ".m4a", ".mp3")
-
 
 @dataclass(frozen=True)
 class ClipSource:
-    """One clip of a corpus as its publisher delivers it.
+    """One clip of a published corpus: its labels and source files.
 
     Attributes:
-        id: unique in its corpus and made of letters, digits, ``_`` and ``-``; names the prepared files.
-        speaker: who speaks.
-        emotion: one of :data:`EMOTIONS`, or None.
-        original_emotion: the corpus' own word.
-        level: intensity, 1 the weakest, or None.
-        fps: frames per second of video or coefficients, or None where only the file knows.
-        audio: the recording, or None if it is in the video or there is none.
-        video: the video, or None.
-        coefficients: file with tracks or coefficients, or None.
-        licence: terms of the data.
+        id: unique in its corpus, of letters, digits, ``_`` and ``-``; the base name of the prepared files.
+        speaker: name of the speaker.
+        emotion: one of :data:`~emotalker.core.emotions.EMOTIONS`, or None.
+        original_emotion: the corpus' own label, or None.
+        level: intensity from 1, the weakest, or None.
+        fps: frames per second of the video or the coefficients, or None to take it from the file.
+        audio: audio file, or None if the audio is in the video or missing.
+        video: video file, or None.
+        coefficients: file with landmarks or coefficients, or None.
+        licence: of the data.
     """
 
     id: str
@@ -48,14 +45,17 @@ class ClipSource:
 
 @dataclass
 class ClipData:
-    """Motion and sound of one clip.
+    """Motion and audio of one clip.
 
     Attributes:
-        motion: ``(T, D)`` float32 in the reader's space, at its frame rate; finite.
+        motion: ``(T, D)`` float32 in the reader's coefficient space, at its frame rate; finite.
         audio: ``(640 T,)`` float32 in -1..1 at 16 kHz, or None.
-        valid: ``(T,)`` bool, False where the face was not found and the motion is interpolated.
-        confidence: ``(T,)`` 0..1, how well each frame was tracked.
-        first_frame: where the clip starts in its recording, in frames of the space's rate.
+        valid: ``(T,)`` bool, False where no face was found and the motion is interpolated; default all True.
+        confidence: ``(T,)`` tracking confidence 0..1; default ``valid``.
+        first_frame: start of the clip in its recording, in frames at the space's rate.
+
+    Raises:
+        ValueError: the motion is not finite.
     """
 
     motion: np.ndarray
@@ -72,21 +72,24 @@ class ClipData:
             self.valid.astype(np.float32) if self.confidence is None else np.asarray(self.confidence, np.float32)
         )
         if not np.isfinite(self.motion).all():
-            raise ValueError("motion must be finite; cut and fill it with CorpusReader.cut()")
+            raise ValueError("motion must be finite; use CorpusReader.cut() to remove or interpolate missing frames")
 
 
 class CorpusReader(ABC):
-    """Reads one published corpus.
+    """Reader of one published corpus.
 
     Args:
-        root: its folder.
-        min_frames: clips of fewer usable frames are refused.
-        max_gap: frames without a face that are interpolated; longer gaps cut the clip.
+        root: the corpus' folder.
+        min_frames: clips with fewer usable frames raise DataError.
+        max_gap: longest run of frames without a face that is interpolated; clips are cut at longer ones.
 
     Attributes:
-        name, source, licence: kept with what is prepared.
-        space: of the motion that :meth:`load` gives.
-        validation_speakers, test_speakers: see :mod:`emotalker.core.splits`; both empty where clips are split by name.
+        name, source, licence: stored with the prepared corpus.
+        space: coefficient space of the motion that :meth:`load` returns.
+        validation_speakers, test_speakers: see :mod:`emotalker.core.splits`; both empty for a split by clip name.
+
+    Raises:
+        DataError: the folder is missing.
     """
 
     name: str
@@ -104,39 +107,39 @@ class CorpusReader(ABC):
 
     @abstractmethod
     def clips(self) -> list[ClipSource]:
-        """All clips, speakers together, in an order that never changes.
+        """All clips in a fixed order, sorted by speaker.
 
         Raises:
-            DataError: the folder is not laid out as the corpus is.
+            DataError: the folder does not have the corpus' layout.
         """
 
     @abstractmethod
     def load(self, clip: ClipSource) -> ClipData:
-        """Motion and sound of one clip.
+        """Motion and audio of one clip.
 
         Raises:
-            EmoTalkerError: the clip cannot be used, and why.
+            EmoTalkerError: the clip cannot be used.
         """
 
     def found(self, clips: list[ClipSource], layout: str) -> list[ClipSource]:
-        """The clips in order; DataError naming the expected layout if there is none."""
+        """The clips sorted by speaker and id; DataError with the expected ``layout`` if there are none."""
         if not clips:
-            raise DataError(f"{self.root} holds no clip laid out as {layout}; correct root=")
+            raise DataError(f"{self.root} contains no clip laid out as {layout}; correct root=")
         return sorted(clips, key=lambda clip: (clip.speaker, clip.id))
 
     def cut(
         self, motion: np.ndarray, audio: np.ndarray | None, valid: np.ndarray, confidence: np.ndarray | None = None
     ) -> ClipData:
-        """A clip of the longest stretch in which the face is found, short gaps filled, with exactly its sound.
+        """The longest segment of a clip with a face, with short gaps interpolated and the audio of the same time.
 
         Args:
-            motion: ``(T, D)``; NaN where not valid.
-            audio: ``(N,)`` 16 kHz, or None.
-            valid: ``(T,)`` bool.
+            motion: ``(T, D)``, NaN where not valid.
+            audio: ``(N,)`` at 16 kHz, or None.
+            valid: ``(T,)`` bool, True where a face was found.
             confidence: ``(T,)`` or None.
 
         Raises:
-            DataError: the stretch is shorter than ``min_frames``.
+            DataError: the segment is shorter than ``min_frames``.
         """
         start, stop = usable_span(valid, self.max_gap)
         if stop - start < self.min_frames:
@@ -150,12 +153,12 @@ class CorpusReader(ABC):
 
 
 def fit_length(audio: np.ndarray, samples: int) -> np.ndarray:
-    """Cut ``(N,)`` to ``samples``, or pad it with silence."""
+    """Cut audio ``(N,)`` to ``samples`` or pad it with zeros."""
     return np.pad(audio[:samples], (0, max(0, samples - len(audio))))
 
 
 def sound_of(clip: ClipSource) -> np.ndarray | None:
-    """The clip's recording or its video's sound, ``(N,)`` 16 kHz; None if there is neither, AudioError if it is damaged."""
+    """Audio ``(N,)`` at 16 kHz of a clip's audio file or video; None if there is neither, AudioError if it is damaged."""
     if clip.audio is not None:
         return load_audio(clip.audio)
     if clip.video is not None:
@@ -167,28 +170,29 @@ def sound_of(clip: ClipSource) -> np.ndarray | None:
 
 
 def usable_span(found: np.ndarray, max_gap: int) -> tuple[int, int]:
-    """The longest stretch whose gaps are at most ``max_gap`` frames long and which begins and ends with a found face.
+    """The longest segment that starts and ends with a face and has no gap of more than ``max_gap`` frames.
 
     Args:
-        found: ``(T,)`` bool.
+        found: ``(T,)`` bool, True where a face was found.
+        max_gap: frames.
 
     Returns:
-        start and stop, ``(0, 0)`` if no face was found at all.
+        start and stop frame, ``(0, 0)`` if there is no face in any frame.
     """
     frames = np.flatnonzero(found)
     if len(frames) == 0:
         return 0, 0
-    stretches = np.split(frames, np.flatnonzero(np.diff(frames) > max_gap + 1) + 1)
-    best = max(stretches, key=lambda stretch: stretch[-1] - stretch[0])
+    segments = np.split(frames, np.flatnonzero(np.diff(frames) > max_gap + 1) + 1)
+    best = max(segments, key=lambda segment: segment[-1] - segment[0])
     return int(best[0]), int(best[-1]) + 1
 
 
 def fill_gaps(values: np.ndarray) -> np.ndarray:
-    """Interpolate NaN frames of ``(T, ...)`` linearly; the first and the last frame are known."""
+    """Interpolate frames with NaN in ``(T, ...)`` linearly; the first and the last frame must be finite."""
     flat = values.reshape(len(values), -1).copy()
-    known = ~np.isnan(flat).any(1)
-    if not known.all():
+    finite = ~np.isnan(flat).any(1)
+    if not finite.all():
         time = np.arange(len(flat))
         for column in flat.T:
-            column[~known] = np.interp(time[~known], time[known], column[known])
+            column[~finite] = np.interp(time[~finite], time[finite], column[finite])
     return flat.reshape(values.shape)

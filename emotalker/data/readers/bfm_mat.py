@@ -1,4 +1,4 @@
-"""Folders of 3DMM coefficients as StyleTalk, SadTalker and PIRender exchange them: one MATLAB file a clip, with its sound."""
+"""Folders of 3DMM coefficients in the format of StyleTalk, SadTalker and PIRender: one MATLAB file per clip, with audio."""
 
 from __future__ import annotations
 
@@ -13,18 +13,23 @@ from emotalker.coefficients.bfm import read_bfm_mat
 from emotalker.coefficients.resample import resample, resample_angles
 from emotalker.coefficients.space import BFM, CoefficientSpace
 from emotalker.core.emotions import emotion_of
-from emotalker.data.readers.base import AUDIO_SUFFIXES, ClipData, ClipSource, CorpusReader
+from emotalker.core.suffixes import AUDIO_SUFFIXES
+from emotalker.data.readers.base import ClipData, ClipSource, CorpusReader
 
-#: MEAD's clips under one name: ``M030_front_angry_level3_001``.
+#: Flat names of MEAD clips: ``M030_front_angry_level3_001``.
 MEAD_NAME = re.compile(r"([MW]\d{3})_[a-z]+(?:_\d+)?_([a-z]+)_level(\d)_(\d+)")
 
 
 class BfmMatReader(CorpusReader):
-    """Every ``.mat`` below a folder, in the paper's space. Sound is looked for under the same name anywhere below it.
+    """Reads every ``.mat`` file below a folder, in the coefficient space ``bfm``.
+
+    Audio is a file of the same name anywhere below the folder.
 
     Args:
         root: the folder.
-        fps: of the coefficients; MEAD's names mean 25.
+        fps: of the coefficients; files with MEAD names are always at 25.
+        source, licence: stored with the prepared corpus.
+        options: of :class:`CorpusReader`.
     """
 
     name = "bfm_mat"

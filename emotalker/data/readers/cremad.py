@@ -1,4 +1,4 @@
-"""CREMA-D (Cao et al. 2014): 91 actors, six emotions; ``VideoFlash/1001_IEO_ANG_HI.flv`` and sound of the same name."""
+"""CREMA-D (Cao et al. 2014): 91 actors, six emotions. Videos ``VideoFlash/1001_IEO_ANG_HI.flv``, audio ``AudioWAV/*.wav``."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from emotalker.data.readers.base import ClipSource
 from emotalker.data.readers.tracked import VideoReader
 
 NAME = re.compile(r"(\d{4})_([A-Z]{3})_(ANG|DIS|FEA|HAP|NEU|SAD)_(LO|MD|HI|XX|X)")
-#: XX: the intensity is not specified.
+#: Intensity by code; XX is unspecified.
 LEVELS = {"LO": 1, "MD": 2, "HI": 3}
 
 
 class CremaDReader(VideoReader):
-    """All videos, with the corpus' own WAV recordings where they are there."""
+    """Reads all videos, with the audio of the corpus' WAV files where they exist."""
 
     name = "cremad"
     source = "CREMA-D (Cao et al. 2014)"

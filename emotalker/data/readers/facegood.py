@@ -1,4 +1,4 @@
-"""FACEGOOD's Voice2Face takes: face weights of its own rig at 30 fps, with a table that gives ARKit's blendshapes."""
+"""FACEGOOD's Voice2Face takes: weights of its own face rig at 30 fps, with a table that maps them to ARKit blendshapes."""
 
 from __future__ import annotations
 
@@ -13,19 +13,20 @@ from emotalker.audio.io import load_audio
 from emotalker.coefficients import ARKIT, ARKIT_BLENDSHAPES
 from emotalker.coefficients.resample import resample
 from emotalker.core.errors import DataError
-from emotalker.data.readers.base import AUDIO_SUFFIXES, ClipData, ClipSource, CorpusReader
+from emotalker.core.suffixes import AUDIO_SUFFIXES
+from emotalker.data.readers.base import ClipData, ClipSource, CorpusReader
 
 FPS = 30.0
 MAXIMUM = re.compile(r"max\((.+)\)")
 
 
 def read_arkit_map(path: str | os.PathLike) -> dict[str, list[str]]:
-    """The rig's weights of each blendshape that the takes animate; the blendshape is the largest of them.
+    """Names of the rig's weights for each animated ARKit blendshape; the blendshape is the maximum of these weights.
 
     Raises:
-        DataError: the table is missing or names no blendshape.
+        DataError: the table is missing or contains no ARKit blendshape.
     """
-    by_lower = {name.lower(): name for name in ARKIT_BLENDSHAPES}  # the table writes browDownleft
+    by_lower = {name.lower(): name for name in ARKIT_BLENDSHAPES}  # the table has spellings such as browDownleft
     table = {}
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
@@ -39,14 +40,14 @@ def read_arkit_map(path: str | os.PathLike) -> dict[str, list[str]]:
             f"no table of blendshapes {path} ({error.strerror}); give the folder with arkit_map.csv as root="
         ) from error
     if not table:
-        raise DataError(f"{path} names none of ARKit's blendshapes")
+        raise DataError(f"{path} contains none of ARKit's blendshapes")
     return table
 
 
 class FacegoodReader(CorpusReader):
-    """Takes ``2_01.npz`` (``weights (T, W)``, ``names``, ``fps``) with ``2_01.flac`` or ``.wav``, and ``arkit_map.csv``.
+    """Reads takes ``2_01.npz`` (``weights (T, W)``, ``names``, ``fps``) with audio of the same name, and ``arkit_map.csv``.
 
-    Mouth, jaw and nothing else move: eyes, brows and pose are zero.
+    Only mouth and jaw are animated; eyes, brows and pose are zero.
     """
 
     name = "facegood"
@@ -74,7 +75,7 @@ class FacegoodReader(CorpusReader):
 
 
 def read_weights(path: Path, table: dict[str, list[str]]) -> tuple[np.ndarray, float]:
-    """A take as blendshapes ``(T, 52)`` and its frame rate; DataError if a weight the table needs is not there."""
+    """Blendshapes ``(T, 52)`` of a take and its frame rate; DataError if it is damaged or lacks a weight of ``table``."""
     try:
         with np.load(path, allow_pickle=False) as file:
             weights, names = file["weights"].astype(np.float32), [str(n) for n in file["names"]]
@@ -83,5 +84,5 @@ def read_weights(path: Path, table: dict[str, list[str]]) -> tuple[np.ndarray, f
         for blendshape, sources in table.items():
             blendshapes[:, ARKIT.index(blendshape)] = weights[:, [names.index(s) for s in sources]].max(1)
     except (OSError, KeyError, ValueError) as error:
-        raise DataError(f"{path} holds no take of FACEGOOD's ({error})") from error
+        raise DataError(f"{path} is not a take of FACEGOOD ({error})") from error
     return blendshapes, fps

@@ -1,4 +1,4 @@
-"""Plain folders of videos."""
+"""Folders of videos without a corpus' layout."""
 
 from __future__ import annotations
 
@@ -9,25 +9,29 @@ from pathlib import Path
 
 from emotalker.core.emotions import emotion_of
 from emotalker.core.errors import DataError
-from emotalker.data.readers.base import AUDIO_SUFFIXES, VIDEO_SUFFIXES, ClipSource
+from emotalker.core.suffixes import AUDIO_SUFFIXES, VIDEO_SUFFIXES
+from emotalker.data.readers.base import ClipSource
 from emotalker.data.readers.tracked import VideoReader
 
 
 class FolderReader(VideoReader):
-    """Every video below one or several folders.
+    """Reads every video below one or several folders.
 
-    Sound is a recording of the same name beside the video, in the folder above, or in the folder ``audio`` beside the video's
-    folder; else the video's own; else there is none.
+    The audio of a clip is that of :func:`recording_of`, or else the video's own.
 
     Args:
-        root: folder or folders. Several are told apart by their paths' last parts, which go before the clips' names.
-        pattern: regular expression, or several to be tried in turn, that a file's name without suffix is matched with as a
-            whole; its groups ``speaker``, ``emotion`` and ``level`` label the clip. Speakers are told apart by folder too;
-            where no pattern matches, a folder is one speaker.
-        emotions: emotion by the word or number the names use; what is not listed must be an emotion's name.
-        name, source, licence: kept with what is prepared.
-        one_sitting: each speaker was filmed in one sitting, neutral clips among the others.
-        validation, test: speakers of those splits; without any, clips are split by their names.
+        root: folder or folders. With several, the last distinct parts of their paths are prefixed to ids and speakers.
+        pattern: regular expression for the whole file name without suffix, or several, of which the first match counts. Its
+            groups ``speaker``, ``emotion`` and ``level`` label the clip. The speaker's name includes the subfolder; without a
+            match, each folder is one speaker.
+        emotions: emotion by the name's word or number; words that are not listed must be names of emotions.
+        name, source, licence: stored with the prepared corpus.
+        one_sitting: each speaker was recorded in one sitting that includes neutral clips.
+        validation, test: speakers of those splits; without any, clips are split by name.
+        options: of :class:`VideoReader`.
+
+    Raises:
+        DataError: a folder is missing or a pattern is invalid.
     """
 
     def __init__(
@@ -53,7 +57,7 @@ class FolderReader(VideoReader):
         try:
             self.patterns = [re.compile(p) for p in patterns]
         except re.error as error:
-            raise DataError(f"pattern: {error.pattern!r} is no regular expression ({error})") from error
+            raise DataError(f"pattern: {error.pattern!r} is not a regular expression ({error})") from error
         self.emotions = {str(word): emotion for word, emotion in (emotions or {}).items()}
 
     def clips(self) -> list[ClipSource]:
@@ -81,13 +85,13 @@ class FolderReader(VideoReader):
 
 
 def recording_of(video: Path) -> Path | None:
-    """The recording of a video's name: beside it, in the folder above, or in the folder ``audio`` beside the video's."""
+    """The audio file with a video's name in the same folder, the parent folder, or the parent's folder ``audio``; or None."""
     folders = (video.parent, video.parent.parent, video.parent.parent / "audio")
     return next((p for f in folders for s in AUDIO_SUFFIXES if (p := f / f"{video.stem}{s}").is_file()), None)
 
 
 def distinct_names(roots: Sequence[Path]) -> list[tuple[str, ...]]:
-    """For each of several folders the fewest last parts of its path that tell them apart; nothing for a single one."""
+    """The fewest last path parts by which the folders differ, empty for a single folder; DataError if two are the same."""
     if len(roots) == 1:
         return [()]
     parts = [root.resolve().parts for root in roots]
@@ -95,4 +99,4 @@ def distinct_names(roots: Sequence[Path]) -> list[tuple[str, ...]]:
         names = [p[-count:] for p in parts]
         if len(set(names)) == len(names):
             return names
-    raise DataError("root names the same folder twice")
+    raise DataError("root contains the same folder twice")

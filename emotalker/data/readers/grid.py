@@ -1,4 +1,4 @@
-"""GRID (Cooke et al. 2006): face tracks already made, as per-clip landmarks and scores in one file."""
+"""GRID (Cooke et al. 2006) with its faces already detected: landmarks and blendshape scores of all clips in one file."""
 
 from __future__ import annotations
 
@@ -13,26 +13,27 @@ from emotalker.audio.io import load_audio
 from emotalker.coefficients import ARKIT, ARKIT_BLENDSHAPES
 from emotalker.coefficients.rotation import rotation_matrix
 from emotalker.core.errors import DataError
-from emotalker.data.readers.base import AUDIO_SUFFIXES, ClipData, ClipSource, CorpusReader, fill_gaps, usable_span
+from emotalker.core.suffixes import AUDIO_SUFFIXES
+from emotalker.data.readers.base import ClipData, ClipSource, CorpusReader, fill_gaps, usable_span
 from emotalker.face.calibration import Calibration, relative_pose, smooth
 from emotalker.face.fit import fit_identity, fit_sequence
 from emotalker.face.geometry import Camera
 from emotalker.face.model import FaceModel
 
 WIDTH, HEIGHT = 360, 288  # pixels of GRID's video
-CALIBRATION_CLIPS = 100  # spread over the speaker's clips
+CALIBRATION_CLIPS = 100  # evenly spaced among the speaker's clips
 
 
 @dataclass
 class Tracks:
-    """Face tracks of all clips.
+    """Landmarks and blendshape scores of C clips, padded to T frames.
 
     Attributes:
         names: of the clips.
-        frames: ``(C,)`` how many frames of each clip exist.
-        scores: ``(C, T, 52)`` blendshape scores in ARKIT_BLENDSHAPES order; NaN where no face was found.
+        frames: ``(C,)`` number of frames of each clip.
+        scores: ``(C, T, 52)`` in the order of ARKIT_BLENDSHAPES; NaN where no face was found.
         landmarks: ``(C, T, L, 2)`` pixels.
-        landmark_index: ``(L,)`` which of MediaPipe's 478 points they are.
+        landmark_index: ``(L,)`` their indices among MediaPipe's 478 landmarks.
     """
 
     names: list[str]
@@ -43,14 +44,14 @@ class Tracks:
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> Tracks:
-        """Read ``motion.npz``; DataError if it is missing or lacks something."""
+        """Read ``motion.npz``; DataError if it is missing, damaged or incomplete."""
         try:
             with np.load(path, allow_pickle=False) as file:
                 stored = file["blendshapes"].astype(np.float32)
                 order = {str(name): i for i, name in enumerate(file["blendshape_names"])}
                 scores = np.zeros((*stored.shape[:2], len(ARKIT_BLENDSHAPES)), np.float32)
                 for i, name in enumerate(ARKIT_BLENDSHAPES):
-                    if name in order:  # the landmarker knows every blendshape but tongueOut
+                    if name in order:  # the landmarker has no score for tongueOut
                         scores[..., i] = stored[..., order[name]]
                 scores[np.isnan(stored).any(-1)] = np.nan
                 landmarks = file["landmarks"][..., :2].astype(np.float32) * np.array([WIDTH, HEIGHT], np.float32)
@@ -58,12 +59,18 @@ class Tracks:
                 return cls(names, file["frames"], scores, landmarks, file["landmark_index"])
         except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
             raise DataError(
-                f"{path} holds no GRID face tracks ({error}); give the folder with motion.npz as root="
+                f"{path} contains no GRID face tracks ({error}); give the folder with motion.npz as root="
             ) from error
 
 
 class GridReader(CorpusReader):
-    """One speaker's recordings (``audio/<clip>.*``) and tracks (``motion.npz``)."""
+    """Reads one speaker's audio (``audio/<clip>.*``) and face tracks (``motion.npz``).
+
+    Args:
+        root: folder of both.
+        speaker: the speaker's name.
+        options: of :class:`CorpusReader`.
+    """
 
     name = "grid"
     source = "GRID audiovisual sentence corpus (Cooke et al. 2006), face tracked with MediaPipe's face landmarker"
@@ -75,7 +82,7 @@ class GridReader(CorpusReader):
 
     @cached_property
     def tracks(self) -> Tracks:
-        """Read once per process."""
+        """The face tracks, read once per process."""
         return Tracks.load(self.root / "motion.npz")
 
     @cached_property
@@ -94,7 +101,7 @@ class GridReader(CorpusReader):
 
     def load(self, clip: ClipSource) -> ClipData:
         if clip.audio is None:
-            raise DataError(f"no recording audio/{clip.id}.*")
+            raise DataError(f"there is no audio file audio/{clip.id}.*")
         landmarks, scores = self._frames(clip.id)
         identity, calibration = self._speaker
         valid = ~np.isnan(scores).any(-1)
@@ -118,7 +125,7 @@ class GridReader(CorpusReader):
 
     @cached_property
     def _speaker(self) -> tuple[np.ndarray, Calibration]:
-        """The speaker's identity and calibration, from clips spread over all of them."""
+        """The speaker's identity and calibration, from evenly spaced clips; DataError if there is no face in them."""
         chosen = np.unique(np.linspace(0, len(self.tracks.names) - 1, CALIBRATION_CLIPS).round().astype(int))
         parts = [self._frames(self.tracks.names[i]) for i in chosen]
         landmarks, scores = (np.concatenate([part[i] for part in parts]) for i in (0, 1))

@@ -1,18 +1,19 @@
-"""HDTF (Zhang et al. 2021) and corpora cut like it: one video a clip, ``RD_Radio1_000.mp4``, named after its talk."""
+"""HDTF (Zhang et al. 2021) and corpora with its layout: one video per clip, ``RD_Radio1_000.mp4``, named after its talk."""
 
 from __future__ import annotations
 
 import re
 
-from emotalker.data.readers.base import VIDEO_SUFFIXES, ClipSource
+from emotalker.core.suffixes import VIDEO_SUFFIXES
+from emotalker.data.readers.base import ClipSource
 from emotalker.data.readers.tracked import VideoReader
 
-#: Talks are cut into numbered clips; what comes before the number is one speaker.
-CUT = re.compile(r"(.+?)(?:_(\d+))?")
+#: Name of a talk, which stands for the speaker, and number of the clip.
+NAME = re.compile(r"(.+?)(?:_(\d+))?")
 
 
 class HdtfReader(VideoReader):
-    """Videos at any depth; the talk, a file's name without its number, stands for the speaker. No emotion is labelled."""
+    """Reads videos at any depth. The speaker is the file name without the clip's number. Clips have no emotion labels."""
 
     name = "hdtf"
     source = "HDTF (Zhang et al. 2021)"
@@ -23,7 +24,7 @@ class HdtfReader(VideoReader):
         clips = [
             ClipSource(
                 id=re.sub(r"[^\w-]", "_", str(video.relative_to(self.root).with_suffix(""))),
-                speaker=CUT.fullmatch(video.stem)[1],
+                speaker=NAME.fullmatch(video.stem)[1],
                 video=video,
                 licence=self.licence,
             )

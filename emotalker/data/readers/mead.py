@@ -1,5 +1,5 @@
-"""MEAD (Wang et al. 2020), official layout (docs/method.md 6): ``M003/video/front/angry/level_3/001.mp4`` with sound in
-``M003/audio/angry/level_3/001.m4a``."""
+"""MEAD (Wang et al. 2020) in its official layout (docs/method.md 6): videos ``M003/video/front/angry/level_3/001.mp4`` and
+audio ``M003/audio/angry/level_3/001.m4a``."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ SPEAKER = re.compile(r"[MW]\d{3}")
 
 
 class MeadReader(VideoReader):
-    """Videos of all speakers from some of the seven cameras.
+    """Reads the videos of all speakers from some of the seven cameras. Each speaker and camera is one session.
 
     Args:
-        root: folder that holds ``M003`` and the like.
-        views: of ``front``, ``down``, ``left_30``, ``left_60``, ``right_30``, ``right_60``, ``top``.
+        root: folder with one folder per speaker, such as ``M003``.
+        views: cameras: ``front``, ``down``, ``left_30``, ``left_60``, ``right_30``, ``right_60``, ``top``.
+        options: of :class:`VideoReader`.
     """
 
     name = "mead"

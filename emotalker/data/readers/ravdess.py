@@ -1,6 +1,6 @@
 """RAVDESS (Livingstone and Russo 2018): 24 actors, eight emotions, two sentences.
 
-Official names ``MM-VV-EE-II-SS-RR-AA``: modality (01 audio and video, 02 video, 03 audio), channel, emotion, intensity,
+Official file names ``MM-VV-EE-II-SS-RR-AA``: modality (01 audio and video, 02 video, 03 audio), channel, emotion, intensity,
 sentence, repetition, actor.
 """
 
@@ -19,7 +19,8 @@ from emotalker.coefficients.rotation import rotation_angles, rotation_matrix
 from emotalker.core.emotions import RAVDESS_EMOTIONS, emotion_of
 from emotalker.core.errors import DataError
 from emotalker.core.splits import TEST_SPEAKERS, VALIDATION_SPEAKERS
-from emotalker.data.readers.base import AUDIO_SUFFIXES, ClipData, ClipSource, CorpusReader
+from emotalker.core.suffixes import AUDIO_SUFFIXES
+from emotalker.data.readers.base import ClipData, ClipSource, CorpusReader
 from emotalker.data.readers.tracked import VideoReader
 from emotalker.face.calibration import smooth
 from emotalker.face.geometry import Camera
@@ -27,15 +28,15 @@ from emotalker.face.sparse import Speaker, fit_landmarks, measure_speaker
 
 NAME = re.compile(r"(0[123])-(0[12])-(0[1-8])-(0[12])-(0[12])-(0[12])-(\d\d)")
 WIDTH, HEIGHT, FPS = 1280, 720, 29.97
-#: Clips whose landmarks lost frames, so that sound and motion drift apart.
+#: Clips whose landmarks miss frames, so that audio and motion are not synchronous.
 DAMAGED = frozenset({"01-05-02-02-01-02", "01-03-01-01-01-09", "01-04-02-01-01-15"})
 LICENCE = "CC BY-NC-SA 4.0"
-#: Misfit, as a share of the distance between the eyes, at which confidence has fallen to 1 / e.
+#: Landmark error, as a fraction of the distance between the eyes, at which the confidence is 1 / e.
 MISFIT = 0.1
 
 
 def describe(stem: str) -> dict | None:
-    """Labels in a file's name as arguments of :class:`ClipSource`, or None if it is not RAVDESS'."""
+    """Labels of a file name without suffix, as arguments of :class:`ClipSource`; None if it is not a name of RAVDESS."""
     match = NAME.fullmatch(stem)
     if match is None:
         return None
@@ -47,7 +48,7 @@ def describe(stem: str) -> dict | None:
 
 
 class RavdessReader(VideoReader):
-    """The official videos with sound (``Actor_01/01-01-...mp4``, any depth), tracked."""
+    """Reads the official videos with audio (``Actor_01/01-01-...mp4``, at any depth)."""
 
     name = "ravdess"
     source = "RAVDESS (Livingstone and Russo 2018)"
@@ -62,14 +63,15 @@ class RavdessReader(VideoReader):
 
 
 class RavdessLandmarksReader(CorpusReader):
-    """Recordings and the 68 landmarks (iBUG) of their videos.
+    """Reads audio recordings and the 68 landmarks (iBUG) of their videos.
 
-    ``landmarks/Actor_01.npz`` holds ``(T, 68, 2)`` integer pixels of a 1280x720 picture at 29.97 fps per clip, under the
-    video's name ``02-01-...``; the recording is ``03-01-...``, with any suffix of a sound file, below ``audio``.
+    ``landmarks/Actor_01.npz`` contains one array ``(T, 68, 2)`` per clip, in integer pixels of a 1280x720 image at 29.97 fps,
+    under the video's name ``02-01-...``. The recording is an audio file ``03-01-...`` below ``audio``.
 
     Args:
         root: folder of both.
         landmarks, audio: folders below it.
+        options: of :class:`CorpusReader`.
     """
 
     name = "ravdess_landmarks"
@@ -110,11 +112,11 @@ class RavdessLandmarksReader(CorpusReader):
         clips = self._file(path)
         neutral = [name[3:5] == "01" for name in clips]
         if not any(neutral):
-            raise DataError(f"{path} holds no neutral clip, in which the actor's resting face is measured")
+            raise DataError(f"{path} contains no neutral clip, from which the actor's resting face is measured")
         return measure_speaker(list(clips.values()), neutral, Camera.default(WIDTH, HEIGHT))
 
 
 def _load_actor(path: Path) -> dict[str, np.ndarray]:
-    """Per clip, under its id, landmarks ``(T, 68, 2)`` at 25 fps in pixels whose centres lie at halves."""
+    """Landmarks ``(T, 68, 2)`` at 25 fps by clip id, in pixel coordinates measured from the image's border."""
     with np.load(path) as file:
         return {name[3:]: resample(file[name].astype(np.float64) + 0.5, FPS, 25) for name in sorted(file.files)}

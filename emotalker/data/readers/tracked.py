@@ -1,8 +1,8 @@
-"""Readers of corpora that come as videos: the face is tracked.
+"""Base of the readers of video corpora, which track the face.
 
-One clip cannot tell a face that is always a little angry from an angry one, nor a head that is held high from a camera that
-stands low. Corpora that film each speaker in one sitting, neutral clips among them, can: those clips give the speaker's
-identity, resting face and resting pose, and every clip is measured from there.
+A single clip does not determine the resting face and pose: a face that looks angry at rest cannot be distinguished from an
+angry expression, nor a raised head from a low camera. For corpora that record each speaker in one sitting, the speaker's
+identity, resting face and resting pose are measured from the neutral clips, and the speaker's motion is relative to them.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from emotalker.core.errors import EmoTalkerError
 from emotalker.data.readers.base import ClipData, ClipSource, CorpusReader, sound_of
 from emotalker.face.calibration import Calibration
 
-NEUTRAL_CLIPS = 4  # tracked to learn a speaker's rest, spread over the neutral ones
+NEUTRAL_CLIPS = 4  # neutral clips from which a speaker's rest is measured, evenly spaced
 
 
 @dataclass(frozen=True)
 class Rest:
-    """A speaker at rest in front of one camera.
+    """A speaker at rest in one session.
 
     Attributes:
-        identity: ``(I,)``.
-        calibration: resting levels of the blendshapes, and shut lids.
-        rotation, translation: ``(3, 3)`` and ``(3,)`` cm in camera space.
+        identity: ``(I,)`` coefficients.
+        calibration: resting values of the blendshapes, and blink values of closed eyes.
+        rotation, translation: resting head pose, ``(3, 3)`` and ``(3,)`` cm in camera space.
     """
 
     identity: np.ndarray
@@ -41,14 +41,16 @@ class Rest:
 
 
 class VideoReader(CorpusReader):
-    """Base of the readers that track each clip's video; see :class:`CorpusReader` for the other arguments.
+    """Base of the readers that track each clip's video.
 
     Args:
+        root: the corpus' folder.
         landmarker: path of the landmark model, or None for the registry's.
-        synthetic: also look for shots of rendered or painted faces, which are read by :mod:`emotalker.synthetic`.
+        synthetic: detect shots of synthetic faces and track them with :mod:`emotalker.synthetic`.
+        options: of :class:`CorpusReader`.
 
     Attributes:
-        one_sitting: the speakers were each filmed in one sitting, so that rest is a speaker's and not a clip's.
+        one_sitting: each speaker was recorded in one sitting, so that rest is measured per session instead of per shot.
     """
 
     one_sitting = False
@@ -60,14 +62,14 @@ class VideoReader(CorpusReader):
 
     @cached_property
     def tracker(self):
-        """Loaded once per process, when the first clip is tracked."""
+        """The tracker, created at first use in each process."""
         from emotalker.synthetic.reader import SyntheticFaceReader
         from emotalker.tracking import Tracker
 
         return Tracker(self.landmarker, reader=SyntheticFaceReader.from_pretrained() if self.synthetic else None)
 
     def session(self, clip: ClipSource) -> str:
-        """Clips of one speaker in front of one camera share a session."""
+        """Name of a clip's session: one speaker recorded by one camera."""
         return clip.speaker
 
     def load(self, clip: ClipSource) -> ClipData:
@@ -89,7 +91,7 @@ class VideoReader(CorpusReader):
         return sessions
 
     def _measure(self, session: str) -> Rest | None:
-        """A session's rest from some of its neutral clips, or None if none of them shows a face."""
+        """A session's rest from some of its neutral clips, or None if no face is found in them."""
         clips = self._neutral.get(session, [])
         chosen = np.unique(np.linspace(0, len(clips) - 1, min(NEUTRAL_CLIPS, len(clips))).round().astype(int))
         tracks = []
@@ -97,14 +99,14 @@ class VideoReader(CorpusReader):
             try:
                 tracked = self.tracker.track(clip.video)
             except EmoTalkerError:
-                continue  # its own turn will come, and be logged
+                continue  # the error is reported when this clip itself is prepared
             if tracked.valid.any():
                 tracks.append(tracked)
         if not tracks:
             return None
-        seen = [[bool(t.valid[start:stop].any()) for start, stop in t.shots] for t in tracks]
+        with_face = [[bool(t.valid[start:stop].any()) for start, stop in t.shots] for t in tracks]
         identity, levels, shut, poses = (
-            np.concatenate([getattr(t, name)[shots] for t, shots in zip(tracks, seen, strict=True)])
+            np.concatenate([getattr(t, name)[shots] for t, shots in zip(tracks, with_face, strict=True)])
             for name in ("identities", "rest_blendshapes", "shut_lids", "rest_poses")
         )
         calibration = Calibration(ARKIT, np.median(levels, axis=0), tuple(np.max(shut, axis=0)))
@@ -113,12 +115,12 @@ class VideoReader(CorpusReader):
 
 
 def pose_from(tracked, rest: Rest) -> np.ndarray:
-    """A track's motion ``(T, D)`` with its pose counted from the speaker's rest instead of the shot's own."""
+    """A track's motion ``(T, D)`` with the head pose relative to the speaker's rest instead of each shot's rest."""
     motion = tracked.motion.coefficients.copy()
     for (start, stop), origin in zip(tracked.shots, tracked.rest_poses.astype(np.float64), strict=True):
         frames = np.flatnonzero(tracked.valid[start:stop]) + start
         pose = motion[frames, ARKIT.pose].astype(np.float64)
-        turned = rotation_matrix(pose[:, :3]) @ rotation_matrix(origin[:3]) @ rest.rotation.T
+        rotation = rotation_matrix(pose[:, :3]) @ rotation_matrix(origin[:3]) @ rest.rotation.T
         shift = pose[:, 3:] + origin[3:] - rest.translation
-        motion[frames, ARKIT.pose] = np.concatenate([rotation_angles(turned), shift], 1)
+        motion[frames, ARKIT.pose] = np.concatenate([rotation_angles(rotation), shift], 1)
     return motion
