@@ -156,16 +156,11 @@ class WarpRenderer:
         opening_fields = [warp.fields(controls) for warp in self._opening_warps]
         for t, pose in enumerate(motion[:, self.space.pose]):
             change = controls[t, : blendshapes.shape[1]]
-<<<<<<< HEAD
             image = self._shading(change)
             canvas = image.copy()
             backward = self._region.upsample(self._inverter(face[t]))
             canvas[self._region.slices] = sample(image, self._grid + backward)
-            interiors = [self._mouth(blendshapes[t], openings[0][t, 0]), self._eyes[0](change), self._eyes[1](change)]
-            for opening, fields, interior in zip(self._openings, openings, interiors, strict=True):
-                opening.compose(canvas, image, fields[t], interior)
-=======
             interiors = [self._mouth(blendshapes[t], opening_fields[0][t, 0]), self._eyes[0](change), self._eyes[1](change)]
             for warp, fields, interior in zip(self._opening_warps, opening_fields, interiors, strict=True):
-                warp.compose(canvas, self.portrait.image, fields[t], interior)
+                warp.compose(canvas, image, fields[t], interior)
             yield self._rigid(canvas, pose)
