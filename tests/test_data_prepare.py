@@ -20,6 +20,7 @@ from emotalker.data import prepare as preparation
 from emotalker.data.prepare import Worker, parse_part, prepare, prepare_and_report
 from emotalker.data.report import describe
 from emotalker.data.shards import Corpus, decode_flac, encode_flac, load_clips, read_tar
+from emotalker.settings.corpora import CorpusReport, Preparation
 
 CLIPS, FRAMES = 10, 30
 
@@ -37,10 +38,10 @@ def write_mats(root: Path, clips: int = CLIPS, frames: int = FRAMES) -> Path:
     return root
 
 
-def config(root: Path, out: Path, **changes) -> dict:
-    values = {"clips_per_shard": 4, "shard": "1/1", "workers": 1, "backend": "processes"}
+def config(root: Path, out: Path, **changes) -> Preparation:
     corpus = {"reader": "bfm_mat", "source": "made up", "licence": "CC0"}
-    return values | {"corpus": corpus, "root": str(root), "out": str(out), "retry": False} | changes
+    values = {"corpus": corpus, "root": str(root), "out": str(out), "clips_per_shard": 4, "workers": 1}
+    return Preparation(**values | changes)
 
 
 def contents(out: Path) -> dict[str, bytes]:
@@ -217,7 +218,7 @@ def test_damage_is_named(prepared, tmp_path):
 
 
 def test_the_report_is_one_page(prepared, tmp_path, capsys):
-    path = describe({"data": str(prepared / "out"), "out": str(tmp_path / "report.html"), "worst": 5})
+    path = describe(CorpusReport(data=str(prepared / "out"), out=str(tmp_path / "report.html"), worst=5))
     html = path.read_text()
     assert "10 clips" in capsys.readouterr().out
     for part in ("Head pitch by emotion", "level 3", "angry", "expression63", "Worst-tracked", "CC0", "<svg"):

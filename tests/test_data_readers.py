@@ -14,7 +14,7 @@ from emotalker.coefficients.resample import resample, resample_angles, resampled
 from emotalker.coefficients.rotation import rotation_matrix
 from emotalker.core.emotions import EMOTIONS, emotion_of
 from emotalker.core.errors import DataError, EmoTalkerError
-from emotalker.core.launch import CONFIGS
+from emotalker.core.launch import compose
 from emotalker.data.prepare import prepare, thumbnail
 from emotalker.data.readers import READERS, make_reader
 from emotalker.data.readers.base import ClipSource, fill_gaps, usable_span
@@ -24,6 +24,7 @@ from emotalker.data.readers.tracked import VideoReader
 from emotalker.data.shards import Corpus
 from emotalker.face.geometry import Camera
 from emotalker.face.model import FaceModel
+from emotalker.settings.corpora import Preparation
 from emotalker.video import VideoWriter
 
 LANDMARKS = np.arange(0, 478, 5)
@@ -111,15 +112,8 @@ def test_a_folder_of_actors_in_one_sitting(tmp_path):
 
 
 def configured(corpus: str) -> dict:
-    """A corpus' options as configs/corpus has them."""
-    from hydra import compose, initialize_config_dir
-    from omegaconf import OmegaConf
-
-    from emotalker.core.launch import CONFIGS
-
-    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        config = compose("prepare", [f"corpus={corpus}", "root=x", "out=y"])
-    return OmegaConf.to_container(config.corpus, resolve=True)
+    """A corpus' options as configs/prepare/corpus has them."""
+    return compose(Preparation, [f"corpus={corpus}", "root=x", "out=y"]).corpus
 
 
 def test_bfm_files_at_30_fps_with_sound(tmp_path):
@@ -170,9 +164,7 @@ def test_resampling_keeps_motion_and_turns():
 
 @pytest.mark.parametrize("name", READERS)
 def test_every_reader_has_a_configuration_and_needs_its_folder(name, tmp_path):
-    from omegaconf import OmegaConf
-
-    config = OmegaConf.to_container(OmegaConf.load(CONFIGS / "corpus" / f"{name}.yaml"))
+    config = configured(name)
     assert config["reader"] == name
     with pytest.raises(DataError, match=r"no folder .*root="):
         make_reader(config | {"root": tmp_path / "none"})
@@ -303,9 +295,9 @@ def test_a_miniature_of_grid(tmp_path):
             file.setparams((1, 2, 16000, 0, "NONE", ""))
             file.writeframes(np.repeat(np.arange(frames, dtype=np.int16) * 100, 640).tobytes())
 
-    config = {"corpus": {"reader": "grid", "min_frames": 25}, "root": str(tmp_path), "out": str(tmp_path / "out")}
-    config |= {"features": [], "encoder": None, "clips_per_shard": 9, "shard": "1/1", "workers": 1}
-    assert prepare(config | {"backend": "processes", "retry": False})["failed"] == 1
+    corpus = {"reader": "grid", "min_frames": 25}
+    config = Preparation(corpus=corpus, root=str(tmp_path), out=str(tmp_path / "out"), clips_per_shard=9, workers=1)
+    assert prepare(config)["failed"] == 1
     corpus = Corpus(tmp_path / "out")
     assert [(c.name, c.frames, c.first_frame, c.emotion) for c in corpus.clips] == [
         ("a", 40, 0, "neutral"),

@@ -1,11 +1,14 @@
 import dataclasses
+from dataclasses import asdict
 
 import pytest
 import torch
 
+from emotalker.core.launch import compose
 from emotalker.models.masks import aligned_windows
 from emotalker.models.sampling import sample_codes
 from emotalker.models.transformer import CrossModalTransformer, TransformerConfig
+from emotalker.settings.transformer import TransformerTraining
 
 TINY = TransformerConfig(
     audio_dim=12, reference_dim=5, code_dim=6, codebook_size=20, dim=16, num_layers=2, num_heads=4, ffn_dim=24
@@ -208,14 +211,14 @@ def test_unknown_mode_is_refused():
 
 
 def test_the_papers_size():
-    paper = CrossModalTransformer(TransformerConfig.paper())
+    paper = CrossModalTransformer(TransformerConfig(**asdict(compose(TransformerTraining, ["preset=paper"]).model)))
     assert sum(p.numel() for p in paper.layers.parameters()) == pytest.approx(4.7e6, rel=0.02)
     assert TransformerConfig.from_dict(paper.config.to_dict()) == paper.config
 
 
 def test_guidance_leads_from_the_unconditional_through_the_emotion():
     torch.manual_seed(0)
-    model = CrossModalTransformer(TransformerConfig.small(audio_dim=16, dim=32, num_layers=2, num_emotions=8)).eval()
+    model = CrossModalTransformer(TransformerConfig(audio_dim=16, dim=32, num_layers=2)).eval()
     audio, reference, codebook = torch.randn(1, 40, 16), torch.zeros(1, 58), torch.randn(1024, 256)
     angry, neutral = torch.eye(8)[:1], torch.eye(8)[5:6]
 
@@ -234,6 +237,6 @@ def test_guidance_leads_from_the_unconditional_through_the_emotion():
 
 
 def test_a_model_without_emotions_says_so():
-    model = CrossModalTransformer(TransformerConfig.small(audio_dim=16, dim=32, num_layers=1)).eval()
+    model = CrossModalTransformer(TransformerConfig(audio_dim=16, dim=32, num_layers=1, num_emotions=0)).eval()
     with pytest.raises(ValueError, match="num_emotions is 0"):
         model.generate(torch.randn(1, 8, 16), torch.zeros(1, 58), torch.randn(1024, 256), emotion=torch.eye(8)[:1])

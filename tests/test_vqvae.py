@@ -1,8 +1,12 @@
+from dataclasses import asdict
+
 import pytest
 import torch
 
 from emotalker.coefficients.statistics import Statistics
+from emotalker.core.launch import compose
 from emotalker.models.vqvae import VQVAE, VQVAEConfig
+from emotalker.settings.vqvae import VQVAETraining
 
 TINY = {"motion_dim": 6, "width": 16, "depth": 2, "code_dim": 8, "codebook_size": 32, "num_emotions": 3}
 
@@ -129,16 +133,16 @@ def test_the_decoders_reach_is_exact(depth):
 
 
 def test_the_papers_size():
-    paper = VQVAE(VQVAEConfig.paper())
+    paper = VQVAE(VQVAEConfig(**asdict(compose(VQVAETraining, ["preset=paper"]).model)))
     for half in (paper.encoder, paper.decoder):
         assert 10e6 < sum(p.numel() for p in half.parameters()) < 12e6
     assert paper.decoder_reach == 252  # about 62 codes either side, docs/method.md 3
-    small = VQVAEConfig.small(motion_dim=30)
+    small = VQVAEConfig()
     assert (small.codebook_size, small.code_dim) == (1024, 256)
 
 
 def test_config_survives_a_dict():
-    config = VQVAEConfig.small(motion_dim=7)
+    config = VQVAEConfig(motion_dim=7)
     assert VQVAEConfig.from_dict(config.to_dict()) == config
     with pytest.raises(ValueError, match="VQVAEConfig has no colour"):
         VQVAEConfig.from_dict({"colour": 1})

@@ -13,53 +13,27 @@ from torch.nn import functional as F
 
 from emotalker.coefficients.statistics import Standardizer
 from emotalker.core.checkpoint import register_model
-from emotalker.core.config import ModelConfig
 from emotalker.models.attention import DecoderLayer, KeyValueCache
 from emotalker.models.masks import age_bias, aligned_windows, head_slopes, self_attention_bias
 from emotalker.models.sampling import sample_codes
+from emotalker.settings.networks import TransformerSize
 
 Mode = Literal["continuous", "nearest", "sample"]
 MODES: tuple[Mode, ...] = ("continuous", "nearest", "sample")
 
 
 @dataclass(frozen=True)
-class TransformerConfig(ModelConfig):
+class TransformerConfig(TransformerSize):
     """Attributes:
     audio_dim: entries of a speech feature (HuBERT base 768).
     reference_dim: entries of the reference coefficients (``space.dim`` for a whole vector at rest).
     code_dim, codebook_size: of the VQ-VAE.
-    dim, num_layers, num_heads, ffn_dim, dropout: the decoder's size.
-    codes_per_period: h; the self-attention bias steps once every h codes.
-    frames_per_code: k, speech feature frames a code.
-    max_context: codes that self-attention looks back on, in training and decoding alike; memory and time per step
-        stay constant beyond. 600 codes are 96 s. The flattest head still weighs the oldest of them with e^-0.6, so
-        this is a window and no mere saving.
-    num_emotions: classes of an emotion given beside the audio; 0 for none, as in the paper.
     """
 
     audio_dim: int = 768
     reference_dim: int = 58
     code_dim: int = 256
     codebook_size: int = 1024
-    dim: int = 256
-    num_layers: int = 6
-    num_heads: int = 4
-    ffn_dim: int = 512
-    dropout: float = 0.1
-    codes_per_period: int = 4
-    frames_per_code: int = 8
-    max_context: int = 600
-    num_emotions: int = 0
-
-    @classmethod
-    def paper(cls, **changes) -> TransformerConfig:
-        """The paper's size: 6 layers, 4 heads, d 256, feed-forward 512."""
-        return cls(**changes)
-
-    @classmethod
-    def small(cls, **changes) -> TransformerConfig:
-        """For our small HuBERT and little data: 4 layers; everything else stays."""
-        return cls(**{"audio_dim": 256, "num_layers": 4, **changes})
 
 
 @dataclass

@@ -13,7 +13,6 @@ alone and the rest from the eyes: who sees all of a face learns people by heart,
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +21,7 @@ from torch import Tensor, nn
 
 from emotalker.coefficients import ARKIT, ARKIT_BLENDSHAPES, MIRRORED_BLENDSHAPES
 from emotalker.core.checkpoint import load_checkpoint, register_model, shipped
+from emotalker.settings.networks import FaceReaderConfig
 from emotalker.synthetic.observation import (
     EYE_DIM,
     MEAN_POINTS,
@@ -38,34 +38,6 @@ from emotalker.tracking.backends import FIT_POINTS
 #: Which blendshapes and READ_POINTS the mouth's window tells; the rest is read from the eyes' windows.
 OF_MOUTH = np.isin(ARKIT_BLENDSHAPES, ARKIT.lip_names)
 LOW = MEAN_POINTS[READ_POINTS, 1] > MEAN_POINTS[2, 1]  # below the nose
-
-
-@dataclass(frozen=True)
-class FaceReaderConfig:
-    """Attributes:
-    mouth: components kept of the mouth's gradients.
-    eye: components kept of each eye's gradients.
-    landmarks: components kept of points and scores.
-    hidden: width of the first layers.
-    members: how many networks read each face; their mean counts.
-    dropout: in training.
-    """
-
-    mouth: int = 500
-    eye: int = 500
-    landmarks: int = 250
-    hidden: int = 768
-    members: int = 3
-    dropout: float = 0.2
-
-    def to_dict(self) -> dict:
-        """Plain values for a checkpoint."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: dict) -> FaceReaderConfig:
-        """Inverse of :meth:`to_dict`."""
-        return cls(**values)
 
 
 class Whitening(nn.Module):
