@@ -81,6 +81,7 @@ def test_the_small_preset_is_the_defaults_and_the_papers_follows_the_paper():
         ("loss=0.5", r"loss=0\.5: loss is a group of settings, changed as loss\.NAME=VALUE"),
         ("model.width=wide", r"model\.width=wide is not a whole number: channels"),
         ("model.width=1.5", r"model\.width=1\.5 is not a whole number"),
+        ("steps=true", r"steps=true has the wrong type"),
         ("steps=null", r"steps=null is not a whole number"),
         ("optimizer.learning_rate=fast", r"optimizer\.learning_rate=fast is not a number"),
         ("resume=maybe", r"resume=maybe is neither true nor false"),

@@ -168,7 +168,7 @@ def test_it_learns_to_hear_the_codes():
 
     for _ in range(150):
         audio, codes, reference = batch(32)
-        terms = model.loss(model(audio, codebook[codes], reference), codebook[codes], codes)
+        terms = model.loss(model(audio, codebook[codes], reference), codebook[codes], codes, code_weight=1.0)
         optimizer.zero_grad()
         terms["loss"].backward()
         optimizer.step()

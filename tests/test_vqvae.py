@@ -6,9 +6,10 @@ import torch
 from emotalker.coefficients.statistics import Statistics
 from emotalker.core.launch import compose
 from emotalker.models.vqvae import VQVAE, VQVAEConfig
-from emotalker.settings.vqvae import VQVAETraining
+from emotalker.settings.vqvae import VQVAELoss, VQVAETraining
 
 TINY = {"motion_dim": 6, "width": 16, "depth": 2, "code_dim": 8, "codebook_size": 32, "num_emotions": 3}
+WEIGHTS = asdict(VQVAELoss())
 
 
 def tiny(**changes):
@@ -45,7 +46,7 @@ def test_any_number_of_frames(frames):
     model = tiny().eval()
     output = model(motion(2, frames))
     assert output.motion.shape == (2, frames, 6) and output.codes.shape == (2, -(-frames // 4))
-    assert all(value.isfinite() for value in model.loss(output, motion(2, frames), torch.tensor([0, 1])).values())
+    assert all(value.isfinite() for value in model.loss(output, motion(2, frames), torch.tensor([0, 1]), **WEIGHTS).values())
 
 
 def test_filling_up_repeats_the_last_frame():
@@ -93,11 +94,11 @@ def test_loss_terms_by_hand():
 def test_a_batch_without_labels_costs_nothing_and_still_reaches_every_weight():
     model = tiny()
     output = model(motion())
-    terms = model.loss(output, motion(), torch.full((4,), -1))
+    terms = model.loss(output, motion(), torch.full((4,), -1), **WEIGHTS)
     assert terms["emotion"] == 0
     terms["loss"].backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
-    assert model.loss(output, motion())["emotion"] == 0
+    assert model.loss(output, motion(), **WEIGHTS)["emotion"] == 0
 
 
 def test_it_learns_to_reconstruct_and_to_tell_emotions_apart():
@@ -108,7 +109,7 @@ def test_it_learns_to_reconstruct_and_to_tell_emotions_apart():
     optimizer = torch.optim.AdamW(model.parameters(), 3e-3)
     first = None
     for _ in range(150):
-        terms = model.loss(model(data), data, emotion)
+        terms = model.loss(model(data), data, emotion, **WEIGHTS)
         first = first or terms["reconstruction"].item()
         optimizer.zero_grad()
         terms["loss"].backward()

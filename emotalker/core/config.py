@@ -11,7 +11,7 @@ from dataclasses import MISSING, Field, asdict, dataclass, field, fields, is_dat
 from difflib import get_close_matches
 from typing import Any, ClassVar, Self, TypeVar, get_origin, get_type_hints
 
-from emotalker.core.errors import ConfigError
+from emotalker.core.errors import ConfigError, MissingExtraError
 
 #: Hydra's mark of a value that the user has to give.
 MANDATORY = "???"
@@ -140,11 +140,12 @@ def parse(schema: type[S], values: Mapping[str, Any]) -> S:
 
     Raises:
         ConfigError: a key is unknown, a mandatory value is missing or a value has the wrong type.
+        MissingExtraError: pydantic is not installed.
     """
     try:
         from pydantic import TypeAdapter, ValidationError
     except ImportError as error:
-        raise ConfigError("settings need pydantic: pip install 'emotalker[train]'") from error
+        raise MissingExtraError("settings need pydantic: pip install 'emotalker[train]'") from error
     _check_names(schema, values)
     known = {entry.name: entry for entry in settings_of(schema)}
     try:
@@ -171,6 +172,8 @@ def _check_names(schema: type[Settings], values: Mapping[str, Any], prefix: str 
             raise ConfigError(f"{name}={value}: {name} is a group of settings, changed as {name}.NAME=VALUE{hint}")
         elif value == MANDATORY:
             raise ConfigError(f"{name} is missing: {known[name].help}; give {name}=...")
+        elif isinstance(value, bool) and not isinstance(known[name].default, bool):  # pydantic would take it as 0 or 1
+            raise ConfigError(f"{name}={str(value).lower()} has the wrong type: {known[name].help}")
 
 
 def _reason(error: Mapping[str, Any]) -> str:

@@ -13,7 +13,7 @@ from textwrap import wrap
 from typing import Any
 
 from emotalker.core.config import S, Settings, check_name, defaults_of, parse, settings_of, to_plain
-from emotalker.core.errors import ConfigError, EmoTalkerError
+from emotalker.core.errors import ConfigError, EmoTalkerError, MissingExtraError
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 WIDTH = 126
@@ -45,8 +45,8 @@ def launch(schema: type[Settings], target: str) -> None:
 
             print(OmegaConf.to_yaml(to_plain(settings)), end="")
             return
-        if values.get("threads"):  # torch reads it at import
-            os.environ["OMP_NUM_THREADS"] = str(settings.threads)
+        if threads := getattr(settings, "threads", None):  # torch reads the variable at import
+            os.environ["OMP_NUM_THREADS"] = str(threads)
         module, function = target.split(":")
         getattr(importlib.import_module(module), function)(settings)
     except EmoTalkerError as error:
@@ -58,6 +58,7 @@ def compose(schema: type[S], overrides: Sequence[str] = ()) -> S:
 
     Raises:
         ConfigError: a setting, group or option is unknown, or a value is missing or has the wrong type.
+        MissingExtraError: Hydra or pydantic is not installed.
     """
     return parse(schema, compose_values(schema, overrides))
 
@@ -72,7 +73,7 @@ def compose_values(schema: type[Settings], overrides: Sequence[str]) -> dict[str
         from omegaconf import OmegaConf
         from omegaconf.errors import OmegaConfBaseException
     except ImportError as error:
-        raise ConfigError("training needs hydra: pip install 'emotalker[train]'") from error
+        raise MissingExtraError("training needs hydra: pip install 'emotalker[train]'") from error
     try:
         _check_overrides(schema, overrides)
         defaults = ["_self_", *({group: option} for group, option in schema.GROUPS.items())]
@@ -121,7 +122,7 @@ def help_text(schema: type[Settings], values: dict[str, Any]) -> str:
     parts = [(getattr(sys.modules["__main__"], "__doc__", None) or schema.__doc__ or "").strip()]
     for group, option in schema.GROUPS.items():
         parts.append("\n".join(wrap(f"{group}= {', '.join(options_of(schema, group))} (default: {option})", WIDTH)))
-    lines = ["Settings, changed as name=value; the value in brackets is used otherwise:"]
+    lines = ["Settings, changed as name=value; the value in brackets is the default:"]
     for entry in settings_of(schema):
         value: Any = values
         for part in entry.name.split("."):

@@ -142,7 +142,7 @@ class LipBranch(nn.Module):
         hidden = torch.cat([audio, lips, face, emotion], dim=-1).transpose(1, 2)
         return self.head(hidden).transpose(1, 2) * std[self.lip] + mean[self.lip]
 
-    def loss(self, lips: Tensor, target: Tensor, *, velocity_weight: float = 0.5) -> dict[str, Tensor]:
+    def loss(self, lips: Tensor, target: Tensor, *, velocity_weight: float) -> dict[str, Tensor]:
         """MSE and MSE of velocities on standardised lips; both arguments ``(B, F, len(space.lip))`` raw.
 
         Returns:

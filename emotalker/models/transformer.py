@@ -125,9 +125,7 @@ class CrossModalTransformer(nn.Module):
             x = layer(x, bias, memory, windows)
         return self._heads(x)
 
-    def loss(
-        self, output: TransformerOutput, quantized: Tensor, codes: Tensor, *, code_weight: float = 1.0
-    ) -> dict[str, Tensor]:
+    def loss(self, output: TransformerOutput, quantized: Tensor, codes: Tensor, *, code_weight: float) -> dict[str, Tensor]:
         """MSE of the features + ``code_weight`` x cross-entropy of the scores (docs/method.md 4), over codes that are not -1.
 
         Args:

@@ -152,9 +152,9 @@ class VQVAE(nn.Module):
         target: Tensor,
         emotion: Tensor | None = None,
         *,
-        commitment_weight: float = 0.2,
-        emotion_weight: float = 0.2,
-        velocity_weight: float = 0.5,
+        commitment_weight: float,
+        emotion_weight: float,
+        velocity_weight: float,
     ) -> dict[str, Tensor]:
         """The terms of docs/method.md 3 on standardised motion, and their weighted sum as ``"loss"``.
 

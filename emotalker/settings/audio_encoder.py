@@ -12,7 +12,7 @@ from emotalker.settings.run import OptimizerConfig, RunConfig, WaveAugmentation
 
 @dataclass(frozen=True)
 class DistillationLoss(Settings):
-    """The emotion term beside the distance to the teacher's states."""
+    """The emotion term, which is added to the distance to the teacher's states."""
 
     emotion_weight: float = setting(0.1, "weight of the emotions' cross-entropy")
     smoothing: float = setting(0.1, "label smoothing of the emotions, 0 to 1")
@@ -29,7 +29,7 @@ class AudioEncoderData(Settings):
     )
     cache: str = setting("data/cache/whisper_base", "folder of decoded recordings and teacher's states; made on first use")
     teacher: str | None = setting(None, "file of the teacher, Whisper base; null takes the model registry's")
-    layers: tuple[int, ...] = setting((2, 4, 6), "the teacher's hidden states that are predicted, counted from 0")
+    layers: tuple[int, ...] = setting((2, 4, 6), "the teacher's hidden states to predict; 0 is the input of its first layer")
     seconds: float = setting(2.88, "length of a crop in seconds, a multiple of 0.04")
     copies: int = setting(2, "how often per epoch a recording with an emotion label is used")
     speeds: tuple[float, float] = setting((0.85, 1.2), "slowest and fastest speed factor")

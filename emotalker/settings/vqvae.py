@@ -13,10 +13,10 @@ from emotalker.settings.run import OptimizerConfig, Roots, RunConfig, Space
 
 @dataclass(frozen=True)
 class VQVAELoss(Settings):
-    """Weights of the terms beside the reconstruction."""
+    """Weights of the terms that are added to the reconstruction."""
 
     commitment_weight: float = setting(0.2, "weight of the commitment term")
-    velocity_weight: float = setting(0.5, "weight of the velocity's squared error")
+    velocity_weight: float = setting(0.5, "weight of the velocity's smooth L1 error")
     emotion_weight: float = setting(0.2, "weight of the emotion head's cross-entropy; 0 during warm-up")
 
 
