@@ -20,7 +20,7 @@ from emotalker.coefficients import ARKIT
 from emotalker.coefficients.space import BFM
 from emotalker.core.checkpoint import load_checkpoint, read_metadata, save_checkpoint
 from emotalker.core.config import to_plain
-from emotalker.core.errors import CheckpointError, DataError, MissingExtraError
+from emotalker.core.errors import CheckpointError, ConfigError, DataError, MissingExtraError
 from emotalker.core.launch import CONFIGS, compose
 from emotalker.data import CorpusWriter
 from emotalker.models.hubert import AudioEncoder, AudioEncoderConfig
@@ -188,6 +188,8 @@ def test_the_solver_finds_the_minimum_and_keeps_the_best(tmp_path):
     assert values["loss"] < 1e-3
     assert objective.layer.weight.item() == pytest.approx(2, abs=0.05)
     best = [facts["validation"]["loss"] for name, facts in exported if name == "best"]
+    with pytest.raises(ConfigError, match="minimise=error is not a validation metric; choose one of loss"):
+        Solver(replace(config, minimise="error", resume=False), Line(), Numbers(), Numbers(), solver.export, {}).run()
     assert best == sorted(best, reverse=True) and exported[-1] == ("last", {"step": 300, "training": to_plain(config)})
 
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from emotalker.core.config import to_plain
-from emotalker.core.errors import DataError, MissingExtraError
+from emotalker.core.errors import ConfigError, DataError, MissingExtraError
 from emotalker.settings.run import RunConfig
 from emotalker.training.metrics import MetricsLog
 from emotalker.training.sampling import StepBatches, seed_step, sequential_batches
@@ -158,7 +158,11 @@ class Solver:
 
     @torch.no_grad()
     def _validate(self, log: MetricsLog | None) -> dict[str, float]:
-        """Average the objective over the validation set (first process); export ``best`` if it improved."""
+        """Average the objective over the validation set (first process); export ``best`` if it improved.
+
+        Raises:
+            ConfigError: ``minimise`` is not among the metrics.
+        """
         values: dict[str, float] = {}
         if self.accelerator.is_main_process:
             objective, config = self._bare, self.config
@@ -173,6 +177,8 @@ class Solver:
                     sums[name] += value.float() * len(chosen) / len(self.validation_set)
             values = objective.report(sums)
             log.write(self.progress.step, "val", values)
+            if config.minimise not in values:
+                raise ConfigError(f"minimise={config.minimise} is not a validation metric; choose one of {', '.join(values)}")
             if self.progress.best is None or values[config.minimise] < self.progress.best:
                 self.progress.best = values[config.minimise]
                 self._export("best", {"validation": values})
