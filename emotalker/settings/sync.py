@@ -22,7 +22,10 @@ class SyncLoss(Settings):
 class SyncData(Settings):
     """Training data."""
 
-    root: Roots = setting(("data/grid_wds", "data/ravdess"), "prepared corpus of recorded lips and speech, or a list of them")
+    root: Roots = setting(
+        ("data/grid", "data/javanese", "data/ravdess_landmarks"),
+        "prepared corpus of recorded lips and speech, or a list of them",
+    )
     frames: int = setting(56, "length of a training window, frames at 25 fps; at least 31, for shifts of 15 either way")
     validation_frames: int = setting(72, "length of a validation window, frames at 25 fps")
 
