@@ -4,6 +4,7 @@ python scripts/describe_data.py data=data/mead out=report.html
 """
 
 from emotalker.core.launch import launch
+from emotalker.settings.corpora import CorpusReport
 
 if __name__ == "__main__":
-    launch("describe", "emotalker.data.report:describe")
+    launch(CorpusReport, "emotalker.data.report:describe")

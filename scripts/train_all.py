@@ -1,7 +1,7 @@
-"""Prepare the corpora, train every stage, and export the weights. Run it again to resume after an interruption.
+"""From corpora to a folder of weights: prepare, train every stage, export. Run it again to continue where it was stopped.
 
 python scripts/train_all.py --data ../shared/data                 # all corpora
-python scripts/train_all.py --data ../shared/data --permissive    # only corpora that allow commercial use
+python scripts/train_all.py --data ../shared/data --permissive    # only those that allow commercial use
 """
 
 from __future__ import annotations
@@ -16,14 +16,18 @@ SCRIPTS = Path(__file__).parent
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="folder with one folder per corpus")
-    parser.add_argument("--permissive", action="store_true", help="leave out non-commercial corpora, and so emotional faces")
+    parser.add_argument("--data", type=Path, required=True, help="folder that contains the corpora, one folder each")
     parser.add_argument(
-        "--prepared", type=Path, default=Path("data"), help="folder for prepared corpora (default: %(default)s)"
+        "--permissive", action="store_true", help="use only corpora that allow commercial use; they have no emotional faces"
     )
-    parser.add_argument("--runs", type=Path, help="folder for runs (default: runs/small or runs/permissive)")
-    parser.add_argument("--output", type=Path, help="folder for weights (default: checkpoints/small or /permissive)")
-    parser.add_argument("--override", nargs="*", default=[], help="options of all training scripts, e.g. steps=50 threads=1")
+    parser.add_argument(
+        "--prepared", type=Path, default=Path("data"), help="output folder of prepared corpora (default: %(default)s)"
+    )
+    parser.add_argument("--runs", type=Path, help="output folder of the runs (default: runs/small or runs/permissive)")
+    parser.add_argument(
+        "--output", type=Path, help="output folder of the weights (default: checkpoints/small or checkpoints/permissive)"
+    )
+    parser.add_argument("--override", nargs="*", default=[], help="for every training script, e.g. steps=50 threads=1")
     return parser.parse_args()
 
 
@@ -36,7 +40,7 @@ def main() -> None:
         command = [sys.executable, str(SCRIPTS / script), *arguments]
         print("$ python", "scripts/" + script, *arguments, flush=True)
         if subprocess.run(command, check=False).returncode:
-            sys.exit(f"error: {script} failed; fix the error above and run this command again, finished steps are kept")
+            sys.exit(f"error: {script} failed; fix the error above and run this again, completed steps are kept")
 
     corpora = {"grid": args.data / "grid_s1"}
     if not args.permissive:
@@ -44,10 +48,10 @@ def main() -> None:
     for corpus, root in corpora.items():
         step("prepare_data.py", f"corpus={corpus}", f"root={root}", f"out={args.prepared / corpus}")
     prepared = "data.root=[" + ",".join(str(args.prepared / corpus) for corpus in corpora) + "]"
-    speech = ["data.corpora=[grid,facegood,javanese]"] if args.permissive else []
+    recordings = ["data.corpora=[grid,facegood,javanese]"] if args.permissive else []
     encoder, vqvae, sync = runs / "audio_encoder", runs / "vqvae", runs / "sync"
 
-    step("train_audio_encoder.py", f"data.root={args.data}", f"run={encoder}", *speech, *args.override)
+    step("train_audio_encoder.py", f"data.root={args.data}", f"run={encoder}", *recordings, *args.override)
     step("train_vqvae.py", prepared, f"run={vqvae}", *args.override)
     best = [f"vqvae={vqvae / 'best.safetensors'}", f"encoder={encoder / 'best.safetensors'}"]
     step("train_transformer.py", prepared, f"run={runs / 'transformer'}", *best, *args.override)

@@ -9,6 +9,7 @@ ROOT = Path(emotalker.__file__).parent
 #: Each folder may import from those before it, and from none beside or after it.
 LAYERS = (
     ("core",),
+    ("settings",),
     ("audio", "video", "coefficients"),
     ("face", "models"),
     ("tracking", "render"),

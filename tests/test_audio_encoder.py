@@ -15,16 +15,18 @@ from emotalker.coefficients.resample import change_speed
 from emotalker.core import registry
 from emotalker.core.checkpoint import load_checkpoint, read_metadata, save_checkpoint
 from emotalker.core.errors import CheckpointError, DataError
-from emotalker.core.launch import CONFIGS
+from emotalker.core.launch import compose
 from emotalker.data import recordings
 from emotalker.data.recordings import Recording, hidden_states, label, load_recordings, speech_span
+from emotalker.models import hubert
 from emotalker.models.hubert import AudioEncoder, AudioEncoderConfig
 from emotalker.models.mel_stem import FLOOR, SPEECH_LEVEL, LogMelStem
 from emotalker.models.whisper import read_ctranslate2, whisper_encoder
+from emotalker.settings.audio_encoder import AudioEncoderTraining
 from emotalker.training import audio_encoder
-from emotalker.training.audio_encoder import TeacherCrops, distort_mel
 from emotalker.training.sampling import Key
 from emotalker.training.solver import Solver
+from emotalker.training.teacher_crops import TeacherCrops, distort_mel
 
 DIM, LAYERS, FRAMES = 64, 2, 50
 
@@ -221,32 +223,19 @@ def tiny_registry(teacher_file, monkeypatch):
     monkeypatch.setitem(registry.MODELS, "whisper_base", entry)
     about = dataclasses.replace(recordings.CORPORA["ravdess"], files="ravdess/*.wav")
     monkeypatch.setitem(recordings.CORPORA, "ravdess", about)
+    monkeypatch.setitem(hubert.LOG_MEL_HUBERT, "num_conv_pos_embedding_groups", 4)  # for 64 channels instead of 512
 
 
-def compose(world: Path, teacher_file: Path, run: Path, *more: str) -> dict:
-    from hydra import compose as hydra_compose
-    from hydra import initialize_config_dir
-    from omegaconf import OmegaConf
-
-    short = [
-        "steps=6",
-        "batch_size=2",
-        "validate_every=3",
-        "save_every=2",
-        "log_every=1",
-        "cpu=true",
-        "optimizer.warmup=2",
-        "precision=no",
-    ]
+def settings(world: Path, teacher_file: Path, run: Path, *more: str) -> AudioEncoderTraining:
+    """The settings of a tiny training run."""
+    short = ["steps=6", "batch_size=2", "validate_every=3", "save_every=2", "log_every=1", "cpu=true", "optimizer.warmup=2"]
     tiny = ["model.layers=[1]", "data.layers=[1,2]", "data.seconds=0.8", "data.warm_start_crops=4", "data.corpora=[ravdess]"]
-    tiny += ["++model.hubert.num_conv_pos_embedding_groups=4"]
     paths = [f"data.root={world}", f"data.cache={world}/cache", f"data.teacher={teacher_file}", f"run={run}"]
-    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        return OmegaConf.to_container(hydra_compose("audio_encoder", [*short, *tiny, *paths, *more]), resolve=True)
+    return compose(AudioEncoderTraining, [*short, "precision=no", *tiny, *paths, *more])
 
 
 def test_training_learns_resumes_exactly_and_exports(world, teacher_file, tiny_registry, tmp_path, monkeypatch):
-    values = audio_encoder.train(compose(world, teacher_file, tmp_path / "whole"))
+    values = audio_encoder.train(settings(world, teacher_file, tmp_path / "whole"))
     assert np.isfinite(list(values.values())).all() and 0 <= values["unweighted_accuracy"] <= 1
 
     take_step = Solver._step
@@ -258,8 +247,8 @@ def test_training_learns_resumes_exactly_and_exports(world, teacher_file, tiny_r
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(Solver, "_step", killed)
-        audio_encoder.train(compose(world, teacher_file, tmp_path / "cut"))
-    assert audio_encoder.train(compose(world, teacher_file, tmp_path / "cut")) == values
+        audio_encoder.train(settings(world, teacher_file, tmp_path / "cut"))
+    assert audio_encoder.train(settings(world, teacher_file, tmp_path / "cut")) == values
     whole, cut = (load_file(tmp_path / run / "last.safetensors") for run in ("whole", "cut"))
     assert whole.keys() == cut.keys() and all(torch.equal(whole[name], cut[name]) for name in whole)
 
@@ -272,7 +261,7 @@ def test_training_learns_resumes_exactly_and_exports(world, teacher_file, tiny_r
 def test_warm_start_predicts_the_teacher_at_once(world, teacher_file, tiny_registry, tmp_path):
     more = ["steps=1", "optimizer.learning_rate=0", "data.warm_start_crops=100", "data.copies=40", "model.layers=[0,1]"]
     plain = ["data.speeds=[1,1]", "data.augmentation={gain:0,noise:0,filter:0}"]
-    values = audio_encoder.train(compose(world, teacher_file, tmp_path, *more, *plain))
+    values = audio_encoder.train(settings(world, teacher_file, tmp_path, *more, *plain))
     assert values["similarity"] > 0.3
 
 

@@ -20,6 +20,7 @@ from emotalker.data import prepare as preparation
 from emotalker.data.prepare import Worker, parse_part, prepare, prepare_and_report
 from emotalker.data.report import describe
 from emotalker.data.shards import Corpus, decode_flac, encode_flac, load_clips, read_tar
+from emotalker.settings.corpora import CorpusReport, Preparation
 
 CLIPS, FRAMES = 10, 30
 
@@ -37,10 +38,10 @@ def write_mats(root: Path, clips: int = CLIPS, frames: int = FRAMES) -> Path:
     return root
 
 
-def config(root: Path, out: Path, **changes) -> dict:
-    values = {"clips_per_shard": 4, "shard": "1/1", "workers": 1, "backend": "processes"}
-    corpus = {"reader": "bfm_mat", "source": "synthetic", "licence": "CC0"}
-    return values | {"corpus": corpus, "root": str(root), "out": str(out), "retry": False} | changes
+def config(root: Path, out: Path, **changes) -> Preparation:
+    corpus = {"reader": "bfm_mat", "source": "made up", "licence": "CC0"}
+    values = {"corpus": corpus, "root": str(root), "out": str(out), "clips_per_shard": 4, "workers": 1}
+    return Preparation(**values | changes)
 
 
 def contents(out: Path) -> dict[str, bytes]:
@@ -216,8 +217,8 @@ def test_damaged_corpus_is_a_data_error(prepared, tmp_path):
         Corpus(tmp_path)
 
 
-def test_report_is_one_self_contained_page(prepared, tmp_path, capsys):
-    path = describe({"data": str(prepared / "out"), "out": str(tmp_path / "report.html"), "worst": 5})
+def test_the_report_is_one_page(prepared, tmp_path, capsys):
+    path = describe(CorpusReport(data=str(prepared / "out"), out=str(tmp_path / "report.html"), worst=5))
     html = path.read_text()
     assert "10 clips" in capsys.readouterr().out
     for part in ("Head pitch by emotion", "level 3", "angry", "expression63", "Worst-tracked", "CC0", "<svg"):

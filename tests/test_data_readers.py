@@ -13,7 +13,7 @@ from emotalker.coefficients.resample import resample, resample_angles, resampled
 from emotalker.coefficients.rotation import rotation_matrix
 from emotalker.core.emotions import EMOTIONS, emotion_of
 from emotalker.core.errors import DataError
-from emotalker.core.launch import CONFIGS
+from emotalker.core.launch import compose
 from emotalker.data.prepare import prepare
 from emotalker.data.readers import READERS, make_reader
 from emotalker.data.readers.facegood import read_arkit_map
@@ -21,6 +21,7 @@ from emotalker.data.readers.grid import HEIGHT, WIDTH
 from emotalker.data.shards import Corpus
 from emotalker.face.geometry import Camera
 from emotalker.face.model import FaceModel
+from emotalker.settings.corpora import Preparation
 
 LANDMARKS = np.arange(0, 478, 5)
 
@@ -107,15 +108,8 @@ def test_folder_reader_of_one_sitting_per_speaker(tmp_path):
 
 
 def configured(corpus: str) -> dict:
-    """Composed options of a corpus in configs/corpus."""
-    from hydra import compose, initialize_config_dir
-    from omegaconf import OmegaConf
-
-    from emotalker.core.launch import CONFIGS
-
-    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        config = compose("prepare", [f"corpus={corpus}", "root=x", "out=y"])
-    return OmegaConf.to_container(config.corpus, resolve=True)
+    """A corpus' options as configs/prepare/corpus has them."""
+    return compose(Preparation, [f"corpus={corpus}", "root=x", "out=y"]).corpus
 
 
 def test_bfm_files_at_30_fps_with_audio(tmp_path):
@@ -165,10 +159,8 @@ def test_resampling_of_motion_and_angles():
 
 
 @pytest.mark.parametrize("name", READERS)
-def test_every_reader_has_a_configuration_and_requires_its_folder(name, tmp_path):
-    from omegaconf import OmegaConf
-
-    config = OmegaConf.to_container(OmegaConf.load(CONFIGS / "corpus" / f"{name}.yaml"))
+def test_every_reader_has_a_configuration_and_needs_its_folder(name, tmp_path):
+    config = configured(name)
     assert config["reader"] == name
     with pytest.raises(DataError, match=r"no folder .*root="):
         make_reader(config | {"root": tmp_path / "none"})
@@ -200,9 +192,9 @@ def test_grid_motion_is_recovered_from_landmarks(tmp_path):
             file.setparams((1, 2, 16000, 0, "NONE", ""))
             file.writeframes(np.repeat(np.arange(frames, dtype=np.int16) * 100, 640).tobytes())
 
-    config = {"corpus": {"reader": "grid", "min_frames": 25}, "root": str(tmp_path), "out": str(tmp_path / "out")}
-    config |= {"features": [], "encoder": None, "clips_per_shard": 9, "shard": "1/1", "workers": 1}
-    assert prepare(config | {"backend": "processes", "retry": False})["failed"] == 1
+    corpus = {"reader": "grid", "min_frames": 25}
+    config = Preparation(corpus=corpus, root=str(tmp_path), out=str(tmp_path / "out"), clips_per_shard=9, workers=1)
+    assert prepare(config)["failed"] == 1
     corpus = Corpus(tmp_path / "out")
     assert [(c.name, c.frames, c.first_frame, c.emotion) for c in corpus.clips] == [
         ("a", 40, 0, "neutral"),

@@ -6,10 +6,11 @@ import torch
 
 from emotalker.coefficients import ARKIT
 from emotalker.core.checkpoint import load_checkpoint, save_checkpoint
-from emotalker.core.launch import CONFIGS
+from emotalker.core.launch import compose
 from emotalker.data import CorpusWriter
 from emotalker.evaluation.sync import SyncMeter, SyncScore, sync_table
 from emotalker.models.sync import MAX_SHIFT, SyncConfig, SyncExpert, shifted_similarity
+from emotalker.settings.sync import SyncTraining
 from emotalker.training import sync
 
 TINY = SyncConfig(mel_channels=(16, 16, 16), lip_channels=(16, 16), dim=16)
@@ -100,15 +101,11 @@ def test_training_learns_what_belongs_together(tmp_path):
         motion[:, ARKIT.index("jawOpen")] = loud
         writer.add(f"clip{i}", motion, np.repeat(0.3 * loud, 640) * rng.normal(0, 1, FRAMES * 640).clip(-2, 2))
     writer.close()
-    from hydra import compose, initialize_config_dir
-    from omegaconf import OmegaConf
-
     overrides = [
         f"run={tmp_path}/run", f"data.root={tmp_path}/corpus", "cpu=true", "steps=40", "batch_size=8", "validate_every=40",
         "save_every=40", "model.mel_channels=[16,16,16]", "model.lip_channels=[16,16]", "model.dim=16",
         "optimizer.warmup=5", "optimizer.learning_rate=1e-2", "augmentation.noise=0", "augmentation.filter=0",
     ]  # fmt: skip
-    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        values = sync.train(OmegaConf.to_container(compose("sync", overrides), resolve=True))
+    values = sync.train(compose(SyncTraining, overrides))
     assert values["in_sync"] >= 0.5 and values["window"] < 0.5 * np.log(31)
     assert isinstance(load_checkpoint(tmp_path / "run/best.safetensors", "sync"), SyncExpert)

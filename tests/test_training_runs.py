@@ -1,11 +1,12 @@
-"""Every training stage on a tiny corpus: it learns, it can be killed at any time, and resuming ends where an uninterrupted
-run ends, bit for bit."""
+"""Every training stage on a tiny corpus: it learns, and a killed and resumed run ends with the weights of an uninterrupted
+one, bit for bit."""
 
 import json
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,14 +20,19 @@ from torch.utils.data import Dataset
 from emotalker.coefficients import ARKIT
 from emotalker.coefficients.space import BFM
 from emotalker.core.checkpoint import load_checkpoint, read_metadata, save_checkpoint
-from emotalker.core.errors import CheckpointError, DataError, MissingExtraError
-from emotalker.core.launch import CONFIGS
+from emotalker.core.config import to_plain
+from emotalker.core.errors import CheckpointError, ConfigError, DataError, MissingExtraError
+from emotalker.core.launch import CONFIGS, compose
 from emotalker.data import CorpusWriter
 from emotalker.models.hubert import AudioEncoder
 from emotalker.models.sync import SyncConfig, SyncExpert
 from emotalker.models.transformer import CrossModalTransformer
+from emotalker.settings.lip import LipTraining
+from emotalker.settings.run import OptimizerConfig, RunConfig
+from emotalker.settings.transformer import TransformerLoss, TransformerTraining
+from emotalker.settings.vqvae import VQVAETraining
 from emotalker.training import lip, transformer, vqvae
-from emotalker.training.solver import Objective, OptimizerConfig, Solver, SolverConfig
+from emotalker.training.solver import Objective, Solver
 
 SHORT = ["steps=6", "batch_size=4", "validate_every=3", "save_every=2", "log_every=1", "cpu=true", "optimizer.warmup=2"]
 TINY = {
@@ -35,6 +41,9 @@ TINY = {
     "lip": ["model.channels=[4,4,8,8]", "model.audio_dim=8", "model.hidden_dim=8", "data.frames=10"]
     + ["data.validation_frames=10"],
 }
+SCHEMAS = {"vqvae": VQVAETraining, "transformer": TransformerTraining, "lip": LipTraining}
+STAGES = pytest.mark.parametrize("stage", [vqvae, transformer, lip], ids=lambda stage: stage.__name__.split(".")[-1])
+OPTIMIZER = OptimizerConfig(learning_rate=1.0, weight_decay=0.0, warmup=10, final=0.1)
 
 
 @pytest.fixture(scope="module")
@@ -47,24 +56,18 @@ def world(tmp_path_factory):
         motion = 0.3 + 0.3 * np.sin(np.arange(40)[:, None] * 0.3 + np.arange(58) + i)
         writer.add(f"clip{i}", motion, rng.normal(0, 0.1, 40 * 640), emotion="happy" if i % 3 else None)
     writer.close()
-    vqvae.train(compose("vqvae", root, root / "made/vqvae"))
+    vqvae.train(settings("vqvae", root, root / "made/vqvae"))
     torch.manual_seed(0)
     save_checkpoint(root / "made/encoder.safetensors", AudioEncoder(tiny_hubert()))
     return root
 
 
-def compose(stage: str, root: Path, run: Path, *more: str) -> dict:
-    """The stage's configuration as its script composes it, with everything tiny."""
-    from hydra import compose as hydra_compose
-    from hydra import initialize_config_dir
-    from omegaconf import OmegaConf
-
+def settings(stage: str, root: Path, run: Path, *more: str) -> RunConfig:
+    """The stage's settings as its script composes them, for a tiny network and a few steps."""
     overrides = [*SHORT, *TINY[stage], f"run={run}", f"data.root={root / 'corpus'}"]
     if stage == "transformer":
         overrides += [f"vqvae={root}/made/vqvae/best.safetensors", f"encoder={root}/made/encoder.safetensors"]
-    overrides += more
-    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        return OmegaConf.to_container(hydra_compose(stage, overrides), resolve=True)
+    return compose(SCHEMAS[stage], [*overrides, *more])
 
 
 def assert_same_weights(a: Path, b: Path) -> None:
@@ -74,7 +77,7 @@ def assert_same_weights(a: Path, b: Path) -> None:
         assert torch.equal(first[name], second[name]), name
 
 
-@pytest.mark.parametrize("stage", [vqvae, transformer, lip], ids=lambda stage: stage.__name__.split(".")[-1])
+@STAGES
 def test_every_stage_trains_in_the_papers_space(stage, world, tmp_path):
     """Seventy coefficients instead of 58, and nothing but the configuration says so."""
     name, rng = stage.__name__.split(".")[-1], np.random.default_rng(1)
@@ -86,10 +89,10 @@ def test_every_stage_trains_in_the_papers_space(stage, world, tmp_path):
     more = [f"data.root={tmp_path / 'bfm'}", "space=bfm", "steps=2", "validate_every=2"]
     if name == "transformer":
         with pytest.raises(CheckpointError, match="in the space 'arkit'"):
-            stage.train(compose(name, world, tmp_path / "run", *more))
-        vqvae.train(compose("vqvae", world, tmp_path / "vqvae", *more))
+            stage.train(settings(name, world, tmp_path / "run", *more))
+        vqvae.train(settings("vqvae", world, tmp_path / "vqvae", *more))
         more.append(f"vqvae={tmp_path / 'vqvae/best.safetensors'}")
-    assert np.isfinite(list(stage.train(compose(name, world, tmp_path / "run", *more)).values())).all()
+    assert np.isfinite(list(stage.train(settings(name, world, tmp_path / "run", *more)).values())).all()
     model = load_checkpoint(tmp_path / "run/best.safetensors", name)
     assert read_metadata(tmp_path / "run/best.safetensors").space == "bfm"
     size = {"vqvae": "motion_dim", "transformer": "reference_dim"}
@@ -98,13 +101,13 @@ def test_every_stage_trains_in_the_papers_space(stage, world, tmp_path):
     else:
         assert len(model.lip) == 13
     with pytest.raises(DataError, match="space=bfm"):
-        stage.train(compose(name, world, tmp_path / "other", *more, "space=arkit"))
+        stage.train(settings(name, world, tmp_path / "other", *more, "space=arkit"))
 
 
-@pytest.mark.parametrize("stage", [vqvae, transformer, lip], ids=lambda stage: stage.__name__.split(".")[-1])
+@STAGES
 def test_a_killed_run_ends_where_an_uninterrupted_one_ends(stage, world, tmp_path, monkeypatch):
     name = stage.__name__.split(".")[-1]
-    values = stage.train(compose(name, world, tmp_path / "whole"))
+    values = stage.train(settings(name, world, tmp_path / "whole"))
     assert np.isfinite(list(values.values())).all()
 
     take_step = Solver._step
@@ -116,8 +119,8 @@ def test_a_killed_run_ends_where_an_uninterrupted_one_ends(stage, world, tmp_pat
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(Solver, "_step", killed)
-        stage.train(compose(name, world, tmp_path / "cut"))
-    assert stage.train(compose(name, world, tmp_path / "cut")) == values
+        stage.train(settings(name, world, tmp_path / "cut"))
+    assert stage.train(settings(name, world, tmp_path / "cut")) == values
     for file in ("last.safetensors", "best.safetensors", "state.safetensors"):
         assert_same_weights(tmp_path / "whole" / file, tmp_path / "cut" / file)
     logs = [(tmp_path / run / "metrics.jsonl").read_text() for run in ("whole", "cut")]
@@ -127,6 +130,7 @@ def test_a_killed_run_ends_where_an_uninterrupted_one_ends(stage, world, tmp_pat
     assert [r["step"] for r in records if r["split"] == "val"] == [3, 6]
     metadata = read_metadata(tmp_path / "whole/last.safetensors")
     assert metadata.kind == name and metadata.extra["step"] == 6 and metadata.extra["data"]
+    assert metadata.extra["training"] == to_plain(settings(name, world, tmp_path / "whole"))
     load_checkpoint(tmp_path / "whole/best.safetensors", name)
 
 
@@ -143,7 +147,7 @@ def test_a_script_killed_by_the_system_resumes_exactly(world, tmp_path):
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert start("cut").wait() == 0
-    vqvae.train(compose("vqvae", world, tmp_path / "whole", "steps=40", "threads=1"))
+    vqvae.train(settings("vqvae", world, tmp_path / "whole", "steps=40", "threads=1"))
     assert_same_weights(tmp_path / "whole/state.safetensors", tmp_path / "cut/state.safetensors")
     assert log.read_text() == (tmp_path / "whole/metrics.jsonl").read_text()
 
@@ -171,9 +175,9 @@ class Numbers(Dataset):
 
 def test_the_solver_finds_the_minimum_and_keeps_the_best(tmp_path):
     exported = []
-    config = SolverConfig(
-        run=str(tmp_path), steps=300, batch_size=16, validate_every=50, cpu=True, workers=1,
-        optimizer=OptimizerConfig(learning_rate=0.05, warmup=10, final=0.1, weight_decay=0.0),
+    config = RunConfig(
+        run=str(tmp_path), steps=300, batch_size=16, validate_every=50, save_every=500, cpu=True, workers=1,
+        optimizer=replace(OPTIMIZER, learning_rate=0.05),
     )  # fmt: skip
     objective = Line()
     solver = Solver(config, objective, Numbers(), Numbers(), lambda path, facts: exported.append((path.name, facts)), {})
@@ -181,7 +185,9 @@ def test_the_solver_finds_the_minimum_and_keeps_the_best(tmp_path):
     assert values["loss"] < 1e-3
     assert objective.layer.weight.item() == pytest.approx(2, abs=0.05)
     best = [facts["validation"]["loss"] for name, facts in exported if name == "best"]
-    assert best == sorted(best, reverse=True) and exported[-1] == ("last", {"step": 300})
+    with pytest.raises(ConfigError, match="minimise=error is not a validation metric; choose one of loss"):
+        Solver(replace(config, minimise="error", resume=False), Line(), Numbers(), Numbers(), solver.export, {}).run()
+    assert best == sorted(best, reverse=True) and exported[-1] == ("last", {"step": 300, "training": to_plain(config)})
 
 
 def test_gradient_accumulation_equals_the_large_batch(world, tmp_path):
@@ -190,32 +196,32 @@ def test_gradient_accumulation_equals_the_large_batch(world, tmp_path):
     A step moves weights by 1.5e-4; Adam's first one magnifies rounding where a gradient is all but zero.
     """
     same = ["model.dropout=0", "loss.history_drop=0", "loss.emotion_drop=0", "steps=1", "save_every=1"]
-    transformer.train(compose("transformer", world, tmp_path / "large", *same))
-    transformer.train(compose("transformer", world, tmp_path / "parts", *same, "batch_size=2", "accumulate=2"))
+    transformer.train(settings("transformer", world, tmp_path / "large", *same))
+    transformer.train(settings("transformer", world, tmp_path / "parts", *same, "batch_size=2", "accumulate=2"))
     large, parts = (load_file(tmp_path / run / "last.safetensors") for run in ("large", "parts"))
     for name in large:
         torch.testing.assert_close(large[name], parts[name], atol=2e-5, rtol=0)
 
 
 def test_a_run_of_other_settings_is_not_resumed(world, tmp_path):
-    vqvae.train(compose("vqvae", world, tmp_path))
+    vqvae.train(settings("vqvae", world, tmp_path))
     with pytest.raises(CheckpointError, match=r"another setting of model.*resume=false"):
-        vqvae.train(compose("vqvae", world, tmp_path, "model.width=8"))
-    vqvae.train(compose("vqvae", world, tmp_path, "model.width=8", "resume=false"))
+        vqvae.train(settings("vqvae", world, tmp_path, "model.width=8"))
+    vqvae.train(settings("vqvae", world, tmp_path, "model.width=8", "resume=false"))
     (tmp_path / "state.safetensors").write_bytes(b"nonsense")
-    with pytest.raises(CheckpointError, match="no training state"):
-        vqvae.train(compose("vqvae", world, tmp_path, "model.width=8"))
+    with pytest.raises(CheckpointError, match="not a training state"):
+        vqvae.train(settings("vqvae", world, tmp_path, "model.width=8"))
 
 
 def test_missing_inputs_are_named(world, tmp_path, monkeypatch):
     with pytest.raises(DataError, match="no prepared corpus"):
-        vqvae.train(compose("vqvae", world, tmp_path, f"data.root={tmp_path / 'none'}"))
-    config = compose("transformer", world, tmp_path)
+        vqvae.train(settings("vqvae", world, tmp_path, f"data.root={tmp_path / 'none'}"))
+    config = settings("transformer", world, tmp_path)
     with pytest.raises(CheckpointError, match=r"nothing\.safetensors"):
-        transformer.train(config | {"vqvae": str(tmp_path / "nothing.safetensors")})
+        transformer.train(replace(config, vqvae=str(tmp_path / "nothing.safetensors")))
     monkeypatch.setitem(sys.modules, "wandb", None)
     with pytest.raises(MissingExtraError, match="pip install"):
-        vqvae.train(compose("vqvae", world, tmp_path, "wandb.mode=offline"))
+        vqvae.train(settings("vqvae", world, tmp_path, "wandb.mode=offline"))
 
 
 def test_scripts_say_what_is_wrong_in_one_sentence(tmp_path):
@@ -226,97 +232,55 @@ def test_scripts_say_what_is_wrong_in_one_sentence(tmp_path):
 
 
 def test_the_schedule_warms_up_and_decays():
-    options = OptimizerConfig(learning_rate=1.0, warmup=10, final=0.1)
-    rates = [options.rate(step, 110) for step in range(110)]
+    rates = [OPTIMIZER.rate(step, 110) for step in range(110)]
     assert rates[0] == pytest.approx(0.1) and rates[9] == pytest.approx(1) and max(rates) <= 1
     assert rates[60] == pytest.approx(0.55, abs=0.01) and rates[-1] == pytest.approx(0.1, abs=0.01)
-    assert OptimizerConfig(learning_rate=1.0, warmup=10).rate(100, 110) == 1
+    assert replace(OPTIMIZER, final=1.0).rate(100, 110) == 1
 
 
-@pytest.mark.parametrize("name", ["vqvae", "transformer", "lip"])
-def test_paper_configurations_compose_and_build(name):
-    from hydra import compose as hydra_compose
-    from hydra import initialize_config_dir
-
-    from emotalker.models.lip import LipBranch, LipConfig
-    from emotalker.models.transformer import CrossModalTransformer, TransformerConfig
-    from emotalker.models.vqvae import VQVAE as Network
-    from emotalker.models.vqvae import VQVAEConfig
-    from emotalker.training.stage import solver_config
-
-    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        config = hydra_compose(name, [f"model={name}_paper"])
-    network, kind = {
-        "vqvae": (Network, VQVAEConfig), "lip": (LipBranch, LipConfig),
-        "transformer": (CrossModalTransformer, TransformerConfig),
-    }[name]  # fmt: skip
-    built = network(kind.from_dict(dict(config.model)))
-    assert built.config == kind.paper()
-    solver = solver_config(config)
-    assert solver.optimizer.learning_rate == 1e-4 and tuple(solver.optimizer.betas) == (0.9, 0.99)
-    assert solver.batch_size == {"vqvae": 512, "transformer": 128, "lip": 128}[name]
-
-
-@pytest.mark.parametrize("stage", [vqvae, transformer, lip], ids=lambda stage: stage.__name__.split(".")[-1])
+@STAGES
 def test_paper_sizes_take_steps(stage, world, tmp_path):
-    """The published networks, losses and optimiser as they are; only clips and batches are small."""
+    """The published networks, losses and optimiser are unchanged; only clips and batches are small."""
     name = stage.__name__.split(".")[-1]
-    tiny = [option.split("=")[0] for option in TINY[name] if option.startswith("model.")]
-    more = [f"model={name}_paper", "steps=2", "validate_every=2", "save_every=2", "batch_size=2"]
-    config = compose(name, world, tmp_path / "run", *more)
-    with_sizes = compose_paper(name)
-    for option in (*tiny, "optimizer.warmup"):
-        group, key = option.split(".")
-        config[group][key] = with_sizes[group][key]
+    small = ["preset=paper", "steps=2", "validate_every=2", "save_every=2", "batch_size=2", "cpu=true"]
+    small += [option for option in TINY[name] if option.startswith("data.")] + [f"data.root={world / 'corpus'}"]
     if name == "transformer":
-        paper = compose(
-            "vqvae", world, tmp_path / "vqvae", "model=vqvae_paper", "steps=1", "batch_size=2", "validate_every=1"
-        )
-        paper["model"] = compose_paper("vqvae")["model"]
-        vqvae.train(paper)
-        config["vqvae"] = str(tmp_path / "vqvae/best.safetensors")
-    before = stage.train(config | {"steps": 1, "validate_every": 1})
-    after = stage.train(config)  # goes on
+        coder = compose(VQVAETraining, [*small[:6], "steps=1", "validate_every=1", "data.frames=32", small[-1]])
+        vqvae.train(replace(coder, run=str(tmp_path / "vqvae")))
+        small += [f"vqvae={tmp_path}/vqvae/best.safetensors", f"encoder={world}/made/encoder.safetensors"]
+    config = compose(SCHEMAS[name], [*small, f"run={tmp_path / 'run'}"])
+    before = stage.train(replace(config, steps=1, validate_every=1))
+    after = stage.train(config)  # resumes
     assert np.isfinite(list(after.values())).all() and after["loss"] != before["loss"]
-    saved = load_checkpoint(tmp_path / "run/last.safetensors", name)
-    published = type(saved.config).paper().to_dict()
-    if name == "transformer":  # the encoder's width is that of the made-up one
-        published["audio_dim"] = saved.config.audio_dim
-    assert saved.config.to_dict() == published
-
-
-def compose_paper(name: str) -> dict:
-    """The published configuration as it is shipped."""
-    from hydra import compose as hydra_compose
-    from hydra import initialize_config_dir
-    from omegaconf import OmegaConf
-
-    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        return OmegaConf.to_container(hydra_compose(name, [f"model={name}_paper"]), resolve=False)
+    saved = load_checkpoint(tmp_path / "run/last.safetensors", name).config
+    published = asdict(compose(SCHEMAS[name], ["preset=paper"]).model)
+    assert {key: getattr(saved, key) for key in published} == published
 
 
 def test_a_sync_expert_judges_the_lips(world, tmp_path):
     expert = SyncExpert(SyncConfig(mel_channels=(4, 4, 4), lip_channels=(4, 4), dim=8))
     path = save_checkpoint(tmp_path / "sync.safetensors", expert, space="arkit")
-    judged = lip.train(compose("lip", world, tmp_path / "judged", f"sync={path}", "loss.sync_weight=0.5"))
-    alone = lip.train(compose("lip", world, tmp_path / "alone"))
+    judged = lip.train(settings("lip", world, tmp_path / "judged", f"sync={path}", "loss.sync_weight=0.5"))
+    alone = lip.train(settings("lip", world, tmp_path / "alone"))
     assert "sync" not in alone and 0 < judged["sync"] < 2
     assert judged["loss"] > judged["reconstruction"] + 0.4 * judged["sync"]
     foreign = save_checkpoint(tmp_path / "bfm.safetensors", SyncExpert(SyncConfig(space="bfm")), space="bfm")
     with pytest.raises(CheckpointError, match="in the space 'bfm'"):
-        lip.train(compose("lip", world, tmp_path / "foreign", f"sync={foreign}"))
+        lip.train(settings("lip", world, tmp_path / "foreign", f"sync={foreign}"))
 
 
 def test_history_is_hidden_in_training_alone(world):
     network = transformer.CrossModalTransformer(
-        transformer.TransformerConfig(audio_dim=4, code_dim=8, codebook_size=16, dim=16, num_layers=1, num_heads=2)
+        transformer.TransformerConfig(
+            audio_dim=4, code_dim=8, codebook_size=16, dim=16, num_layers=1, num_heads=2, num_emotions=0
+        )
     )
     coder = load_checkpoint(world / "made/vqvae/best.safetensors", "vqvae")
     seen = []
     network.forward = lambda features, history, *more: (
         seen.append(history) or CrossModalTransformer.forward(network, features, history, *more)
     )
-    objective = transformer.TransformerObjective(network, coder, code_weight=1.0, emotion_drop=0.0, history_drop=0.5)
+    objective = transformer.TransformerObjective(network, coder, TransformerLoss(emotion_drop=0.0, history_drop=0.5))
     sizes = {"motion": (32, coder.config.motion_dim), "features": (64, 4), "reference": (58,)}
     batch = {entry: torch.rand(4, *size) for entry, size in sizes.items()}
     objective.train()(batch, 0)

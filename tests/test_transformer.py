@@ -1,13 +1,16 @@
 """Cross-modal transformer: cached decoding, windows, sampling, guidance and loss."""
 
 import dataclasses
+from dataclasses import asdict
 
 import pytest
 import torch
 
+from emotalker.core.launch import compose
 from emotalker.models.masks import aligned_windows
 from emotalker.models.sampling import sample_codes
 from emotalker.models.transformer import CrossModalTransformer, TransformerConfig
+from emotalker.settings.transformer import TransformerTraining
 
 TINY = TransformerConfig(
     audio_dim=12, reference_dim=5, code_dim=6, codebook_size=20, dim=16, num_layers=2, num_heads=4, ffn_dim=24
@@ -167,7 +170,7 @@ def test_training_fits_codes_to_audio():
 
     for _ in range(150):
         audio, codes, reference = batch(32)
-        terms = model.loss(model(audio, codebook[codes], reference), codebook[codes], codes)
+        terms = model.loss(model(audio, codebook[codes], reference), codebook[codes], codes, code_weight=1.0)
         optimizer.zero_grad()
         terms["loss"].backward()
         optimizer.step()
@@ -209,15 +212,15 @@ def test_an_unknown_mode_raises_a_value_error():
         tiny().generate(*inputs(8), mode="beam")
 
 
-def test_the_size_of_the_paper():
-    paper = CrossModalTransformer(TransformerConfig.paper())
+def test_the_papers_size():
+    paper = CrossModalTransformer(TransformerConfig(**asdict(compose(TransformerTraining, ["preset=paper"]).model)))
     assert sum(p.numel() for p in paper.layers.parameters()) == pytest.approx(4.7e6, rel=0.02)
     assert TransformerConfig.from_dict(paper.config.to_dict()) == paper.config
 
 
 def test_guidance_extrapolates_from_the_unconditional_prediction():
     torch.manual_seed(0)
-    model = CrossModalTransformer(TransformerConfig.small(audio_dim=16, dim=32, num_layers=2, num_emotions=8)).eval()
+    model = CrossModalTransformer(TransformerConfig(audio_dim=16, dim=32, num_layers=2)).eval()
     audio, reference, codebook = torch.randn(1, 40, 16), torch.zeros(1, 58), torch.randn(1024, 256)
     angry, neutral = torch.eye(8)[:1], torch.eye(8)[5:6]
 
@@ -235,7 +238,7 @@ def test_guidance_extrapolates_from_the_unconditional_prediction():
     assert not torch.allclose(features(angry), features(neutral))
 
 
-def test_a_model_without_emotion_input_raises_a_value_error():
-    model = CrossModalTransformer(TransformerConfig.small(audio_dim=16, dim=32, num_layers=1)).eval()
+def test_a_model_without_emotions_says_so():
+    model = CrossModalTransformer(TransformerConfig(audio_dim=16, dim=32, num_layers=1, num_emotions=0)).eval()
     with pytest.raises(ValueError, match="num_emotions is 0"):
         model.generate(torch.randn(1, 8, 16), torch.zeros(1, 58), torch.randn(1024, 256), emotion=torch.eye(8)[:1])

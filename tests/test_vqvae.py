@@ -1,12 +1,15 @@
-"""VQ-VAE: shapes, units, losses, training and receptive field."""
+from dataclasses import asdict
 
 import pytest
 import torch
 
 from emotalker.coefficients.statistics import Statistics
+from emotalker.core.launch import compose
 from emotalker.models.vqvae import VQVAE, VQVAEConfig
+from emotalker.settings.vqvae import VQVAELoss, VQVAETraining
 
 TINY = {"motion_dim": 6, "width": 16, "depth": 2, "code_dim": 8, "codebook_size": 32, "num_emotions": 3}
+WEIGHTS = asdict(VQVAELoss())
 
 
 def tiny(**changes):
@@ -43,7 +46,7 @@ def test_any_number_of_frames(frames):
     model = tiny().eval()
     output = model(motion(2, frames))
     assert output.motion.shape == (2, frames, 6) and output.codes.shape == (2, -(-frames // 4))
-    assert all(value.isfinite() for value in model.loss(output, motion(2, frames), torch.tensor([0, 1])).values())
+    assert all(value.isfinite() for value in model.loss(output, motion(2, frames), torch.tensor([0, 1]), **WEIGHTS).values())
 
 
 def test_padding_repeats_the_last_frame():
@@ -91,11 +94,11 @@ def test_loss_terms_match_their_definitions():
 def test_a_batch_without_labels_has_zero_emotion_loss_and_gradients_for_all_weights():
     model = tiny()
     output = model(motion())
-    terms = model.loss(output, motion(), torch.full((4,), -1))
+    terms = model.loss(output, motion(), torch.full((4,), -1), **WEIGHTS)
     assert terms["emotion"] == 0
     terms["loss"].backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
-    assert model.loss(output, motion())["emotion"] == 0
+    assert model.loss(output, motion(), **WEIGHTS)["emotion"] == 0
 
 
 def test_training_fits_motion_and_emotions():
@@ -106,7 +109,7 @@ def test_training_fits_motion_and_emotions():
     optimizer = torch.optim.AdamW(model.parameters(), 3e-3)
     first = None
     for _ in range(150):
-        terms = model.loss(model(data), data, emotion)
+        terms = model.loss(model(data), data, emotion, **WEIGHTS)
         first = first or terms["reconstruction"].item()
         optimizer.zero_grad()
         terms["loss"].backward()
@@ -130,17 +133,17 @@ def test_the_decoder_reach_is_exact(depth):
     assert model.decoder_reach == reach
 
 
-def test_the_size_of_the_paper():
-    paper = VQVAE(VQVAEConfig.paper())
+def test_the_papers_size():
+    paper = VQVAE(VQVAEConfig(**asdict(compose(VQVAETraining, ["preset=paper"]).model)))
     for half in (paper.encoder, paper.decoder):
         assert 10e6 < sum(p.numel() for p in half.parameters()) < 12e6
-    assert paper.decoder_reach == 252  # about 62 codes on either side, docs/method.md 3
-    small = VQVAEConfig.small(motion_dim=30)
+    assert paper.decoder_reach == 252  # about 62 codes either side, docs/method.md 3
+    small = VQVAEConfig()
     assert (small.codebook_size, small.code_dim) == (1024, 256)
 
 
-def test_config_to_dict_and_back():
-    config = VQVAEConfig.small(motion_dim=7)
+def test_config_survives_a_dict():
+    config = VQVAEConfig(motion_dim=7)
     assert VQVAEConfig.from_dict(config.to_dict()) == config
     with pytest.raises(ValueError, match="VQVAEConfig has no colour"):
         VQVAEConfig.from_dict({"colour": 1})

@@ -29,6 +29,10 @@ class DataError(EmoTalkerError):
     """A training corpus is missing or is not laid out as its reader expects."""
 
 
+class ConfigError(EmoTalkerError):
+    """A setting is unknown or missing, or has a value of the wrong type."""
+
+
 class MissingExtraError(EmoTalkerError):
     """An optional package is missing; the message contains the pip command that installs it."""
 

@@ -25,6 +25,7 @@ from emotalker.data.readers import make_reader
 from emotalker.data.readers.base import ClipSource, CorpusReader
 from emotalker.data.shards import FAILURES, HEADER, Corpus, read_tar, write_tar
 from emotalker.data.writer import clip_files, header, join_shards, write_shard
+from emotalker.settings.corpora import Preparation
 
 THUMBNAIL_HEIGHT = 144
 
@@ -112,8 +113,8 @@ def parse_part(part: str) -> tuple[int, int]:
     return int(index) - 1, int(count)
 
 
-def prepare(config: dict) -> dict[str, int]:
-    """Prepare a corpus from a composed configuration (``configs/prepare.yaml``).
+def prepare(config: Preparation) -> dict[str, int]:
+    """Prepare a corpus.
 
     Returns:
         numbers of clips of the whole corpus: ``prepared``, ``failed``, and ``waiting`` for other machines.
@@ -122,31 +123,30 @@ def prepare(config: dict) -> dict[str, int]:
         DataError: the corpus is missing, or ``out`` contains another corpus or was prepared with other settings.
         MissingExtraError: the Ray backend is selected and not installed.
     """
-    out, work = Path(config["out"]), Path(config["out"]) / "work"
-    reader = make_reader(config["corpus"] | {"root": config["root"]})
+    out, work = Path(config.out), Path(config.out) / "work"
+    options = config.corpus | {"root": config.root}
+    reader = make_reader(options)
     clips = reader.clips()
     duplicate = len(clips) - len({clip.id for clip in clips})
     if duplicate:
-        raise DataError(
-            f"{config['root']}: {duplicate} clips share their id with another; give their folders as separate roots"
-        )
+        raise DataError(f"{config.root}: {duplicate} clips share their id with another; give their folders as separate roots")
     write_header(out, reader, clips, config)
-    size = config["clips_per_shard"]
+    size = config.clips_per_shard
     shards = {f"shard-{i // size:05d}": clips[i : i + size] for i in range(0, len(clips), size)}
-    index, count = parse_part(config["shard"])
+    index, count = parse_part(config.shard)
     mine = {name: part for i, (name, part) in enumerate(shards.items()) if i % count == index}
-    if config["retry"]:
+    if config.retry:
         reset_failures(out, work, mine)
     mine = {name: part for name, part in mine.items() if not (out / f"{name}.jsonl").exists()}
     todo = [clip for part in mine.values() for clip in part if result_of(work, clip) is None]
 
-    settings = Settings(config["corpus"] | {"root": config["root"]}, work)
+    settings = Settings(options, work)
     owner = {clip.id: name for name, part in mine.items() for clip in part}
     left = {name: sum(result_of(work, clip) is None for clip in part) for name, part in mine.items()}
     for name in [name for name, waiting in left.items() if not waiting]:
         join_clips(out, work, name, mine[name])
     with progress_bar() as progress, contextlib.closing(run(settings, todo, config)) as results:
-        task = progress.add_task(f"{reader.name} {config['shard']}", total=len(todo))
+        task = progress.add_task(f"{reader.name} {config.shard}", total=len(todo))
         for clip_id, reason in results:
             progress.update(task, advance=1)
             if reason is not None:
@@ -158,14 +158,14 @@ def prepare(config: dict) -> dict[str, int]:
     return finish(out, work, shards)
 
 
-def run(settings: Settings, clips: list[ClipSource], config: dict) -> Iterator[tuple[str, str | None]]:
-    """Prepare clips in any order; yields each clip's id, and the reason if it failed or None."""
+def run(settings: Settings, clips: list[ClipSource], config: Preparation) -> Iterator[tuple[str, str | None]]:
+    """Prepare clips in any order; yields each one's id and the reason if it failed."""
     if not clips:
         return
-    if config["backend"] == "ray":
-        yield from run_ray(settings, clips, config["workers"])
+    if config.backend == "ray":
+        yield from run_ray(settings, clips, config.workers)
         return
-    workers = min(config["workers"] or multiprocessing.cpu_count(), len(clips))
+    workers = min(config.workers or multiprocessing.cpu_count(), len(clips))
     if workers == 1:
         worker = Worker(settings)
         yield from ((clip.id, worker(clip)) for clip in clips)
@@ -248,10 +248,10 @@ def reset_failures(out: Path, work: Path, shards: dict[str, list[ClipSource]]) -
         manifest.unlink()
 
 
-def write_header(out: Path, reader: CorpusReader, clips: list[ClipSource], config: dict) -> None:
-    """Write ``corpus.json``; DataError if there is one of another corpus or of other settings."""
+def write_header(out: Path, reader: CorpusReader, clips: list[ClipSource], config: Preparation) -> None:
+    """Write ``corpus.json``, or make sure that what is there is of the same corpus and settings."""
     speakers = {clip.speaker for clip in clips}
-    settings = {name: config[name] for name in ("clips_per_shard",)}
+    settings = {"clips_per_shard": config.clips_per_shard}
     about = header(
         reader.space, reader.source, reader.licence, [s for s in reader.validation_speakers if s in speakers],
         [s for s in reader.test_speakers if s in speakers],
@@ -268,10 +268,10 @@ def write_header(out: Path, reader: CorpusReader, clips: list[ClipSource], confi
         temporary.write_text(json.dumps(about, indent=1, ensure_ascii=False), encoding="utf-8")
 
 
-def prepare_and_report(config: dict) -> None:
-    """Prepare a corpus (``scripts/prepare_data.py``) and print a summary; see :func:`prepare`."""
+def prepare_and_report(config: Preparation) -> None:
+    """The script: prepare, then say what there is."""
     counts = prepare(config)
-    out = Path(config["out"])
+    out = Path(config.out)
     corpus = Corpus(out)
     minutes = sum(clip.frames for clip in corpus.clips) / corpus.space.fps / 60
     print(f"{counts['prepared']} clips, {minutes:.1f} min in {out}")

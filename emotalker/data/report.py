@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import os
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from html import escape
@@ -14,6 +13,7 @@ import numpy as np
 from emotalker.coefficients import CoefficientSpace
 from emotalker.core.files import replace_on_success
 from emotalker.data.shards import Clip, Corpus
+from emotalker.settings.corpora import CorpusReport
 
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 64rem; margin: 2rem auto; padding: 0 1rem; color: #1d2733; }
@@ -26,18 +26,18 @@ figcaption { font-size: .75rem; color: #566473 } svg text { font: 12px system-ui
 ACCENT, LINE = "#2e6db4", "#c4ccd6"
 
 
-def describe(config: dict) -> Path:
-    """Write the page (``configs/describe.yaml``), print its summary, and return its path.
+def describe(config: CorpusReport) -> Path:
+    """Write the page and print its first numbers.
 
     Raises:
         DataError: a corpus cannot be read.
         OutputError: the page cannot be written.
     """
-    roots = [config["data"]] if isinstance(config["data"], (str, os.PathLike)) else list(config["data"])
+    roots = [config.data] if isinstance(config.data, str) else config.data
     corpora = [Corpus(root) for root in roots]
-    path = Path(config["out"])
+    path = Path(config.out)
     with replace_on_success(path) as temporary:
-        temporary.write_text(page(corpora, config["worst"]), encoding="utf-8")
+        temporary.write_text(page(corpora, config.worst), encoding="utf-8")
     for corpus in corpora:
         facts = ", ".join(f"{value} {name}" for name, value in summary(corpus.clips, corpus.space).items())
         print(f"{corpus.root}: {facts}")

@@ -13,41 +13,16 @@ from emotalker.audio.mel import lip_windows
 from emotalker.coefficients.space import CoefficientSpace, get_space
 from emotalker.coefficients.statistics import Standardizer
 from emotalker.core.checkpoint import register_model
-from emotalker.core.config import ModelConfig
+from emotalker.settings.networks import LipSize
 
 
 @dataclass(frozen=True)
-class LipConfig(ModelConfig):
+class LipConfig(LipSize):
     """Attributes:
-    space: name of the coefficient space, which defines the lip entries.
-    channels: widths of the four stages of the audio encoder.
-    blocks: residual blocks per stage.
-    audio_dim: length of a frame's audio embedding.
-    hidden_dim, temporal_layers: of the head; its receptive field is ``temporal_layers`` frames on either side.
-    dropout: of the head's input.
-    num_emotions: number of emotions of the emotion input; 0 for no such input, as in the paper.
-    normalize_mel: subtract each mel band's mean over the recording, for robustness to voices and microphones.
+    space: name of the coefficient space, which determines the lip entries.
     """
 
     space: str = "arkit"
-    channels: tuple[int, ...] = (32, 64, 128, 256)
-    blocks: int = 2
-    audio_dim: int = 512
-    hidden_dim: int = 512
-    temporal_layers: int = 2
-    dropout: float = 0.1
-    num_emotions: int = 0
-    normalize_mel: bool = False
-
-    @classmethod
-    def paper(cls, **changes) -> LipConfig:
-        """Wav2Lip's audio encoder."""
-        return cls(**changes)
-
-    @classmethod
-    def small(cls, **changes) -> LipConfig:
-        """Half the channels and blocks where the picture is large, for CPU."""
-        return cls(**{"channels": (16, 32, 96, 256), "blocks": 1, "hidden_dim": 256, **changes})
 
 
 class ConvBlock(nn.Module):
@@ -166,7 +141,7 @@ class LipBranch(nn.Module):
         hidden = torch.cat([audio, lips, face, emotion], dim=-1).transpose(1, 2)
         return self.head(hidden).transpose(1, 2) * std[self.lip] + mean[self.lip]
 
-    def loss(self, lips: Tensor, target: Tensor, *, velocity_weight: float = 0.5) -> dict[str, Tensor]:
+    def loss(self, lips: Tensor, target: Tensor, *, velocity_weight: float) -> dict[str, Tensor]:
         """MSE and MSE of velocities on standardised lips; both arguments ``(B, F, len(space.lip))`` raw.
 
         Returns:

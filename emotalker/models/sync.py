@@ -13,7 +13,7 @@ from emotalker.audio.mel import NUM_MELS, WINDOW_FRAMES, lip_windows
 from emotalker.coefficients.space import CoefficientSpace, get_space
 from emotalker.coefficients.statistics import Standardizer
 from emotalker.core.checkpoint import register_model
-from emotalker.core.config import ModelConfig
+from emotalker.settings.networks import SyncSize
 
 #: Video frames per comparison; their audio is exactly one mel window.
 SPAN = 5
@@ -22,20 +22,12 @@ MAX_SHIFT = 15
 
 
 @dataclass(frozen=True)
-class SyncConfig(ModelConfig):
+class SyncConfig(SyncSize):
     """Attributes:
-    space: name of the coefficient space, which defines the lip entries.
-    mel_channels: widths of the three convolutions over a mel window.
-    lip_channels: widths of the two convolutions over five frames of lips.
-    dim: length of the embeddings.
-    dropout: before the last layers.
+    space: name of the coefficient space, which determines the lip entries.
     """
 
     space: str = "arkit"
-    mel_channels: tuple[int, ...] = (160, 192, 256)
-    lip_channels: tuple[int, ...] = (128, 192)
-    dim: int = 128
-    dropout: float = 0.2
 
 
 def _convolution(inputs: int, outputs: int, stride: int = 1, padding: int = 1) -> nn.Sequential:

@@ -13,53 +13,27 @@ from torch.nn import functional as F
 
 from emotalker.coefficients.statistics import Standardizer
 from emotalker.core.checkpoint import register_model
-from emotalker.core.config import ModelConfig
 from emotalker.models.attention import DecoderLayer, KeyValueCache
 from emotalker.models.masks import age_bias, aligned_windows, head_slopes, self_attention_bias
 from emotalker.models.sampling import sample_codes
+from emotalker.settings.networks import TransformerSize
 
 Mode = Literal["continuous", "nearest", "sample"]
 MODES: tuple[Mode, ...] = ("continuous", "nearest", "sample")
 
 
 @dataclass(frozen=True)
-class TransformerConfig(ModelConfig):
+class TransformerConfig(TransformerSize):
     """Attributes:
     audio_dim: length of a speech feature (HuBERT base 768).
     reference_dim: length of the reference coefficients (``space.dim`` for a complete motion vector).
     code_dim, codebook_size: of the VQ-VAE.
-    dim, num_layers, num_heads, ffn_dim, dropout: of the decoder.
-    codes_per_period: h; the self-attention bias decreases by one step every h codes.
-    frames_per_code: k, speech feature frames per code.
-    max_context: length of the self-attention window in codes, in training and decoding; bounds memory and time per step.
-        600 codes are 96 s. The bias of the head with the smallest slope is -0.6 at that distance, so the window does
-        change the attention of long sequences.
-    num_emotions: number of emotions of the emotion input; 0 for no such input, as in the paper.
     """
 
     audio_dim: int = 768
     reference_dim: int = 58
     code_dim: int = 256
     codebook_size: int = 1024
-    dim: int = 256
-    num_layers: int = 6
-    num_heads: int = 4
-    ffn_dim: int = 512
-    dropout: float = 0.1
-    codes_per_period: int = 4
-    frames_per_code: int = 8
-    max_context: int = 600
-    num_emotions: int = 0
-
-    @classmethod
-    def paper(cls, **changes) -> TransformerConfig:
-        """The paper's size: 6 layers, 4 heads, d 256, feed-forward 512."""
-        return cls(**changes)
-
-    @classmethod
-    def small(cls, **changes) -> TransformerConfig:
-        """For our small HuBERT and little data: 4 layers; everything else stays."""
-        return cls(**{"audio_dim": 256, "num_layers": 4, **changes})
 
 
 @dataclass
@@ -153,10 +127,8 @@ class CrossModalTransformer(nn.Module):
             x = layer(x, bias, memory, windows)
         return self._heads(x)
 
-    def loss(
-        self, output: TransformerOutput, quantized: Tensor, codes: Tensor, *, code_weight: float = 1.0
-    ) -> dict[str, Tensor]:
-        """MSE of the features + ``code_weight`` x cross-entropy of the logits (docs/method.md 4), without padding.
+    def loss(self, output: TransformerOutput, quantized: Tensor, codes: Tensor, *, code_weight: float) -> dict[str, Tensor]:
+        """MSE of the features + ``code_weight`` x cross-entropy of the scores (docs/method.md 4), over codes that are not -1.
 
         Args:
             quantized: ``(B, L, C)`` target vectors.

@@ -14,41 +14,22 @@ from torch.nn import functional as F
 
 from emotalker.coefficients.statistics import Standardizer
 from emotalker.core.checkpoint import register_model
-from emotalker.core.config import ModelConfig
 from emotalker.models.quantizer import VectorQuantizer
+from emotalker.settings.networks import VQVAESize
 
 FRAMES_PER_CODE = 4  # l in the supplement: two stride-2 stages
 NUM_STAGES = 2
 
 
 @dataclass(frozen=True)
-class VQVAEConfig(ModelConfig):
+class VQVAEConfig(VQVAESize):
     """Attributes:
-    motion_dim: D, length of a motion vector (of the face branch: ``len(space.face)``).
-    width, depth: channels, and residual blocks per stage; their dilations are 3^(depth-1), ..., 3, 1.
-    code_dim, codebook_size: C and K.
+    motion_dim: D, entries of a motion vector (the face branch's: ``len(space.face)``).
     num_emotions: classes of the emotion head.
-    decay, reset_threshold: see :class:`~emotalker.models.quantizer.VectorQuantizer`.
     """
 
     motion_dim: int = 30
-    width: int = 512
-    depth: int = 4
-    code_dim: int = 256
-    codebook_size: int = 1024
     num_emotions: int = 8
-    decay: float = 0.99
-    reset_threshold: float = 1.0
-
-    @classmethod
-    def paper(cls, **changes) -> VQVAEConfig:
-        """The paper's size: width 512, depth 4, dilations 27, 9, 3, 1."""
-        return cls(**changes)
-
-    @classmethod
-    def small(cls, **changes) -> VQVAEConfig:
-        """Narrower and shallower for CPU; codebook and code length stay the paper's."""
-        return cls(**{"width": 192, "depth": 3, **changes})
 
 
 @dataclass
@@ -171,9 +152,9 @@ class VQVAE(nn.Module):
         target: Tensor,
         emotion: Tensor | None = None,
         *,
-        commitment_weight: float = 0.2,
-        emotion_weight: float = 0.2,
-        velocity_weight: float = 0.5,
+        commitment_weight: float,
+        emotion_weight: float,
+        velocity_weight: float,
     ) -> dict[str, Tensor]:
         """The terms of docs/method.md 3 on standardised motion, and their weighted sum as ``"loss"``.
 

@@ -13,7 +13,6 @@ other parts from the eyes' windows, because a network that takes the whole face 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +21,7 @@ from torch import Tensor, nn
 
 from emotalker.coefficients import ARKIT, ARKIT_BLENDSHAPES, MIRRORED_BLENDSHAPES
 from emotalker.core.checkpoint import load_checkpoint, register_model, shipped
+from emotalker.settings.networks import FaceReaderConfig
 from emotalker.synthetic.observation import (
     EYE_DIM,
     MEAN_POINTS,
@@ -39,36 +39,6 @@ from emotalker.tracking.backends import FIT_POINTS
 #: are predicted from the eyes' windows.
 MOUTH_BLENDSHAPES = np.isin(ARKIT_BLENDSHAPES, ARKIT.lip_names)
 MOUTH_POINTS = MEAN_POINTS[READ_POINTS, 1] > MEAN_POINTS[2, 1]
-
-
-@dataclass(frozen=True)
-class FaceReaderConfig:
-    """Sizes of the network.
-
-    Attributes:
-        mouth: principal components of the mouth's histograms.
-        eye: principal components of each eye's histograms.
-        landmarks: principal components of points and scores.
-        hidden: width of the first layers.
-        members: number of networks in the ensemble.
-        dropout: probability in training.
-    """
-
-    mouth: int = 500
-    eye: int = 500
-    landmarks: int = 250
-    hidden: int = 768
-    members: int = 3
-    dropout: float = 0.2
-
-    def to_dict(self) -> dict:
-        """The fields as plain values, for a checkpoint."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: dict) -> FaceReaderConfig:
-        """Inverse of :meth:`to_dict`."""
-        return cls(**values)
 
 
 class Whitening(nn.Module):

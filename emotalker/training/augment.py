@@ -1,6 +1,6 @@
-"""Augmentation of speech and mel, so that a branch trained on one voice in one room hears words rather than that voice.
+"""Augmentation of speech and mel, so that a branch trained on few voices and rooms generalises to others.
 
-All functions are pure: arrays in, arrays out, randomness from the generator they are given.
+All functions are pure; random numbers come from the generator argument.
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.signal import resample_poly
 
-SAMPLE_RATE = 16000
+from emotalker.settings.run import WaveAugmentation
+
+SAMPLE_RATE = 16000  # Hz
 #: Speed factors are multiples of 1/20, so that resampling stays a cheap polyphase filter.
 SPEED_STEPS = 20
 
@@ -23,7 +25,7 @@ def random_gain(wave: np.ndarray, rng: np.random.Generator, low_db: float = -18.
 
 
 def add_noise(wave: np.ndarray, rng: np.random.Generator, low_snr: float = 5.0, high_snr: float = 40.0) -> np.ndarray:
-    """Add noise of a random colour (power falling with f^0 .. f^2) at a random signal-to-noise ratio in dB."""
+    """Add noise of a random colour (power falls with f^0 to f^2) at a random signal-to-noise ratio in dB."""
     spectrum = np.fft.rfft(rng.standard_normal(len(wave)))
     spectrum *= np.maximum(np.arange(len(spectrum)), 1) ** (-rng.uniform(0, 2) / 2)
     noise = np.fft.irfft(spectrum, len(wave))
@@ -34,7 +36,7 @@ def add_noise(wave: np.ndarray, rng: np.random.Generator, low_snr: float = 5.0, 
 def random_filter(
     wave: np.ndarray, rng: np.random.Generator, max_db: float = 10.0, low_pass: float = 0.3, bands: int = 6
 ) -> np.ndarray:
-    """A random smooth equaliser over ``bands`` log-spaced points, and with probability ``low_pass`` a low-pass at 2-7 kHz."""
+    """A random smooth equaliser with ``bands`` log-spaced points, and with probability ``low_pass`` a low-pass at 2-7 kHz."""
     frequency = np.fft.rfftfreq(len(wave), 1 / SAMPLE_RATE)
     points = np.geomspace(60, SAMPLE_RATE / 2, bands)
     gain_db = np.interp(np.log(np.maximum(frequency, 30)), np.log(points), rng.uniform(-max_db, max_db, bands))
@@ -45,25 +47,25 @@ def random_filter(
 
 
 def random_speed(rng: np.random.Generator, slowest: float = 0.85, fastest: float = 1.2) -> float:
-    """A speed factor, a multiple of 1/20: 1.1 reads 10% faster, with pitch and formants up by as much."""
+    """A speed factor, a multiple of 1/20: 1.1 is 10% faster, with pitch and formants 10% higher."""
     low, high = np.ceil(slowest * SPEED_STEPS), np.floor(fastest * SPEED_STEPS)
     return int(rng.integers(int(low), int(high) + 1)) / SPEED_STEPS
 
 
 def resample_wave(wave: np.ndarray, speed: float) -> np.ndarray:
-    """Play ``(N,)`` faster by ``speed``, a multiple of 1/20: ``(ceil(N / speed),)``."""
+    """Resample ``(N,)`` to be faster by ``speed``, a multiple of 1/20: ``(ceil(N / speed),)``."""
     if speed == 1:
         return wave
     return resample_poly(wave, SPEED_STEPS, round(speed * SPEED_STEPS)).astype(np.float32)
 
 
 def warp_mel(mel: np.ndarray, factor: float) -> np.ndarray:
-    """Stretch the frequency axis of ``(..., M, T)``: 1.1 moves formants up by 10%, as a shorter vocal tract does."""
+    """Scale the frequency axis of ``(..., M, T)``: 1.1 moves formants up by 10%, as a shorter vocal tract does."""
     bands = mel.shape[-2]
     source = np.clip(np.arange(bands) / factor, 0, bands - 1)
     before = np.minimum(source.astype(int), bands - 2)
-    share = (source - before)[:, None].astype(mel.dtype)
-    return mel[..., before, :] * (1 - share) + mel[..., before + 1, :] * share
+    weight = (source - before)[:, None].astype(mel.dtype)
+    return mel[..., before, :] * (1 - weight) + mel[..., before + 1, :] * weight
 
 
 def mask_mel(mel: np.ndarray, rng: np.random.Generator, fill: float, bands: int = 12, steps: int = 6) -> np.ndarray:
@@ -77,12 +79,8 @@ def mask_mel(mel: np.ndarray, rng: np.random.Generator, fill: float, bands: int 
 
 
 @dataclass(frozen=True)
-class SpeechAugmentation:
-    """Random gain, noise and filtering, each with its probability; all zero leaves the wave as it is."""
-
-    gain: float = 0.8
-    noise: float = 0.5
-    filter: float = 0.5
+class SpeechAugmentation(WaveAugmentation):
+    """Random filtering, noise and gain, each with its probability; with all probabilities 0 the wave is unchanged."""
 
     def __call__(self, wave: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """``(N,)`` float32 to the same shape."""

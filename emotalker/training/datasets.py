@@ -1,5 +1,5 @@
-"""Training examples cut from prepared clips. Every dataset is asked with a :class:`~emotalker.training.sampling.Key`, whose
-seed decides crop and augmentation, and answers with a dict of arrays that the default collation stacks."""
+"""Training examples from prepared clips. Datasets are indexed with a :class:`~emotalker.training.sampling.Key`, whose seed
+determines crop and augmentation, and return a dict of arrays for the default collation."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from emotalker.training.sampling import Key
 SAMPLES_PER_FRAME = 640
 FEATURES_PER_FRAME = 2
 CODE_FRAMES = 4
-#: Context on either side of a lip window. Five frames are sixteen mel frames exactly, so windows keep their phase.
+#: Context frames on either side of a lip window. Five frames are exactly sixteen mel frames, so the phase is unchanged.
 LIP_MARGIN = 5
 
 
 def long_enough(clips: Sequence[Clip], frames: int) -> list[Clip]:
-    """The clips of at least ``frames`` frames; DataError if there is none."""
+    """The clips of at least ``frames`` frames. Raises DataError if there is none."""
     kept = [clip for clip in clips if clip.frames >= frames]
     if not kept:
         raise DataError(
@@ -36,36 +36,36 @@ def long_enough(clips: Sequence[Clip], frames: int) -> list[Clip]:
 
 
 def motion_statistics(clips: Sequence[Clip], entries: np.ndarray) -> Statistics:
-    """Mean and deviation of some entries over all frames of the clips."""
+    """Mean and standard deviation of some entries over all frames of the clips."""
     frames = np.concatenate([clip.motion[:, entries] for clip in clips])
     return Statistics.of(torch.from_numpy(frames))
 
 
 def at_rest(frame: np.ndarray, clip: Clip) -> np.ndarray:
-    """A frame ``(D,)`` with its pose set to zero, as a portrait's motion vector is."""
+    """A frame ``(D,)`` with its pose set to zero, as in a portrait's motion vector."""
     frame = frame.copy()
     frame[clip.corpus.space.pose] = 0
     return frame
 
 
 def emotion_weights_of(clip: Clip) -> np.ndarray:
-    """Weights ``(8,)`` of :data:`~emotalker.core.emotions.EMOTIONS` from a clip's labels, zeros for an unlabelled clip.
+    """A clip's label as weights ``(8,)`` of :data:`~emotalker.core.emotions.EMOTIONS`; zeros if it has none.
 
-    The weakest level counts as a little more than half the emotion, the rest as neutral.
+    The weakest level has weight 0.6, and neutral the remaining 0.4.
     """
     mix = np.zeros(len(EMOTIONS), np.float32)
     if clip.label >= 0:
-        share = 0.6 if clip.level == 1 else 1.0
-        mix[clip.label] += share
-        mix[EMOTIONS.index("neutral")] += 1 - share
+        weight = 0.6 if clip.level == 1 else 1.0
+        mix[clip.label] += weight
+        mix[EMOTIONS.index("neutral")] += 1 - weight
     return mix
 
 
 class References:
-    """Whom a clip shows, at rest: frames of the same speaker's neutral clips.
+    """Reference vectors of a clip's speaker at rest: frames of the speaker's neutral clips.
 
-    A frame of the clip itself would give its emotion away, and the network would copy what it is to hear. Speakers without
-    neutral clips have only that.
+    A frame of the clip itself would contain its emotion, which the network would copy instead of inferring it from the voice.
+    It is used only for speakers without neutral clips.
     """
 
     def __init__(self, clips: Sequence[Clip]):
@@ -77,8 +77,8 @@ class References:
             if clip.label == neutral:
                 self._at_rest.setdefault((clip.corpus.root, clip.speaker), []).append(i)
 
-    def draw(self, index: int, rng: np.random.Generator | None) -> np.ndarray:
-        """A reference ``(D,)`` for clip ``index``, its pose zero; always the same one without ``rng``."""
+    def sample(self, index: int, rng: np.random.Generator | None) -> np.ndarray:
+        """A reference ``(D,)`` for clip ``index`` with zero pose; always the same one without ``rng``."""
         clip = self.clips[index]
         choice = self._at_rest.get((clip.corpus.root, clip.speaker), [index])
         source = choice[0] if rng is None else choice[int(rng.integers(len(choice)))]
@@ -104,14 +104,14 @@ class MotionWindows(Dataset):
 
 
 class SpeechMotion(Dataset):
-    """Windows of speech features and the motion of the same time, for the transformer.
+    """Windows of speech features and of the simultaneous motion, for the transformer.
 
     ``features (2 * frames, dim)``, ``motion (frames, len(entries))``, ``reference (D,)`` of :class:`References`,
     ``emotion (8,)`` of :func:`emotion_weights_of`.
 
     Args:
-        clips: their names are unique.
-        features: per clip one array ``(variants, 2 T, dim)``: the clean recording first, then augmented ones.
+        clips: with unique names.
+        features: clip name to ``(variants, 2 T, dim)``: the clean recording first, then augmented ones.
         frames: window length, a multiple of 4.
         entries: the face branch's entries.
         augment: choose among variants and starts at random; otherwise the clean variant from the first frame.
@@ -121,7 +121,7 @@ class SpeechMotion(Dataset):
         self, clips: Sequence[Clip], features: dict[str, np.ndarray], frames: int, entries: np.ndarray, augment: bool
     ):
         if frames % CODE_FRAMES:
-            raise ValueError(f"data.frames is a multiple of {CODE_FRAMES}, not {frames}")
+            raise ValueError(f"frames must be a multiple of {CODE_FRAMES}, not {frames}")
         self.clips = long_enough(clips, frames)
         self.frames, self.augment = frames, augment
         self.entries = entries
@@ -137,11 +137,11 @@ class SpeechMotion(Dataset):
         if self.augment:
             start = int(rng.integers(0, len(motion) - self.frames + 1))
             variant = int(rng.integers(0, len(features)))
-        heard = features[variant, FEATURES_PER_FRAME * start : FEATURES_PER_FRAME * (start + self.frames)]
+        window = features[variant, FEATURES_PER_FRAME * start : FEATURES_PER_FRAME * (start + self.frames)]
         return {
-            "features": heard.astype(np.float32),
+            "features": window.astype(np.float32),
             "motion": motion[start : start + self.frames, self.entries],
-            "reference": self.references.draw(key.index, rng if self.augment else None),
+            "reference": self.references.sample(key.index, rng if self.augment else None),
             "emotion": emotion_weights_of(self.clips[key.index]),
         }
 
@@ -150,16 +150,16 @@ class LipWindows(Dataset):
     """Mel windows and whole motion vectors, for the lip branch: ``mel (frames, 80, 16)``, ``motion (frames, D)``,
     ``reference (D,)`` of :class:`References`, ``emotion (8,)`` of :func:`emotion_weights_of`.
 
-    Augmentation changes speed (sound and motion together), loudness, noise, colour, the vocal tract's length (by warping the
-    mel axis), and masks stretches of the mel.
+    Augmentation changes speed (of speech and motion together), gain, noise, spectrum and the vocal tract's length (by warping
+    the mel axis), and masks bands and segments of the mel.
 
     Args:
         clips: with audio and motion.
         frames: window length.
-        augmentation: of the waveform; None plays the clip as it is.
+        augmentation: of the waveform; None uses the clip unchanged.
         warp: largest relative change of the vocal tract's length.
         speeds: slowest and fastest speed factor.
-        normalize_mel: as in :class:`~emotalker.models.lip.LipConfig`; here the mean is the window's.
+        normalize_mel: as in :class:`~emotalker.models.lip.LipConfig`, with the mean over the window.
     """
 
     def __init__(
@@ -187,13 +187,13 @@ class LipWindows(Dataset):
         source = int(np.ceil(self.frames * speed))
         start = int(rng.integers(0, clip.frames - source + 1))
         motion = change_speed(self.references.motion[key.index][start : start + source], speed, self.frames)
-        heard = self.frames + 2 * LIP_MARGIN
-        # cut in source time so that the window begins LIP_MARGIN frames into the wave after the change of speed
+        with_margin = self.frames + 2 * LIP_MARGIN
+        # positions in source time: after the change of speed, the window begins LIP_MARGIN frames into the wave
         first = round((start - LIP_MARGIN * speed) * SAMPLES_PER_FRAME)
-        last = first + round(heard * speed * SAMPLES_PER_FRAME)
+        last = first + round(with_margin * speed * SAMPLES_PER_FRAME)
         audio = clip.audio
         wave = np.pad(audio[max(0, first) : last], (max(0, -first), max(0, last - len(audio))))
-        wave = resample_wave(wave, speed)[: heard * SAMPLES_PER_FRAME]
+        wave = resample_wave(wave, speed)[: with_margin * SAMPLES_PER_FRAME]
         if self.augmentation:
             wave = self.augmentation(wave, rng)
         mel = self.mel(torch.from_numpy(np.ascontiguousarray(wave))[None])
@@ -202,6 +202,6 @@ class LipWindows(Dataset):
             mel = torch.from_numpy(mask_mel(warped, rng, fill=-self.mel.max_value))[None]
         if self.normalize_mel:
             mel = mel - mel.mean(-1, keepdim=True)
-        windows = lip_windows(mel, heard)[0, LIP_MARGIN : LIP_MARGIN + self.frames]
-        reference = self.references.draw(key.index, rng if self.augmentation else None)
+        windows = lip_windows(mel, with_margin)[0, LIP_MARGIN : LIP_MARGIN + self.frames]
+        reference = self.references.sample(key.index, rng if self.augmentation else None)
         return {"mel": windows, "motion": motion, "reference": reference, "emotion": emotion_weights_of(clip)}

@@ -1,4 +1,4 @@
-"""Trained runs to a folder that ships: half precision, and a model card that says what they are made of."""
+"""Export of trained runs to a folder for distribution: half precision, and a model card with data and licences."""
 
 from __future__ import annotations
 
@@ -9,17 +9,16 @@ from pathlib import Path
 from emotalker.core.checkpoint import CheckpointMetadata, load_checkpoint, read_metadata, save_checkpoint
 from emotalker.core.files import replace_on_success
 
-#: From the freest to the strictest; weights take over the strictest of their data.
+#: From the least to the most restrictive; weights inherit the most restrictive licence of their data.
 _LICENCES = ("CC0", "MIT", "Apache-2.0", "CC BY 4.0", "CC BY-SA 4.0", "research", "CC BY-NC 4.0", "CC BY-NC-SA 4.0")
 
-
-#: What weights are meant for.
+#: Intended uses of weights.
 TALKING = "Talking portraits of people who agreed to it. Not for passing a video off as a recording."
-READING = "Following the faces of people who agreed to it. Not for telling who somebody is or what they feel."
+READING = "Tracking the faces of people who agreed to it. Not for identifying people or inferring what they feel."
 
 
 def strictest(licences: list[str]) -> str:
-    """The strictest of some licences; one that is not known counts as stricter than all."""
+    """The most restrictive of some licences; an unknown licence counts as the most restrictive."""
     unknown = [licence for licence in licences if not licence.startswith(_LICENCES)]
     if unknown:
         return unknown[0]
@@ -38,13 +37,13 @@ def export(
 
     Args:
         runs: file name without suffix to the checkpoint of a run.
-        folder: to ship.
-        figures: measured results in Markdown, as an evaluation command printed them.
-        command: what makes these weights.
-        purpose: what they are meant for.
+        folder: to write.
+        figures: results in Markdown, as an evaluation command prints them.
+        command: shell command that trains these weights.
+        purpose: intended use.
 
     Returns:
-        the model card's path.
+        Path of the model card.
 
     Raises:
         CheckpointError: a run's checkpoint is missing or damaged.
@@ -66,15 +65,15 @@ def export(
 def model_card(
     folder: Path, networks: Mapping[str, CheckpointMetadata], figures: str, command: str, purpose: str = TALKING
 ) -> str:
-    """The Markdown of a model card from what the checkpoints say about themselves."""
+    """The Markdown of a model card from the metadata of the checkpoints."""
     data = {(d["source"], d["licence"]) for m in networks.values() for d in m.extra.get("data", [])}
     licence = strictest([licence for _, licence in data]) if data else "unknown: the checkpoints name no data"
     lines = [
         f"# EmoTalker weights: {folder.name}",
         "",
-        f"Licence of these weights: **{licence}**, the strictest of the data that taught them.",
+        f"Licence of these weights: **{licence}**, the most restrictive of their training data.",
         "",
-        "| file | network | size (MB) | steps | held-out figures at the end of training |",
+        "| file | network | size (MB) | steps | validation metrics |",
         "|---|---|---|---|---|",
     ]
     for name, metadata in networks.items():
@@ -83,11 +82,11 @@ def model_card(
         lines.append(f"| `{name}.safetensors` | {metadata.kind} | {size:.1f} | {metadata.extra.get('step', '')} | {scores} |")
     lines += ["", "## Data", "", "| source | licence |", "|---|---|", *(f"| {s} | {n} |" for s, n in sorted(data)), ""]
     if command:
-        lines += ["## Made by", "", "```bash", command.strip(), "```", ""]
+        lines += ["## Training command", "", "```bash", command.strip(), "```", ""]
     if figures:
-        lines += ["## Measured", "", figures.strip(), ""]
+        lines += ["## Results", "", figures.strip(), ""]
     lines += [
-        "## Meant for",
+        "## Intended use",
         "",
         purpose,
         "",

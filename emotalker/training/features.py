@@ -1,4 +1,4 @@
-"""Speech features of whole corpora by a frozen encoder, computed once and kept beside the corpus."""
+"""Speech features of whole corpora by a frozen encoder, computed once and cached in the corpus' folder."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from emotalker.training.augment import SpeechAugmentation
 
 
 def load_encoder(source: str | os.PathLike) -> AudioEncoder:
-    """A frozen encoder from a checkpoint of ours, a folder in Hugging Face's layout, or a cached model's name.
+    """A frozen encoder from a checkpoint of this project, a folder in Hugging Face's layout, or a cached model's name.
 
     Raises:
-        CheckpointError: none of these is there.
+        CheckpointError: none of these exists.
     """
     if str(source).endswith(".safetensors"):
         return load_checkpoint(source, "audio_encoder").freeze()
@@ -32,7 +32,7 @@ def load_encoder(source: str | os.PathLike) -> AudioEncoder:
 
 
 def fingerprint(encoder: AudioEncoder) -> str:
-    """16 hexadecimal digits that change with any weight or setting of the encoder."""
+    """A hash of the encoder's weights and configuration: 16 hexadecimal digits."""
     digest = hashlib.sha256(json.dumps(encoder.config.to_dict(), sort_keys=True).encode())
     for name, tensor in sorted(encoder.state_dict().items()):
         digest.update(name.encode())
@@ -45,11 +45,11 @@ def corpus_features(
 ) -> dict[str, np.ndarray]:
     """Features of every clip: of the recording itself, then of ``variants - 1`` augmented copies.
 
-    Kept in ``features-<fingerprint>.safetensors`` in the first corpus' folder; another encoder, corpus or number of variants
-    makes another file.
+    Cached as ``features-<hash>.safetensors`` in the first corpus' folder; the hash covers encoder, corpora, clips and number
+    of variants.
 
     Returns:
-        per clip name ``(variants, 2 T, dim)`` float16.
+        clip name to ``(variants, 2 T, dim)`` float16.
     """
     digest = hashlib.sha256(f"{fingerprint(encoder)} {variants}".encode())
     for root in sorted({clip.corpus.root for clip in clips}):

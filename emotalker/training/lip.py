@@ -1,7 +1,8 @@
-"""Training the lip branch (docs/method.md 5)."""
+"""Training the lip branch (docs/method.md 5). Its settings: :mod:`emotalker.settings.lip`."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Self
 
 import torch
@@ -12,43 +13,29 @@ from emotalker.core.errors import CheckpointError
 from emotalker.data import load_clips
 from emotalker.models.lip import LipBranch, LipConfig
 from emotalker.models.sync import SyncExpert
+from emotalker.settings.lip import LipLoss, LipTraining
 from emotalker.training.augment import SpeechAugmentation
 from emotalker.training.datasets import LipWindows, motion_statistics
 from emotalker.training.sampling import seed_step
 from emotalker.training.solver import Objective, Solver
-from emotalker.training.stage import exporter, hide_some, solver_config
+from emotalker.training.stage import exporter, hide_some
 
 
 class LipObjective(Objective):
-    """Squared error of lips and of their velocity.
+    """Squared error of lips and of their velocity, and the sync expert's distance between predicted lips and speech.
 
-    Training hands the branch the true face, running it a predicted one on any portrait; so face and reference are disturbed.
+    Training uses the recorded face, generation a predicted face on any portrait; so face and reference are disturbed.
 
     Args:
         model: the network.
-        noise: standard deviation of noise on face and reference, in their own standard deviations.
-        drop: probability of replacing an example's face, and independently its reference, by the mean.
-        velocity_weight: of the velocity term.
-        emotion_drop: probability of hiding an example's emotion.
-        sync_weight: of the sync expert's distance of the predicted lips from the sound.
-        expert: frozen; None leaves that term out.
+        loss: weights and disturbance.
+        expert: frozen; None leaves its term out.
     """
 
-    def __init__(
-        self,
-        model: LipBranch,
-        noise: float,
-        drop: float,
-        velocity_weight: float,
-        emotion_drop: float,
-        sync_weight: float = 0.0,
-        expert: SyncExpert | None = None,
-    ):
+    def __init__(self, model: LipBranch, loss: LipLoss, expert: SyncExpert | None = None):
         super().__init__()
-        self.emotion_drop, self.sync_weight = emotion_drop, sync_weight
-        self.expert = expert.requires_grad_(False).eval() if expert is not None and sync_weight else None
-        self.model = model
-        self.noise, self.drop, self.velocity_weight = noise, drop, velocity_weight
+        self.model, self.loss = model, loss
+        self.expert = expert.requires_grad_(False).eval() if expert is not None and loss.sync_weight else None
         names = model.space.lip_names
         self.jaw = names.index("jawOpen") if "jawOpen" in names else None
 
@@ -59,15 +46,15 @@ class LipObjective(Objective):
             face, reference = self._disturb(face), self._disturb(reference[:, None])[:, 0]
         emotion = None
         if self.model.config.num_emotions:
-            emotion = hide_some(batch["emotion"], self.emotion_drop if self.training else 0.0)
+            emotion = hide_some(batch["emotion"], self.loss.emotion_drop if self.training else 0.0)
         lips = self.model(batch["mel"], face[..., self.model.face_expression], reference, emotion)
         target = motion[..., self.model.lip]
-        terms = self.model.loss(lips, target, velocity_weight=self.velocity_weight)
+        terms = self.model.loss(lips, target, velocity_weight=self.loss.velocity_weight)
         if self.expert is not None:
-            # as the expert hears a recording: what a voice adds to every frame is taken out of each band
-            heard = self.expert.embed_audio(batch["mel"] - batch["mel"].mean((1, 3), keepdim=True))
-            terms["sync"] = self.expert.loss(heard, self.expert.embed_lips(self.expert.standardize(lips)))
-            terms["loss"] = terms["loss"] + self.sync_weight * terms["sync"]
+            # the expert takes mel bands without their mean, see SyncExpert.windows
+            audio = self.expert.embed_audio(batch["mel"] - batch["mel"].mean((1, 3), keepdim=True))
+            terms["sync"] = self.expert.loss(audio, self.expert.embed_lips(self.expert.standardize(lips)))
+            terms["loss"] = terms["loss"] + self.loss.sync_weight * terms["sync"]
         if self.jaw is not None:
             terms["jaw_correlation"] = correlation(lips[..., self.jaw], target[..., self.jaw]).mean()
         return terms
@@ -81,9 +68,9 @@ class LipObjective(Objective):
     def _disturb(self, motion: Tensor) -> Tensor:
         """``(B, T, D)`` to the same."""
         standardizer = self.model.standardizer
-        kept = torch.rand(len(motion), 1, 1, device=motion.device) >= self.drop
-        # a constant offset per example: another face's resting expression rather than jitter
-        offset = self.noise * torch.randn(len(motion), 1, motion.shape[-1], device=motion.device)
+        kept = torch.rand(len(motion), 1, 1, device=motion.device) >= self.loss.drop
+        # one offset per example: another face's resting expression rather than jitter
+        offset = self.loss.noise * torch.randn(len(motion), 1, motion.shape[-1], device=motion.device)
         return standardizer.inverse((standardizer(motion) + offset) * kept)
 
 
@@ -93,29 +80,37 @@ def correlation(a: Tensor, b: Tensor) -> Tensor:
     return (a * b).sum(-1) / (a.norm(dim=-1) * b.norm(dim=-1)).clamp_min(1e-8)
 
 
-def train(config: dict) -> dict[str, float]:
-    """Train from a composed configuration (``configs/lip.yaml``); returns the last validation's numbers.
+def train(config: LipTraining) -> dict[str, float]:
+    """Train the lip branch; returns the metrics of the last validation.
 
     Raises:
-        CheckpointError: the sync expert cannot be loaded, or knows another coefficient space.
+        CheckpointError: the sync expert cannot be loaded or was trained in another coefficient space.
         DataError: the corpus cannot be read.
     """
-    data, augmentation = config["data"], config["augmentation"]
-    clips, validation = (load_clips(data["root"], split, config["space"]) for split in ("train", "val"))
-    seed_step(config["seed"], 0)
-    model = LipBranch(LipConfig.from_dict({"space": clips[0].corpus.space.name, **config["model"]}))
+    data, augmentation = config.data, config.augmentation
+    clips, validation = (load_clips(data.root, split, config.space) for split in ("train", "val"))
+
+    seed_step(config.seed, 0)
+    model = LipBranch(LipConfig(**asdict(config.model), space=clips[0].corpus.space.name))
     model.standardizer.set(motion_statistics(clips, slice(None)))
-    expert = load_checkpoint(config["sync"], "sync") if config["sync"] else None
-    if expert is not None and expert.space is not model.space:
-        raise CheckpointError(f"{config['sync']} was trained in the space {expert.space.name!r}; train one for this space")
-    wave = SpeechAugmentation(augmentation["gain"], augmentation["noise"], augmentation["filter"])
-    normalize = model.config.normalize_mel
+    expert = load_expert(config.sync, model) if config.sync else None
+
+    wave = SpeechAugmentation(augmentation.gain, augmentation.noise, augmentation.filter)
+    normalize = config.model.normalize_mel
     solver = Solver(
-        solver_config(config),
-        LipObjective(model, **config["loss"], expert=expert),
-        LipWindows(clips, data["frames"], wave, augmentation["warp"], tuple(augmentation["speeds"]), normalize),
-        LipWindows(validation, data["validation_frames"], None, normalize_mel=normalize),
-        exporter(model, clips),
-        {name: config[name] for name in ("model", "loss", "augmentation")} | {"frames": data["frames"]},
+        config,
+        LipObjective(model, config.loss, expert),
+        train_set=LipWindows(clips, data.frames, wave, augmentation.warp, augmentation.speeds, normalize),
+        validation_set=LipWindows(validation, data.validation_frames, None, normalize_mel=normalize),
+        export=exporter(model, clips),
+        identity={"model": config.model, "loss": config.loss, "augmentation": augmentation, "frames": data.frames},
     )
     return solver.run()
+
+
+def load_expert(path: str, model: LipBranch) -> SyncExpert:
+    """A sync expert. Raises CheckpointError if it cannot be loaded or has another coefficient space than the model."""
+    expert = load_checkpoint(path, "sync")
+    if expert.space is not model.space:
+        raise CheckpointError(f"{path} was trained in the space {expert.space.name!r}; train one for this space")
+    return expert

@@ -1,4 +1,4 @@
-"""Metrics of a run: one JSON line a record, and Weights & Biases when asked for."""
+"""Metrics of a run: one JSON line per record, and optionally Weights & Biases."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 from emotalker.core.errors import MissingExtraError
 from emotalker.core.files import replace_on_success
+from emotalker.settings.run import WandbConfig
 
 
 class MetricsLog:
@@ -15,14 +16,14 @@ class MetricsLog:
     Args:
         folder: of the run.
         step: the run continues here; records of later steps, written before a kill, are dropped.
-        wandb: ``{mode, project, name}``; ``mode`` is ``disabled``, ``online`` or ``offline``.
+        wandb: settings of W&B.
         config: logged with the W&B run.
 
     Raises:
-        MissingExtraError: W&B is asked for and not installed.
+        MissingExtraError: W&B is enabled and not installed.
     """
 
-    def __init__(self, folder: Path, step: int, wandb: dict, config: dict):
+    def __init__(self, folder: Path, step: int, wandb: WandbConfig, config: dict):
         self.path = Path(folder) / "metrics.jsonl"
         self._wandb = None
         kept = []
@@ -31,7 +32,7 @@ class MetricsLog:
             kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step]
         with replace_on_success(self.path) as temporary:
             temporary.write_text("".join(kept))
-        if wandb["mode"] != "disabled":
+        if wandb.mode != "disabled":
             self._wandb = _start_wandb(folder, wandb, config)
 
     def write(self, step: int, split: str, values: dict[str, float]) -> None:
@@ -47,7 +48,7 @@ class MetricsLog:
             self._wandb.finish()
 
 
-def _start_wandb(folder: Path, settings: dict, config: dict):
+def _start_wandb(folder: Path, settings: WandbConfig, config: dict):
     try:
         import wandb
     except ImportError as error:
@@ -56,6 +57,6 @@ def _start_wandb(folder: Path, settings: dict, config: dict):
     if not identity.exists():
         identity.write_text(wandb.util.generate_id())
     return wandb.init(
-        mode=settings["mode"], project=settings["project"], name=settings["name"], id=identity.read_text(), resume="allow",
+        mode=settings.mode, project=settings.project, name=settings.name, id=identity.read_text(), resume="allow",
         dir=folder, config=config,
     )  # fmt: skip

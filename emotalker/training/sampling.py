@@ -1,7 +1,7 @@
 """Data order and randomness as pure functions of (seed, step).
 
-Nothing about the order has to be saved or fast-forwarded: a resumed run asks for step n and gets what an uninterrupted run
-would have got, whatever the number of loader workers.
+The order is neither saved nor fast-forwarded: batch n of a resumed run equals batch n of an uninterrupted run, for any number
+of loader workers.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ import torch
 
 @dataclass(frozen=True)
 class Key:
-    """What a dataset is asked for.
+    """Index of a dataset.
 
     Attributes:
-        index: which item.
+        index: of the item.
         seed: numbers that seed the item's random choices (crop, augmentation).
     """
 
@@ -33,15 +33,15 @@ class Key:
 
 @dataclass(frozen=True)
 class StepBatches:
-    """Batch sampler of a training run: reshuffled epochs laid end to end and cut into steps.
+    """Batch sampler of a training run: reshuffled epochs are concatenated and divided into steps.
 
     Attributes:
         size: number of items in the dataset.
         batch_size: items per process and micro-batch.
         seed: of the run.
-        start, stop: optimiser steps to serve, ``start <= step < stop``.
+        start, stop: optimiser steps to provide, ``start <= step < stop``.
         micro_batches: micro-batches per step (gradient accumulation).
-        rank, world: this process among all.
+        rank, world: index of this process and number of processes.
     """
 
     size: int
@@ -70,13 +70,13 @@ class StepBatches:
 
 
 def sequential_batches(size: int, batch_size: int, seed: int) -> list[list[Key]]:
-    """Validation's batches: every item once, in order, always with the same random choices."""
+    """Batches of validation: every item once, in order, always with the same random choices."""
     keys = [Key(index, (seed, index, 2)) for index in range(size)]
     return [keys[first : first + batch_size] for first in range(0, size, batch_size)]
 
 
 def seed_step(seed: int, step: int, rank: int = 0) -> None:
-    """Seed torch (all devices), NumPy and Python for one step, so that no generator state outlives it."""
+    """Seed torch (all devices), NumPy and Python for one step, so that no generator state is carried over between steps."""
     state = int(np.random.SeedSequence((seed, step, rank)).generate_state(1)[0])
     torch.manual_seed(state)
     np.random.seed(state)

@@ -1,31 +1,32 @@
 """The training loop shared by all stages.
 
-A stage brings an :class:`Objective` (its network and losses), two datasets and a way to export a checkpoint; the solver
-brings devices, precision, gradient accumulation, the schedule, validation, checkpoints, metrics and exact resume.
+A stage provides an :class:`Objective` (its network and losses), two datasets and a function that exports a checkpoint. The
+solver handles devices, precision, gradient accumulation, the schedule, validation, checkpoints, metrics and exact resume.
 """
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from collections import defaultdict
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from emotalker.core.errors import DataError, MissingExtraError
+from emotalker.core.config import to_plain
+from emotalker.core.errors import ConfigError, DataError, MissingExtraError
+from emotalker.settings.run import RunConfig
 from emotalker.training.metrics import MetricsLog
 from emotalker.training.sampling import StepBatches, seed_step, sequential_batches
 from emotalker.training.state import Progress as RunProgress
 from emotalker.training.state import load_state, save_state
 
 STATE = "state.safetensors"
-VALIDATION_STEP = 2**31  # seeds validation apart from every training step
+VALIDATION_STEP = 2**31  # validation's seed, different from every training step's
 
 
 class Objective(nn.Module, ABC):
@@ -36,105 +37,42 @@ class Objective(nn.Module, ABC):
         """Losses and metrics of a batch, ``"loss"`` among them; averaged over batches in validation."""
 
     def report(self, means: dict[str, Tensor]) -> dict[str, float]:
-        """Turn a pass's averaged outputs into numbers to log; override for those that are no plain averages."""
+        """Turn averaged outputs into numbers to log; override if some are not plain averages."""
         return {name: value.item() for name, value in means.items()}
-
-
-@dataclass(frozen=True)
-class OptimizerConfig:
-    """AdamW and its schedule: linear warm-up, then a cosine from the full rate to ``final`` of it (1 = constant).
-
-    Attributes:
-        learning_rate, weight_decay, betas: of AdamW.
-        warmup: steps of linear warm-up.
-        final: share of the learning rate left at the last step.
-        clip: largest norm of the gradient.
-    """
-
-    learning_rate: float = 1e-4
-    weight_decay: float = 1e-4
-    betas: tuple[float, float] = (0.9, 0.99)
-    warmup: int = 1000
-    final: float = 1.0
-    clip: float = 1.0
-
-    def rate(self, step: int, steps: int) -> float:
-        """Learning rate of a step, counted from 0."""
-        if step < self.warmup:
-            return self.learning_rate * (step + 1) / self.warmup
-        done = (step - self.warmup) / max(1, steps - self.warmup)
-        return self.learning_rate * (self.final + (1 - self.final) * 0.5 * (1 + math.cos(math.pi * min(1.0, done))))
-
-
-@dataclass(frozen=True)
-class SolverConfig:
-    """How a run is carried out.
-
-    Attributes:
-        run: folder of the run: state, metrics, ``best/`` and ``last/`` checkpoints.
-        steps: optimiser steps in all.
-        batch_size: examples per process and micro-batch.
-        seed: of weights, data order and augmentation.
-        accumulate: micro-batches per optimiser step.
-        log_every, validate_every, save_every: in steps.
-        precision: ``no`` (float32) or ``bf16``.
-        workers: data loader processes.
-        cpu: stay on the CPU even where there is a GPU.
-        resume: continue the run that is in the folder; False starts anew.
-        minimise: the validation metric whose lowest value makes ``best/``.
-        wandb: ``{mode, project, name}``.
-    """
-
-    run: str
-    steps: int
-    batch_size: int
-    seed: int = 0
-    accumulate: int = 1
-    log_every: int = 20
-    validate_every: int = 500
-    save_every: int = 500
-    precision: str = "no"
-    workers: int = 0
-    cpu: bool = False
-    resume: bool = True
-    minimise: str = "loss"
-    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
-    wandb: dict = field(default_factory=lambda: {"mode": "disabled", "project": "emotalker", "name": None})
 
 
 class Solver:
     """Trains an objective.
 
     Args:
-        config: of the run.
+        config: the stage's settings.
         objective: network and losses, with its data statistics already set.
-        train_set, validation_set: map-style datasets asked with :class:`~emotalker.training.sampling.Key`.
-        export: writes the network to a path without suffix (``<run>/best``, ``<run>/last``), given facts to keep with it.
-        identity: settings that make the run what it is (model, data, loss); a resume under others is refused.
+        train_set, validation_set: map-style datasets indexed with :class:`~emotalker.training.sampling.Key`.
+        export: writes the network and some facts to a path without suffix (``<run>/best``, ``<run>/last``).
+        identity: settings that determine the weights (model, loss, data); resuming with other values is refused.
 
     Raises:
         MissingExtraError: accelerate is not installed.
-        CheckpointError: the run's state does not fit.
+        CheckpointError: the run folder's state is damaged or of other settings.
+        DataError: the validation set is empty.
     """
 
     def __init__(
         self,
-        config: SolverConfig,
+        config: RunConfig,
         objective: Objective,
         train_set: Dataset,
         validation_set: Dataset,
         export: Callable[[Path, dict], None],
-        identity: dict,
+        identity: Mapping[str, Any],
     ):
         try:
             from accelerate import Accelerator
         except ImportError as error:
             raise MissingExtraError("training needs accelerate: pip install 'emotalker[train]'") from error
-        if config.precision not in ("no", "bf16"):  # fp16 would add a loss scaler to the state
-            raise ValueError(f"precision is 'no' or 'bf16', not {config.precision!r}")
         if len(validation_set) == 0:
             raise DataError("the validation set is empty; prepare more clips")
-        self.config, self.export, self.identity = config, export, identity
+        self.config, self.export, self.identity = config, export, to_plain(identity)
         self.folder = Path(config.run)
         self.train_set, self.validation_set = train_set, validation_set
         self.accelerator = Accelerator(
@@ -143,7 +81,7 @@ class Solver:
         parameters = [p for p in objective.parameters() if p.requires_grad]
         options = config.optimizer
         optimizer = torch.optim.AdamW(
-            parameters, lr=options.learning_rate, betas=tuple(options.betas), weight_decay=options.weight_decay
+            parameters, lr=options.learning_rate, betas=options.betas, weight_decay=options.weight_decay
         )
         self.objective, self.optimizer = self.accelerator.prepare(objective, optimizer)
         self.progress = RunProgress()
@@ -157,12 +95,15 @@ class Solver:
 
     def _settings(self) -> dict:
         kept = ("batch_size", "seed", "accumulate")
-        settings = {name: getattr(self.config, name) for name in kept} | {"optimizer": asdict(self.config.optimizer)}
-        settings["optimizer"]["betas"] = list(settings["optimizer"]["betas"])
+        settings = {name: getattr(self.config, name) for name in kept} | {"optimizer": to_plain(self.config.optimizer)}
         return settings | {"processes": self.accelerator.num_processes} | self.identity
 
+    def _export(self, name: str, facts: dict) -> None:
+        """Write a checkpoint that also contains the step and the settings it was trained with."""
+        self.export(self.folder / name, {"step": self.progress.step, **facts, "training": to_plain(self.config)})
+
     def run(self) -> dict[str, float]:
-        """Train to the last step; returns the last validation's numbers."""
+        """Train to the last step; returns the metrics of the last validation."""
         config, main = self.config, self.accelerator.is_main_process
         log = MetricsLog(self.folder, self.progress.step, config.wandb, self._settings()) if main else None
         batches = iter(self._loader())
@@ -217,7 +158,11 @@ class Solver:
 
     @torch.no_grad()
     def _validate(self, log: MetricsLog | None) -> dict[str, float]:
-        """Average the objective over the validation set (first process), keep ``best/`` up to date."""
+        """Average the objective over the validation set (first process); export ``best`` if it improved.
+
+        Raises:
+            ConfigError: ``minimise`` is not among the metrics.
+        """
         values: dict[str, float] = {}
         if self.accelerator.is_main_process:
             objective, config = self._bare, self.config
@@ -232,14 +177,16 @@ class Solver:
                     sums[name] += value.float() * len(chosen) / len(self.validation_set)
             values = objective.report(sums)
             log.write(self.progress.step, "val", values)
+            if config.minimise not in values:
+                raise ConfigError(f"minimise={config.minimise} is not a validation metric; choose one of {', '.join(values)}")
             if self.progress.best is None or values[config.minimise] < self.progress.best:
                 self.progress.best = values[config.minimise]
-                self.export(self.folder / "best", {"step": self.progress.step, "validation": values})
+                self._export("best", {"validation": values})
         self.accelerator.wait_for_everyone()
         return values
 
     def _save(self) -> None:
         if self.accelerator.is_main_process:
             save_state(self.folder / STATE, self._bare, self.optimizer.optimizer, self.progress, self._settings())
-            self.export(self.folder / "last", {"step": self.progress.step})
+            self._export("last", {})
         self.accelerator.wait_for_everyone()

@@ -1,7 +1,7 @@
-"""The training state: everything an exact resume needs, in one safetensors file without pickle.
+"""The training state: everything that an exact resume needs, in one safetensors file without pickle.
 
 Randomness and data order are functions of the step (:mod:`emotalker.training.sampling`) and the learning rate is too, so the
-state is the step, the weights, the optimiser's moments and the best validation so far.
+state is the step, the weights, the optimiser's moments and the best validation metric so far.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from emotalker.core.files import replace_on_success
 
 @dataclass
 class Progress:
-    """How far a run is.
+    """Progress of a run.
 
     Attributes:
-        step: optimiser steps done.
+        step: completed optimiser steps.
         best: lowest validation metric so far; None before the first validation.
     """
 
@@ -36,7 +36,7 @@ class Progress:
 def save_state(
     path: str | os.PathLike, module: nn.Module, optimizer: torch.optim.Optimizer, progress: Progress, config: dict
 ) -> None:
-    """Write the state; a kill at any moment leaves the previous file whole.
+    """Write the state; the previous file stays complete if the process is killed.
 
     Raises:
         OutputError: the file cannot be written.
@@ -55,7 +55,7 @@ def load_state(path: str | os.PathLike, module: nn.Module, optimizer: torch.opti
 
     Args:
         path: written by :func:`save_state`.
-        config: this run's model and data settings; a state of other settings is refused.
+        config: this run's settings of model and data, plain values; a state of other settings is refused.
 
     Raises:
         CheckpointError: the file is missing or damaged, or belongs to another configuration.
@@ -64,9 +64,9 @@ def load_state(path: str | os.PathLike, module: nn.Module, optimizer: torch.opti
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata()
             progress, saved = Progress(**json.loads(metadata["progress"])), json.loads(metadata["config"])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - the handle is no mapping
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - the handle is not a mapping
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{path} is no training state ({error}); delete it to start the run anew") from error
+        raise CheckpointError(f"{path} is not a training state ({error}); delete it to start the run anew") from error
     changed = sorted(name for name in config.keys() | saved.keys() if config.get(name) != saved.get(name))
     if changed:
         raise CheckpointError(

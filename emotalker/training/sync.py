@@ -1,8 +1,9 @@
-"""Training the sync expert."""
+"""Training the sync expert. Its settings: :mod:`emotalker.settings.sync`."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import asdict
 
 import torch
 from torch import Tensor, nn
@@ -10,11 +11,12 @@ from torch.nn import functional as F
 
 from emotalker.data.shards import load_clips
 from emotalker.models.sync import MAX_SHIFT, SyncConfig, SyncExpert, shifted_similarity
+from emotalker.settings.sync import SyncTraining
 from emotalker.training.augment import SpeechAugmentation
 from emotalker.training.datasets import LipWindows, motion_statistics
 from emotalker.training.sampling import seed_step
 from emotalker.training.solver import Objective, Solver
-from emotalker.training.stage import exporter, solver_config
+from emotalker.training.stage import exporter
 
 
 class SyncObjective(Objective):
@@ -69,21 +71,26 @@ def _choose(logits: Tensor) -> Tensor:
     return F.cross_entropy(logits, answer)
 
 
-def train(config: dict) -> dict[str, float]:
-    """Train from a composed configuration (``configs/sync.yaml``); returns the last validation's numbers."""
-    data, augmentation = config["data"], config["augmentation"]
-    clips, validation = load_clips(data["root"], "train"), load_clips(data["root"], "val")
-    seed_step(config["seed"], 0)
-    model = SyncExpert(SyncConfig.from_dict({"space": clips[0].corpus.space.name, **config["model"]}))
+def train(config: SyncTraining) -> dict[str, float]:
+    """Train the sync expert; returns the metrics of the last validation.
+
+    Raises:
+        DataError: the corpus cannot be read.
+    """
+    data, augmentation = config.data, config.augmentation
+    clips, validation = (load_clips(data.root, split) for split in ("train", "val"))
+
+    seed_step(config.seed, 0)
+    model = SyncExpert(SyncConfig(**asdict(config.model), space=clips[0].corpus.space.name))
     model.standardizer.set(motion_statistics(clips, slice(None)))
-    wave = SpeechAugmentation(augmentation["gain"], augmentation["noise"], augmentation["filter"])
-    frames = data["frames"]
+
+    wave = SpeechAugmentation(augmentation.gain, augmentation.noise, augmentation.filter)
     solver = Solver(
-        solver_config(config),
-        SyncObjective(model, **config["loss"]),
-        LipWindows(clips, frames, wave, augmentation["warp"], tuple(augmentation["speeds"]), normalize_mel=True),
-        LipWindows(validation, data["validation_frames"], None, normalize_mel=True),
-        exporter(model, clips),
-        {name: config[name] for name in ("model", "loss", "augmentation")} | {"frames": frames},
+        config,
+        SyncObjective(model, **asdict(config.loss)),
+        train_set=LipWindows(clips, data.frames, wave, augmentation.warp, augmentation.speeds, normalize_mel=True),
+        validation_set=LipWindows(validation, data.validation_frames, None, normalize_mel=True),
+        export=exporter(model, clips),
+        identity={"model": config.model, "loss": config.loss, "augmentation": augmentation, "frames": data.frames},
     )
     return solver.run()

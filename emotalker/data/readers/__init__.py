@@ -27,7 +27,7 @@ READERS: dict[str, type[CorpusReader]] = {
 
 
 def make_reader(config: dict) -> CorpusReader:
-    """Create a reader from its name and arguments, as in ``configs/corpus/*.yaml`` with ``root`` added.
+    """A reader from its name and arguments, as in ``configs/prepare/corpus/*.yaml`` with ``root`` added.
 
     Raises:
         DataError: the reader or an argument does not exist, or the corpus' folder is missing.
@@ -39,4 +39,4 @@ def make_reader(config: dict) -> CorpusReader:
     try:
         return READERS[name](**options)
     except TypeError as error:
-        raise DataError(f"corpus {name}: {error}; see configs/corpus/{name}.yaml") from error
+        raise DataError(f"corpus {name}: {error}; see configs/prepare/corpus/{name}.yaml") from error

@@ -1,0 +1,54 @@
+"""Settings of the face reader's training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from emotalker.core.config import Settings, setting
+from emotalker.settings.networks import FaceReaderConfig
+from emotalker.settings.run import OptimizerConfig, RunConfig
+
+
+@dataclass(frozen=True)
+class FaceReaderLoss(Settings):
+    """Weights of the loss, and the disturbance of the inputs in training."""
+
+    shift: float = setting(0.3, "weight of the landmark shifts' smooth L1")
+    noise: float = setting(0.06, "standard deviation of the noise on the features")
+
+
+@dataclass(frozen=True)
+class FaceReaderData(Settings):
+    """Training data of scripts/prepare_faces.py."""
+
+    root: tuple[str, ...] = setting(
+        ("data/faces/synthetic", "data/faces/portraits", "data/faces/videos"),
+        "folders of faces: synthetic ones first, then photographs, which are only classified as such",
+    )
+    weights: tuple[float, ...] = setting((0.9, 0.05, 0.05), "sampling weight of each folder, in the same order")
+
+    def __post_init__(self) -> None:
+        if len(self.weights) != len(self.root):
+            raise ValueError(f"weights={list(self.weights)} needs one entry for each of the {len(self.root)} folders of root")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FaceReaderTraining(RunConfig):
+    """Training the face reader, which corrects the tracker on synthetic faces."""
+
+    NAME = "face_reader"
+
+    run: str = setting("runs/face_reader", "folder of the run: state, metrics, best and last checkpoint")
+    model: FaceReaderConfig = setting(FaceReaderConfig(), "size of the network")
+    loss: FaceReaderLoss = setting(FaceReaderLoss(), "weights of the loss")
+    data: FaceReaderData = setting(FaceReaderData(), "training data")
+    steps: int = setting(10000, "optimiser steps in all")
+    batch_size: int = setting(256, "examples per process and micro-batch")
+    validate_every: int = setting(1000, "steps between validations")
+    save_every: int = setting(1000, "steps between saved states")
+    workers: int = setting(1, "data loader processes; 0 loads in the training process")
+    precision: Literal["no", "bf16"] = setting("bf16", "no for float32, bf16 for mixed precision")
+    optimizer: OptimizerConfig = setting(
+        OptimizerConfig(learning_rate=1e-3, weight_decay=3e-2, warmup=100, final=0.01), "AdamW and its schedule"
+    )

@@ -1,0 +1,84 @@
+"""Sizes of the networks. The defaults are the small ones, for two CPU cores; ``configs/*/preset/paper.yaml`` has the paper's.
+
+What the data determine (number of coefficients, coefficient space, width of the speech features) is added by the network's
+own ``Config`` in :mod:`emotalker.models`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from emotalker.core.config import ModelConfig, setting
+
+
+@dataclass(frozen=True)
+class VQVAESize(ModelConfig):
+    """Size of the VQ-VAE (docs/method.md 3)."""
+
+    width: int = setting(192, "channels of the convolutions")
+    depth: int = setting(3, "residual blocks per stage; their dilations are 3^(depth-1), ..., 3, 1")
+    code_dim: int = setting(256, "entries of a code vector")
+    codebook_size: int = setting(1024, "number of codes")
+    decay: float = setting(0.99, "decay of the codebook's moving averages per step")
+    reset_threshold: float = setting(1.0, "mean uses per step below which a code is replaced")
+
+
+@dataclass(frozen=True)
+class TransformerSize(ModelConfig):
+    """Size of the cross-modal transformer (docs/method.md 4)."""
+
+    dim: int = setting(256, "width of the decoder")
+    num_layers: int = setting(4, "decoder layers")
+    num_heads: int = setting(4, "attention heads per layer")
+    ffn_dim: int = setting(512, "width of the feed-forward layers")
+    dropout: float = setting(0.2, "dropout probability")
+    codes_per_period: int = setting(4, "h: the self-attention bias steps once every h codes")
+    frames_per_code: int = setting(8, "k: speech feature frames per code")
+    max_context: int = setting(600, "codes that self-attention covers, in training and decoding; 600 codes are 96 s")
+    num_emotions: int = setting(8, "classes of the emotion input; 0 for none, as in the paper")
+
+
+@dataclass(frozen=True)
+class LipSize(ModelConfig):
+    """Size of the lip branch (docs/method.md 5)."""
+
+    channels: tuple[int, int, int, int] = setting((16, 32, 96, 256), "channels of the audio encoder's four stages")
+    blocks: int = setting(1, "residual blocks per stage")
+    audio_dim: int = setting(256, "entries of the audio embedding of a frame")
+    hidden_dim: int = setting(256, "width of the head")
+    temporal_layers: int = setting(2, "temporal convolutions of the head; each adds one context frame on either side")
+    dropout: float = setting(0.2, "dropout probability of the head's input")
+    num_emotions: int = setting(8, "classes of the emotion input; 0 for none, as in the paper")
+    normalize_mel: bool = setting(False, "subtract each mel band's mean over the recording")
+
+
+@dataclass(frozen=True)
+class SyncSize(ModelConfig):
+    """Size of the sync expert."""
+
+    mel_channels: tuple[int, int, int] = setting((160, 192, 256), "channels of the convolutions over a mel window")
+    lip_channels: tuple[int, int] = setting((128, 192), "channels of the convolutions over five frames of lips")
+    dim: int = setting(128, "entries of an embedding")
+    dropout: float = setting(0.2, "dropout probability before the last layers")
+
+
+@dataclass(frozen=True)
+class FaceReaderConfig(ModelConfig):
+    """Size of the face reader."""
+
+    mouth: int = setting(500, "principal components of the mouth's gradients")
+    eye: int = setting(500, "principal components of each eye's gradients")
+    landmarks: int = setting(250, "principal components of landmarks and scores")
+    hidden: int = setting(768, "width of the first layers")
+    members: int = setting(3, "networks in the ensemble, which are averaged")
+    dropout: float = setting(0.2, "dropout probability")
+
+
+@dataclass(frozen=True)
+class StudentSize(ModelConfig):
+    """The small audio encoder: which of the teacher's layers it starts from, and its dropout."""
+
+    layers: tuple[int, ...] = setting((0, 1), "layers of the teacher that the student starts from, counted from 0")
+    hidden_dropout: float = setting(0.0, "dropout probability of the residual stream, which carries the teacher's features")
+    attention_dropout: float = setting(0.05, "dropout probability of attention weights")
+    activation_dropout: float = setting(0.05, "dropout probability inside the feed-forward layers")

@@ -1,0 +1,50 @@
+"""Settings of stage 1, the VQ-VAE of face motion."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+from emotalker.core.config import Settings, setting
+from emotalker.settings.networks import VQVAESize
+from emotalker.settings.run import OptimizerConfig, Roots, RunConfig, Space
+
+
+@dataclass(frozen=True)
+class VQVAELoss(Settings):
+    """Weights of the terms that are added to the reconstruction."""
+
+    commitment_weight: float = setting(0.2, "weight of the commitment term")
+    velocity_weight: float = setting(0.5, "weight of the velocity's smooth L1 error")
+    emotion_weight: float = setting(0.2, "weight of the emotion head's cross-entropy; 0 during warm-up")
+
+
+@dataclass(frozen=True)
+class VQVAEData(Settings):
+    """Training data."""
+
+    root: Roots = setting("data/grid", "prepared corpus, or a list of them")
+    frames: int = setting(64, "length of a window, frames at 25 fps")
+
+
+@dataclass(frozen=True, kw_only=True)
+class VQVAETraining(RunConfig):
+    """Stage 1: training the VQ-VAE of face motion."""
+
+    NAME = "vqvae"
+    GROUPS: ClassVar[Mapping[str, str]] = {"preset": "small"}
+
+    run: str = setting("runs/vqvae", "folder of the run: state, metrics, best and last checkpoint")
+    space: Space = setting("arkit", "coefficient space of the corpora: arkit, or bfm, the paper's")
+    model: VQVAESize = setting(VQVAESize(), "size of the network")
+    loss: VQVAELoss = setting(VQVAELoss(), "weights of the loss")
+    data: VQVAEData = setting(VQVAEData(), "training data")
+    steps: int = setting(3000, "optimiser steps in all")
+    batch_size: int = setting(48, "examples per process and micro-batch")
+    validate_every: int = setting(250, "steps between validations")
+    save_every: int = setting(250, "steps between saved states")
+    optimizer: OptimizerConfig = setting(
+        OptimizerConfig(learning_rate=5e-4, weight_decay=1e-4, warmup=100, final=0.05), "AdamW and its schedule"
+    )
+    minimise: str = setting("reconstruction", "validation metric whose lowest value marks the best checkpoint")
