@@ -146,6 +146,7 @@ def test_training_reduces_the_loss_and_stores_the_data_sources(faces, photograph
     # in a subprocess, because accelerate allows one precision per process and this run is bf16
     options = [f"run={tmp_path / 'run'}", f"data.root=[{faces},{photographs}]", "data.weights=[0.8,0.2]", "workers=0", *SHORT]
     options += [
+        "teacher=null",
         "model={mouth: 20, eye: 20, landmarks: 20, hidden: 32, members: 2, dropout: 0}",
         "optimizer.learning_rate=0.01",
     ]

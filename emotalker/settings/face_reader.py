@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from emotalker.core.config import Settings, setting
 from emotalker.settings.networks import FaceReaderConfig
@@ -15,7 +16,8 @@ class FaceReaderLoss(Settings):
     """Weights of the loss, and the disturbance of the inputs in training."""
 
     shift: float = setting(0.3, "weight of the landmark shifts' smooth L1")
-    noise: float = setting(0.06, "standard deviation of the noise on the features")
+    noise: float = setting(0.06, "standard deviation of the noise on the descriptors")
+    distillation: float = setting(0.8, "weight of the teacher's outputs as targets, 0 to 1; the rest is the labels'")
 
 
 @dataclass(frozen=True)
@@ -38,17 +40,22 @@ class FaceReaderTraining(RunConfig):
     """Training the face reader, which corrects the tracker on synthetic faces."""
 
     NAME = "face_reader"
+    GROUPS: ClassVar[Mapping[str, str]] = {"preset": "small"}
 
     run: str = setting("runs/face_reader", "folder of the run: state, metrics, best and last checkpoint")
+    teacher: str | None = setting(
+        "runs/face_reader_teacher/best.safetensors",
+        "checkpoint of a larger network to distil; null: labels alone",
+    )
     model: FaceReaderConfig = setting(FaceReaderConfig(), "size of the network")
     loss: FaceReaderLoss = setting(FaceReaderLoss(), "weights of the loss")
     data: FaceReaderData = setting(FaceReaderData(), "training data")
-    steps: int = setting(10000, "optimiser steps in all")
+    steps: int = setting(2000, "optimiser steps in all")
     batch_size: int = setting(256, "examples per process and micro-batch")
-    validate_every: int = setting(1000, "steps between validations")
-    save_every: int = setting(1000, "steps between saved states")
+    validate_every: int = setting(500, "steps between validations")
+    save_every: int = setting(500, "steps between saved states")
     workers: int = setting(1, "data loader processes; 0 loads in the training process")
     precision: Literal["no", "bf16"] = setting("bf16", "no for float32, bf16 for mixed precision")
     optimizer: OptimizerConfig = setting(
-        OptimizerConfig(learning_rate=1e-3, weight_decay=3e-2, warmup=100, final=0.01), "AdamW and its schedule"
+        OptimizerConfig(learning_rate=5e-4, weight_decay=3e-2, warmup=100, final=0.01), "AdamW and its schedule"
     )

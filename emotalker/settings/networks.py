@@ -66,12 +66,12 @@ class SyncSize(ModelConfig):
 class FaceReaderConfig(ModelConfig):
     """Size of the face reader."""
 
-    mouth: int = setting(500, "principal components of the mouth's gradients")
-    eye: int = setting(500, "principal components of each eye's gradients")
-    landmarks: int = setting(250, "principal components of landmarks and scores")
+    mouth: int = setting(120, "principal components of the mouth's gradients")
+    eye: int = setting(120, "principal components of each eye's gradients")
+    landmarks: int = setting(80, "principal components of landmarks and scores")
     hidden: int = setting(768, "width of the first layers")
-    members: int = setting(3, "networks in the ensemble, which are averaged")
-    dropout: float = setting(0.2, "dropout probability")
+    members: int = setting(1, "networks in the ensemble, which are averaged")
+    dropout: float = setting(0.0, "dropout probability")
 
 
 @dataclass(frozen=True)

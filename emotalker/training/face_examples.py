@@ -98,13 +98,17 @@ def _features(crops: FaceCrops, chosen: np.ndarray) -> FaceFeatures:
     return extract_features(crops.image[chosen], crops.found[chosen], crops.scores[chosen])
 
 
-def fit_whitening(model: SyntheticFaceReader, sets: Sequence[FaceCrops], weights: Sequence[float], seed: int) -> None:
-    """Fit the model's principal components to faces sampled from all sets by their weights."""
+def sample_features(sets: Sequence[FaceCrops], weights: Sequence[float], seed: int) -> FaceFeatures:
+    """Features of WHITENING_FACES faces sampled from all sets by their weights."""
     rng, features = np.random.default_rng(seed), []
     for crops, weight in zip(sets, np.asarray(weights) / np.sum(weights), strict=True):
         chosen = rng.integers(len(crops), size=round(WHITENING_FACES * weight))
         features += [_features(crops, part) for part in np.array_split(chosen, len(chosen) // BATCH + 1)]
-    mouth, eyes, landmarks = (torch.cat(parts) for parts in zip(*features, strict=True))
-    model.of_mouth.fit(mouth, PICTURE_DAMPING)
-    model.of_eye.fit(eyes.flatten(0, 1), PICTURE_DAMPING)
-    model.of_landmarks.fit(landmarks, LANDMARK_DAMPING)
+    return FaceFeatures(*(torch.cat(parts) for parts in zip(*features, strict=True)))
+
+
+def fit_whitening(model: SyntheticFaceReader, features: FaceFeatures) -> None:
+    """Fit the model's principal components to the features of some faces."""
+    model.of_mouth.fit(features.mouth, PICTURE_DAMPING)
+    model.of_eye.fit(features.eyes.flatten(0, 1), PICTURE_DAMPING)
+    model.of_landmarks.fit(features.landmarks, LANDMARK_DAMPING)
