@@ -28,8 +28,8 @@ def main() -> None:
     names = args.networks
     if names is None:
         names = ["audio_encoder", "vqvae", "transformer", "lip"]
-        # how emotions look, and the judge of lips for the evaluation: a set works without them
-        names += [name for name in ("expression", "sync") if (args.runs / name).is_dir()]
+        # mean expressions, the training loss of lips, and the judge of the evaluation: a set works without them
+        names += [name for name in ("expression", "sync", "sync_judge") if (args.runs / name).is_dir()]
     card = export(
         {name: args.runs / name / "best.safetensors" for name in names},
         args.output,
