@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from emotalker import TalkingHead
 from emotalker.audio.io import SAMPLE_RATE
+from emotalker.inference.pipeline import TalkingHead
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,5 @@
-"""The sync expert: do these lips and this sound belong together, and if so, how far apart in time (SyncNet's idea)?"""
+"""The sync expert: distance of lips and sound at any offset in time, after SyncNet. It is a training loss of the lip branch;
+results are measured by :class:`~emotalker.models.sync_judge.SyncJudge`."""
 
 from __future__ import annotations
 
@@ -15,20 +16,20 @@ from emotalker.coefficients.statistics import Standardizer
 from emotalker.core.checkpoint import register_model
 from emotalker.core.config import ModelConfig
 
-#: Video frames that are compared at a time; their sound is exactly one mel window.
+#: Video frames of one embedding; their sound is exactly one mel window.
 SPAN = 5
-#: The largest shift in video frames that is looked at (docs/method.md 8).
+#: The largest shift in video frames (docs/method.md 8).
 MAX_SHIFT = 15
 
 
 @dataclass(frozen=True)
 class SyncConfig(ModelConfig):
     """Attributes:
-    space: name of the coefficient space; it says which entries are lips.
+    space: name of the coefficient space; it defines which entries are lips.
     mel_channels: widths of the three convolutions over a mel window.
     lip_channels: widths of the two convolutions over five frames of lips.
     dim: length of the embeddings.
-    dropout: of what the last layers see.
+    dropout: of the inputs of the last layers.
     """
 
     space: str = "arkit"
@@ -46,7 +47,7 @@ def _convolution(inputs: int, outputs: int, stride: int = 1, padding: int = 1) -
 
 @register_model("sync")
 class SyncExpert(nn.Module):
-    """Embeds what is heard and what lips do in the same five frames near each other.
+    """Embeds sound and lips of the same five frames near each other.
 
     Source: Chung and Zisserman, Out of time: automated lip sync in the wild (2016), with coefficients in place of pictures.
     ``standardizer.set`` takes the statistics of the whole space before training.
@@ -82,9 +83,9 @@ class SyncExpert(nn.Module):
         return get_space(self.config.space)
 
     def windows(self, mel: Tensor, num_frames: int) -> Tensor:
-        """Cut a whole recording's mel ``(B, 80, T)`` into ``(B, num_frames, 80, 16)``, each band's mean taken out.
+        """Cut a whole recording's mel ``(B, 80, T)`` into ``(B, num_frames, 80, 16)``, each band's mean removed.
 
-        What a voice and a microphone add to every frame says nothing about time.
+        What a voice and a microphone add to every frame contains nothing about time.
         """
         return lip_windows(mel - mel.mean(-1, keepdim=True), num_frames, self.space.fps)
 
@@ -98,13 +99,13 @@ class SyncExpert(nn.Module):
         return F.normalize(self.mel_encoder(windows.flatten(0, 1)), dim=-1).view(batch, frames, -1)
 
     def embed_lips(self, lips: Tensor) -> Tensor:
-        """:meth:`standardize`'d lips ``(B, F, L)``, any F >= 1, to unit vectors ``(B, F, dim)``; frame i sees i - 2 .. i + 2,
-        the end frames repeated."""
+        """:meth:`standardize`'d lips ``(B, F, L)``, any F >= 1, to unit vectors ``(B, F, dim)``; frame i depends on
+        i - 2 .. i + 2, the end frames repeated."""
         padded = F.pad(lips.transpose(1, 2), (SPAN // 2, SPAN // 2), mode="replicate")
         return F.normalize(self.lip_encoder(padded).transpose(1, 2), dim=-1)
 
     def loss(self, audio: Tensor, lips: Tensor) -> Tensor:
-        """What a lip predictor minimises: mean cosine distance of embeddings ``(B, F, dim)``, a scalar in 0..2."""
+        """Training loss of a lip predictor: mean cosine distance of embeddings ``(B, F, dim)``, a scalar in 0..2."""
         return 1 - (audio * lips).sum(-1).mean()
 
 
