@@ -55,7 +55,6 @@ def main() -> None:
     step("train_lip.py", prepared, f"run={runs / 'lip'}", f"sync={sync / 'best.safetensors'}", *args.override)
     if not args.permissive:
         step("fit_expression.py", "--data", str(args.prepared / "ravdess_landmarks"), "--runs", str(runs))
-    if not args.permissive:
         judged = {
             "facegood": ("corpus=facegood",),
             "styletalk": ("corpus=pack", "corpus.source=StyleTalk", "corpus.licence=research use"),
