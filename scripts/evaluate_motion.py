@@ -21,7 +21,9 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--grid", required=True, help="prepared GRID corpus")
     parser.add_argument("--ravdess", required=True, help="prepared RAVDESS corpus")
     parser.add_argument("--checkpoints", type=Path, help="folder of trained networks (default: the shipped ones)")
-    parser.add_argument("--judge", type=Path, help="the sync judge on shipped speech features (default: the shipped one)")
+    parser.add_argument(
+        "--judge", type=Path, help="folder of the sync judge and its audio encoder (default: the shipped one)"
+    )
     parser.add_argument("--split", choices=("test", "val"), default="test")
     parser.add_argument("--ablation", action="store_true", help="switch the performance steps off, one at a time and all")
     parser.add_argument("--clips", type=int, help="clips of each corpus at most (default: 240; 64 with --ablation)")
@@ -41,8 +43,8 @@ def main() -> None:
     from emotalker.evaluation.sync import SyncMeter
     from emotalker.inference.generator import MotionGenerator
 
-    judge = load_checkpoint(args.judge or shipped("small") / "sync_judge.safetensors", "sync_judge")
-    meter = SyncMeter(judge, load_checkpoint(shipped("small") / "audio_encoder.safetensors", "audio_encoder"))
+    folder = args.judge or shipped("small")
+    meter = SyncMeter(*(load_checkpoint(folder / f"{kind}.safetensors", kind) for kind in ("sync_judge", "audio_encoder")))
     generator = MotionGenerator.from_pretrained(args.checkpoints)
     corpora = {"GRID": open_corpus(args.grid), "RAVDESS": open_corpus(args.ravdess)}
     limit = args.clips or (64 if args.ablation else 240)
