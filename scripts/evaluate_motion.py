@@ -21,9 +21,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--grid", required=True, help="prepared GRID corpus")
     parser.add_argument("--ravdess", required=True, help="prepared RAVDESS corpus")
     parser.add_argument("--checkpoints", type=Path, help="folder of trained networks (default: the shipped ones)")
-    parser.add_argument(
-        "--judge", type=Path, help="folder of the sync judge and its audio encoder (default: the shipped one)"
-    )
+    parser.add_argument("--judge", type=Path, help="folder of the sync judge and its audio encoder (default: shipped)")
     parser.add_argument("--split", choices=("test", "val"), default="test")
     parser.add_argument("--ablation", action="store_true", help="switch the performance steps off, one at a time and all")
     parser.add_argument("--clips", type=int, help="clips of each corpus at most (default: 240; 64 with --ablation)")

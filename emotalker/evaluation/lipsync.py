@@ -112,7 +112,7 @@ def log_energy(samples: np.ndarray, frames: int, samples_per_frame: int = 640) -
 
 @dataclass(frozen=True)
 class GridClip:
-    """What is known of one GRID clip.
+    """One GRID clip: its sound, its real mouth and its word times.
 
     Attributes:
         name: of the clip.
@@ -193,9 +193,9 @@ def closure_table(groups: dict[str, np.ndarray]) -> str:
     """Number of instants, mean closure ratio and fraction of closed lips by group of ratios ``(N,)``."""
     rows = []
     for name, ratios in groups.items():
-        known = ratios[np.isfinite(ratios)]
-        closed = f"{np.mean(known < CLOSED):.0%}" if len(known) else "-"
-        rows.append([name, str(len(known)), float(known.mean()) if len(known) else float("nan"), closed])
+        finite = ratios[np.isfinite(ratios)]
+        closed = f"{np.mean(finite < CLOSED):.0%}" if len(finite) else "-"
+        rows.append([name, str(len(finite)), float(finite.mean()) if len(finite) else float("nan"), closed])
     return markdown_table(["lips", "instants", "gap / range", "closed"], rows)
 
 
