@@ -12,11 +12,13 @@ from emotalker.core.errors import DataError
 from emotalker.data import CorpusWriter
 from emotalker.data.readers.ravdess import describe
 from emotalker.data.shards import Corpus
-from emotalker.evaluation import emotion, landmarks, lips, motion_statistics, report
+from emotalker.evaluation import ablation, emotion, landmarks, lips, motion_statistics, report
 from emotalker.evaluation.motion import Performance, choose_clips, neutral_references, open_corpus, pair_key, perform
+from emotalker.evaluation.sync import SyncMeter
 from emotalker.evaluation.tables import markdown_table
 from emotalker.face.model import FaceModel
-from emotalker.models.sync import SyncConfig, SyncExpert
+from emotalker.inference.performance import STEPS
+from emotalker.models.sync_judge import SyncJudge, SyncJudgeConfig
 
 FRAMES = 40
 
@@ -40,7 +42,7 @@ def acted(word: int, level: int, actor: int, rng: np.random.Generator) -> tuple[
 def corpus(tmp_path_factory) -> Corpus:
     root, rng = tmp_path_factory.mktemp("data") / "acted", np.random.default_rng(0)
     writer = CorpusWriter(root, ARKIT, "synthetic", "CC0")
-    for actor in (1, 2, 17, 18):
+    for actor in (1, 2, 3, 17, 18):
         for word in range(8):
             for level in (1, 2) if word else (1,):
                 for take in (1, 2):
@@ -48,7 +50,7 @@ def corpus(tmp_path_factory) -> Corpus:
                     labels = describe(f"01-{name}")
                     kept = {k: labels[k] for k in ("speaker", "emotion", "original_emotion", "level")}
                     writer.add(name, *acted(word, level, actor, rng), **kept)
-    manifest = writer.close().manifest | {"test_speakers": ["17", "18"]}
+    manifest = writer.close().manifest | {"validation_speakers": ["02"], "test_speakers": ["17", "18"]}
     (root / "corpus.json").write_text(json.dumps(manifest))
     return open_corpus(root)
 
@@ -157,15 +159,61 @@ class Echo:
         return MotionTrack(np.repeat(reference[None], -(-len(samples) // 640), 0), ARKIT)
 
 
+class Loudness:
+    """Stands for the encoder: the only feature is the root mean square of 20 ms."""
+
+    def encode_long(self, wave):
+        return wave.unfold(-1, 320, 320).square().mean(-1).sqrt()[..., None]
+
+
 def test_the_whole_report(corpus, head):
     chosen = choose_clips(corpus.split("test"), 1000)
     made = perform(Echo(), corpus, chosen, "acted")
     assert all(not p.reference[ARKIT.pose].any() and p.generated.shape == p.real.shape for p in made)
     torch.manual_seed(0)
-    expert = SyncExpert(SyncConfig(mel_channels=(8, 8, 8), lip_channels=(8, 8), dim=8)).eval()
-    text = report.write({"GRID": made[:3], "RAVDESS": made}, {"GRID": corpus, "RAVDESS": corpus}, expert, head)
+    meter = SyncMeter(SyncJudge(SyncJudgeConfig(audio_dim=1, hidden_dim=8, dim=8)).eval(), Loudness())
+    text = report.write({"GRID": made[:3], "RAVDESS": made}, made, {"GRID": corpus, "RAVDESS": corpus}, meter, head)
     for word in ("lip gap r", "LSE-D", "blinks a minute", "unweighted (8)", "gen sur", "level 2 more", "M-LMD centred"):
         assert word in text
+    rows = {
+        line.split("|")[1].strip(): line.split("|")[3:] for line in text.splitlines() if line.startswith("| generated, with")
+    }
+    assert rows["generated, without mean-expression correction"] == rows["generated, with it"]  # the same motion was given
+    assert "RAVDESS, test actors 17, 18" in text
+
+
+def test_the_report_generates_the_uncorrected_motion_too(corpus, monkeypatch):
+    asked = []
+    monkeypatch.setattr(report, "write", lambda performances, uncorrected, *rest: (len(uncorrected), rest[-1]))
+
+    class Recording(Echo):
+        def generate(self, samples, reference, seed, **options):
+            asked.append((seed, "performance" in options and options["performance"].disabled))
+            return super().generate(samples, reference, seed)
+
+    clips = {"GRID": corpus.split("test")[:2], "RAVDESS": corpus.split("test")[:3]}
+    assert report.measure(Recording(), clips, {"GRID": corpus, "RAVDESS": corpus}, None, "val") == (3, "val")
+    assert len(asked) == 2 + 3 + 3 and asked[-1] == (2, frozenset({"mean_correction"})) and asked[0] == (0, False)
+
+
+def test_the_ablation_has_a_row_for_every_step_and_generates_a_clip_once_per_row(corpus):
+    asked = []
+
+    class Recording(Echo):
+        def generate(self, samples, reference, seed, **options):
+            asked.append(frozenset(options["performance"].disabled) if options else frozenset())
+            return super().generate(samples, reference, seed)
+
+    chosen = [c for c in corpus.split("test") if c.speaker == "17"][:6]
+    meter = SyncMeter(SyncJudge(SyncJudgeConfig(audio_dim=1, hidden_dim=8, dim=8)).eval(), Loudness())
+    text = ablation.report(Recording(), {"GRID": chosen[:2], "RAVDESS": chosen}, {"GRID": corpus, "RAVDESS": corpus}, meter)
+    names = [line.split("|")[1].strip() for line in text.splitlines() if line.startswith("|")][2:]
+    expected = ["every step", *(f"without {step}" for step in STEPS), ablation.ALL_OFF, ablation.PUBLISHED, "real motion"]
+    assert names == expected
+    assert len(asked) == (len(expected) - 1) * 8
+    assert asked[0] == frozenset() and asked[8] == {STEPS[0]} and asked[-1] == set(STEPS)
+    real = text.splitlines()[2 + len(expected) - 1].split("|")
+    assert [cell.strip() for cell in real[2:6]] == ["1.000"] * 4
 
 
 def test_blinks_are_counted_once_each():
@@ -176,6 +224,9 @@ def test_blinks_are_counted_once_each():
         ]  # the lids tremble
     motion[:, ARKIT.index("yaw")] = np.radians(np.tile([0, 2], 750))
     assert motion_statistics.count_blinks(motion) == 3
+    assert motion_statistics.head_deviation(motion) == pytest.approx(1 / np.sqrt(3), abs=1e-5)  # one of three angles, 0 or 2
+    assert motion_statistics.head_speed(motion) == pytest.approx(50, abs=1e-3)
+    assert motion_statistics.brow_deviation(motion) == motion_statistics.gaze_deviation(motion) == 0
     row = motion_statistics.motion_statistics_table({"one": [motion]}).splitlines()[-1].split("|")
     assert [cell.strip() for cell in row[2:5]] == ["3.0", "0.000", "0.000"] and float(row[6]) == pytest.approx(50)
 

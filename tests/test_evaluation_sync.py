@@ -8,7 +8,6 @@ from emotalker.coefficients import ARKIT
 from emotalker.core.checkpoint import load_checkpoint, save_checkpoint
 from emotalker.core.launch import compose
 from emotalker.data import CorpusWriter
-from emotalker.evaluation.sync import SyncMeter, SyncScore, sync_table
 from emotalker.models.sync import MAX_SHIFT, SyncConfig, SyncExpert, shifted_similarity
 from emotalker.settings.sync import SyncTraining
 from emotalker.training import sync
@@ -49,38 +48,6 @@ def test_similarity_of_a_shifted_copy_peaks_at_its_shift():
         assert found.shape == (2, 31, 50)
         assert torch.allclose(found[:, MAX_SHIFT + shift], torch.ones(2, 50), atol=1e-5) or abs(shift) == 15
         assert found.mean(-1).argmax(1).tolist() == [MAX_SHIFT + shift] * 2
-
-
-class Ideal(SyncExpert):
-    """Hears and sees the same number: loudness, and how far the jaw is open."""
-
-    def embed_audio(self, windows):
-        angle = windows.mean((2, 3))
-        return torch.stack([angle.cos(), angle.sin()], -1)
-
-    def embed_lips(self, lips):
-        angle = lips[..., self.space.lip_names.index("jawOpen")]
-        return torch.stack([angle.cos(), angle.sin()], -1)
-
-
-@pytest.mark.parametrize("ahead", [-6, 0, 3])
-def test_the_meter_finds_how_far_lips_are_ahead(ahead):
-    rng = np.random.default_rng(0)
-    audio = np.repeat(rng.uniform(0, 0.5, FRAMES), 640) * rng.normal(0, 1, FRAMES * 640)
-    meter = SyncMeter(Ideal(TINY).eval())
-    windows = meter.expert.windows(meter.mel(torch.from_numpy(audio).float()[None]), FRAMES)
-    motion = np.zeros((FRAMES, ARKIT.dim), np.float32)
-    motion[:, ARKIT.index("jawOpen")] = np.roll(windows.mean((2, 3))[0].numpy(), -ahead)
-    score = meter(audio, motion)
-    assert score.offset == ahead and score.distances.shape == (31,)
-    assert score.confidence == pytest.approx(np.median(score.distances) - score.distance) and score.confidence > 0.02
-    assert meter(audio[:6400], motion[:10]).distances.shape == (31,)  # shorter than the shifts
-
-
-def test_the_table_counts_true_pairs_ranked_first():
-    distances = 1 - np.eye(31)[[MAX_SHIFT, MAX_SHIFT + 1, 0, MAX_SHIFT]]
-    table = sync_table({"real": [SyncScore(d) for d in distances]})
-    assert "50%" in table and "75%" in table and "4.00" in table
 
 
 def test_a_half_precision_copy_says_the_same(tmp_path):

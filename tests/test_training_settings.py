@@ -14,6 +14,7 @@ from emotalker.settings.corpora import CorpusReport, Preparation
 from emotalker.settings.face_reader import FaceReaderTraining
 from emotalker.settings.lip import LipTraining
 from emotalker.settings.sync import SyncTraining
+from emotalker.settings.sync_judge import SyncJudgeTraining
 from emotalker.settings.transformer import TransformerTraining
 from emotalker.settings.vqvae import VQVAETraining
 
@@ -24,6 +25,7 @@ SCHEMAS = {
     TransformerTraining: set(),
     LipTraining: set(),
     SyncTraining: set(),
+    SyncJudgeTraining: set(),
     FaceReaderTraining: set(),
     Preparation: {"corpus", "root", "out"},
     CorpusReport: {"data"},
