@@ -19,7 +19,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--size", type=int, default=360, help="side of the pictures in pixels (default: %(default)s)")
     parser.add_argument("--portraits", nargs="+", help="move these pictures instead of synthetic heads")
-    parser.add_argument("--without-reader", action="store_true", help="leave synthetic faces to the landmarker, too")
+    parser.add_argument("--without-reader", action="store_true", help="track synthetic faces without the face reader")
     parser.add_argument("--landmarker", help="path of face_landmarker.task (default: found or fetched once)")
     return parser.parse_args()
 

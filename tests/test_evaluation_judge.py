@@ -29,7 +29,7 @@ def judge() -> SyncJudge:
 
 
 def test_measures_of_the_mouth():
-    """An open jaw parts the lips and lowers the chin; a funnel protrudes; a smile widens the mouth and raises its corners."""
+    """jawOpen opens the lips and lowers the chin; mouthFunnel protrudes; a smile widens the mouth and raises its corners."""
     mouth = sync_judge.mouth_measures(FaceModel.load())
     assert mouth.shape == (len(ARKIT.lip), 8)
     gap, upper, lower, chin, width, corners, _, protrusion = mouth.T
@@ -51,7 +51,7 @@ def test_standardised_lips_keep_timing_and_not_amplitude():
     assert embedded.shape == (1, FRAMES, 8) and torch.allclose(embedded.norm(dim=-1), torch.ones(1, FRAMES))
 
 
-def test_standardised_sound_loses_what_is_constant():
+def test_standardised_sound_does_not_depend_on_a_constant():
     model, features = judge(), torch.randn(1, 2 * FRAMES, 4)
     standard = model.standardize_audio(features)
     assert standard.shape == (1, FRAMES, 8)
@@ -75,7 +75,7 @@ class Ideal(SyncJudge):
 
 
 class Loudness:
-    """Stands for the encoder: the only feature is the root mean square of 20 ms."""
+    """Replaces the encoder: the only feature is the root mean square of 20 ms."""
 
     def encode_long(self, wave):
         return 3 * wave.unfold(-1, 320, 320).square().mean(-1).sqrt()[..., None]
@@ -90,7 +90,7 @@ def pair(ahead: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.mark.parametrize("ahead", [-6, 0, 3])
-def test_the_meter_finds_how_far_lips_are_ahead(ahead):
+def test_the_meter_measures_the_offset_of_the_lips(ahead):
     meter, (audio, motion) = SyncMeter(Ideal(TINY).eval(), Loudness()), pair(ahead)
     score = meter(audio, motion)
     assert score.offset == ahead and score.distances.shape == (31,)

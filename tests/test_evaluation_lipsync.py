@@ -1,4 +1,4 @@
-"""Lip sync of tracked videos, on mouths that are written by hand."""
+"""Lip sync of tracked videos, on synthetic mouth tracks."""
 
 import numpy as np
 import pytest
@@ -28,7 +28,7 @@ def test_random_instants_stay_away_from_closures_and_pauses():
 
 
 def test_closures_are_counted_against_random_instants():
-    """Lips that close at the bilabials and nowhere else: all closures are closed, no random instant is."""
+    """Lips that close at the bilabials only: all closures are closed, no random instant is."""
     gap = np.ones(75)
     gap[24:27], gap[49:52] = 0.0, 0.0
     real = MouthTrack(np.sin(np.arange(75)), gap)

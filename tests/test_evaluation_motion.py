@@ -1,4 +1,4 @@
-"""Measures of generated motion: what they say of motions whose quality is known."""
+"""Measures of generated motion, on synthetic motion of known quality."""
 
 import json
 
@@ -61,16 +61,16 @@ def performances(corpus: Corpus, make) -> list[Performance]:
 
 
 def test_clips_are_chosen_in_pairs(corpus):
-    held_out = corpus.split("test")
-    chosen = choose_clips(held_out, 30)
+    test_clips = corpus.split("test")
+    chosen = choose_clips(test_clips, 30)
     assert 20 <= len(chosen) <= 30 and len({c.name for c in chosen}) == len(chosen)
     keys = [pair_key(c) for c in chosen if c.original_emotion not in emotion.RESTFUL]
     assert all(keys.count(key) == 2 for key in keys)
-    assert choose_clips(held_out, 1000) == held_out
-    assert [c.original_emotion for c in choose_clips(held_out, 2)] == ["neutral", "neutral"]
+    assert choose_clips(test_clips, 1000) == test_clips
+    assert [c.original_emotion for c in choose_clips(test_clips, 2)] == ["neutral", "neutral"]
 
 
-def test_a_perfect_generator_is_ahead_of_every_baseline(corpus, head):
+def test_real_motion_scores_better_than_every_baseline(corpus, head):
     scores = lips.lip_scores(performances(corpus, lambda c: c.motion), corpus.split("train"), lips.MouthOpening(head))
     mean = {name: values.mean(0) for name, values in scores.items()}
     assert np.allclose(mean["generated"], [[1, 0], [1, 0]], atol=1e-6)
@@ -80,33 +80,33 @@ def test_a_perfect_generator_is_ahead_of_every_baseline(corpus, head):
     assert "100%" in lips.lip_table(scores)
 
 
-def test_mouth_opening_is_the_heads(head):
+def test_mouth_opening_increases_with_jaw_open(head):
     motion = np.zeros((3, ARKIT.dim), np.float32)
     motion[:, ARKIT.index("jawOpen")] = (0, 0.3, 0.6)
     opening = lips.MouthOpening(head)(motion)
     assert np.allclose(opening[:, 0], (0, 0.3, 0.6)) and (np.diff(opening[:, 1]) > 0.05).all()
 
 
-def test_the_classifier_reads_real_motion_and_finds_no_emotion_where_there_is_none(corpus):
-    training, held_out = corpus.split("train"), corpus.split("test")
-    motions = [c.motion for c in held_out]
+def test_the_classifier_is_accurate_on_real_motion_and_at_chance_on_a_static_face(corpus):
+    training, test_clips = corpus.split("train"), corpus.split("test")
+    motions = [c.motion for c in test_clips]
     classifier = emotion.EmotionClassifier(training, [c.motion for c in training])
-    neutral = emotion.neutral_means(held_out, motions)
-    real = classifier.read(held_out, motions, neutral)
-    assert min(real.accuracy()) > 0.9 and real.confusion().sum() == len(held_out)
+    neutral = emotion.neutral_means(test_clips, motions)
+    real = classifier.read(test_clips, motions, neutral)
+    assert min(real.accuracy()) > 0.9 and real.confusion().sum() == len(test_clips)
     assert real.confusion(merged=True).shape == (7, 7) and real.accuracy(merged=True)[0] >= real.accuracy()[0]
-    weak, strong = emotion.paired_levels(held_out, real.distance.numpy())
+    weak, strong = emotion.paired_levels(test_clips, real.distance.numpy())
     assert len(weak) == 2 * 6 * 2 and (strong > weak).all()
-    blank = classifier.read(held_out, [neutral[c.speaker][None].repeat(FRAMES, 0) for c in held_out], neutral)
+    blank = classifier.read(test_clips, [neutral[c.speaker][None].repeat(FRAMES, 0) for c in test_clips], neutral)
     assert blank.accuracy()[1] == pytest.approx(1 / 8)
-    weak, strong = emotion.paired_levels(held_out, real.log_odds().numpy())
+    weak, strong = emotion.paired_levels(test_clips, real.log_odds().numpy())
     assert (strong > weak).mean() > 0.9 and (weak > 0).mean() > 0.9
     assert emotion.confusion_table(real, blank).count("\n") == 9
     with pytest.raises(DataError, match="no neutral clip of speaker 17"):
-        emotion.neutral_means(held_out[8:12], motions[8:12])
+        emotion.neutral_means(test_clips[8:12], motions[8:12])
 
 
-def test_merging_calm_forgives_only_calm(corpus):
+def test_merging_calm_corrects_only_errors_on_calm(corpus):
     clips = [c for c in corpus.split("test") if c.original_emotion in ("calm", "sad")]
     scores = torch.full((len(clips), 8), 0.01)
     scores[:, RAVDESS_EMOTIONS.index("neutral")] = 0.93
@@ -125,7 +125,7 @@ def test_landmark_distances_of_known_shifts(head):
     assert np.allclose(absolute, [2 * 20 / 68, 2]) and centred[0] > 1 and centred[1] == pytest.approx(0)
 
 
-def test_projection_fills_the_picture_and_knows_the_pose(head):
+def test_projection_fills_the_picture_and_includes_the_pose(head):
     projector = landmarks.LandmarkProjector(head)
     motion = np.zeros((2, ARKIT.dim), np.float32)
     motion[1, ARKIT.index("shiftX")] = 1
@@ -136,7 +136,7 @@ def test_projection_fills_the_picture_and_knows_the_pose(head):
     assert np.allclose(*projector(motion, still=True))
 
 
-def test_a_perfect_generator_lands_on_the_real_points(corpus, head):
+def test_real_motion_has_no_landmark_distance(corpus, head):
     made = performances(corpus, lambda c: c.motion)
     scores = landmarks.distance_scores(made, head)
     assert not scores["generated"].any() and not scores["generated, head still"][:, 1].any()
@@ -151,7 +151,7 @@ def test_a_perfect_generator_lands_on_the_real_points(corpus, head):
 
 
 class Echo:
-    """Stands for a generator: every motion is the reference held."""
+    """Replaces the generator: every motion is the constant reference."""
 
     def generate(self, samples, reference, seed, **options):
         from emotalker.coefficients import MotionTrack
@@ -160,7 +160,7 @@ class Echo:
 
 
 class Loudness:
-    """Stands for the encoder: the only feature is the root mean square of 20 ms."""
+    """Replaces the encoder: the only feature is the root mean square of 20 ms."""
 
     def encode_long(self, wave):
         return wave.unfold(-1, 320, 320).square().mean(-1).sqrt()[..., None]
@@ -182,26 +182,26 @@ def test_the_whole_report(corpus, head):
     assert "RAVDESS, test actors 17, 18" in text
 
 
-def test_the_report_generates_the_uncorrected_motion_too(corpus, monkeypatch):
-    asked = []
+def test_the_report_also_generates_uncorrected_motion(corpus, monkeypatch):
+    calls = []
     monkeypatch.setattr(report, "write", lambda performances, uncorrected, *rest: (len(uncorrected), rest[-1]))
 
     class Recording(Echo):
         def generate(self, samples, reference, seed, **options):
-            asked.append((seed, "performance" in options and options["performance"].disabled))
+            calls.append((seed, "performance" in options and options["performance"].disabled))
             return super().generate(samples, reference, seed)
 
     clips = {"GRID": corpus.split("test")[:2], "RAVDESS": corpus.split("test")[:3]}
     assert report.measure(Recording(), clips, {"GRID": corpus, "RAVDESS": corpus}, None, "val") == (3, "val")
-    assert len(asked) == 2 + 3 + 3 and asked[-1] == (2, frozenset({"mean_correction"})) and asked[0] == (0, False)
+    assert len(calls) == 2 + 3 + 3 and calls[-1] == (2, frozenset({"mean_correction"})) and calls[0] == (0, False)
 
 
 def test_the_ablation_has_a_row_for_every_step_and_generates_a_clip_once_per_row(corpus):
-    asked = []
+    calls = []
 
     class Recording(Echo):
         def generate(self, samples, reference, seed, **options):
-            asked.append(frozenset(options["performance"].disabled) if options else frozenset())
+            calls.append(frozenset(options["performance"].disabled) if options else frozenset())
             return super().generate(samples, reference, seed)
 
     chosen = [c for c in corpus.split("test") if c.speaker == "17"][:6]
@@ -210,8 +210,8 @@ def test_the_ablation_has_a_row_for_every_step_and_generates_a_clip_once_per_row
     names = [line.split("|")[1].strip() for line in text.splitlines() if line.startswith("|")][2:]
     expected = ["every step", *(f"without {step}" for step in STEPS), ablation.ALL_OFF, ablation.PUBLISHED, "real motion"]
     assert names == expected
-    assert len(asked) == (len(expected) - 1) * 8
-    assert asked[0] == frozenset() and asked[8] == {STEPS[0]} and asked[-1] == set(STEPS)
+    assert len(calls) == (len(expected) - 1) * 8
+    assert calls[0] == frozenset() and calls[8] == {STEPS[0]} and calls[-1] == set(STEPS)
     real = text.splitlines()[2 + len(expected) - 1].split("|")
     assert [cell.strip() for cell in real[2:6]] == ["1.000"] * 4
 
@@ -221,7 +221,7 @@ def test_blinks_are_counted_once_each():
     for start in (100, 400, 900):
         motion[start : start + 6, motion_statistics.BLINKS] = np.array([0.4, 0.9, 0.45, 0.8, 0.3, 0.1])[
             :, None
-        ]  # the lids tremble
+        ]  # jitter of the lids
     motion[:, ARKIT.index("yaw")] = np.radians(np.tile([0, 2], 750))
     assert motion_statistics.count_blinks(motion) == 3
     assert motion_statistics.head_deviation(motion) == pytest.approx(1 / np.sqrt(3), abs=1e-5)  # one of three angles, 0 or 2
@@ -231,7 +231,7 @@ def test_blinks_are_counted_once_each():
     assert [cell.strip() for cell in row[2:5]] == ["3.0", "0.000", "0.000"] and float(row[6]) == pytest.approx(50)
 
 
-def test_a_speaker_without_neutral_clips_is_named(corpus):
+def test_a_speaker_without_neutral_clips_raises_a_data_error(corpus):
     chosen = [c for c in corpus.split("test") if c.speaker == "17"]
     broken = Corpus(corpus.root)
     broken.clips = [c for c in broken.clips if c.original_emotion != "neutral"]

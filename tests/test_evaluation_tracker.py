@@ -1,4 +1,4 @@
-"""The tracker's closed loop, on tracked films that are written by hand."""
+"""The report of the tracker's closed loop, on synthetic tracked films."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ def test_correlations_by_blendshape():
     assert r[0] == pytest.approx(1) and r[3] == pytest.approx(-1) and np.isnan(r[4])
 
 
-def test_the_report_counts_what_is_required():
+def test_the_report_compares_with_the_required_values():
     true = np.random.default_rng(0).uniform(0, 1, (50, 52))
     tracked = true.copy()
     tracked[:, JAW] = 1 - tracked[:, JAW]
@@ -34,6 +34,6 @@ def test_the_report_counts_what_is_required():
     assert "pitch 1.00, yaw 2.00, roll 0.50" in text
 
 
-def test_timing_adds_up():
+def test_timing_sums_the_stages():
     text = str(Timing(1.5, {"motion": 1.0, "render": 3.0}, 250, 10.0, 512, 3))
     assert "12.00 ms a frame" in text and "62.5 frames/s, 2.50 x real time" in text

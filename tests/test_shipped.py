@@ -1,7 +1,7 @@
-"""The shipped weights on known sounds: what a voice must do to the face, and that each check fails where its path is broken.
+"""Checks of the shipped weights on known sounds. Each check must fail for a generator in which its path is broken.
 
-Thresholds are about half of what the shipped weights reach (in brackets), measured on the demo's recording with a portrait at
-rest and seed 0.
+Thresholds are about half of the values of the shipped weights (in brackets), measured on the demo's recording with a portrait
+at rest and seed 0.
 """
 
 import copy
@@ -68,7 +68,7 @@ def speech_moves_the_mouth(generator: MotionGenerator) -> None:
     assert r > 0.3, f"correlation of jawOpen with log energy {r:.3f}"
 
 
-def requested_emotions_show(generator: MotionGenerator) -> None:
+def requested_emotions_change_the_face(generator: MotionGenerator) -> None:
     """Against neutral, happy raises the smile by 0.18 (0.36) and angry lowers the brows by 0.14 (0.28), means over time."""
     neutral, happy, angry = (motion(generator, SPEECH, emotion={name: 1.0}) for name in ("neutral", "happy", "angry"))
     smile = happy[:, SMILE].mean() - neutral[:, SMILE].mean()
@@ -78,13 +78,13 @@ def requested_emotions_show(generator: MotionGenerator) -> None:
 
 
 def intensity_scales_the_emotion(generator: MotionGenerator) -> None:
-    """happy at intensity 1.5 smiles more than at 0 by 0.27 (0.54)."""
+    """With happy, the smile is larger at intensity 1.5 than at 0 by 0.27 (0.54)."""
     none, strong = (motion(generator, SPEECH, emotion={"happy": 1.0}, intensity=i)[:, SMILE].mean() for i in (0.0, 1.5))
     assert strong - none > 0.27, f"smile {none:.3f} at intensity 0, {strong:.3f} at 1.5"
 
 
-def heard_emotion_reaches_the_face(generator: MotionGenerator) -> None:
-    """The recogniser's probabilities, rotated by three emotions, take 0.1 from the smile of a happy voice (0.19)."""
+def recognised_emotion_changes_the_face(generator: MotionGenerator) -> None:
+    """The recogniser's probabilities, rotated by three emotions, reduce the smile of a happy voice by 0.1 (0.19)."""
     changed = copy.copy(generator)
     changed.encoder = copy.copy(generator.encoder)
     recognised = generator.hear_emotion(SPEECH)
@@ -92,11 +92,11 @@ def heard_emotion_reaches_the_face(generator: MotionGenerator) -> None:
     rotated = dict(zip(recognised, np.roll(list(recognised.values()), 3), strict=True))
     changed.encoder.recognize_emotion = lambda features: rotated
     before, after = (motion(g, SPEECH)[:, SMILE].mean() for g in (generator, changed))
-    assert before - after > 0.1, f"smile {before:.3f} as heard, {after:.3f} with other probabilities"
+    assert before - after > 0.1, f"smile {before:.3f} as recognised, {after:.3f} with other probabilities"
 
 
 MOUTH_CHECKS = (louder_vowel_opens_the_mouth, silence_closes_the_lips, speech_moves_the_mouth)
-EMOTION_CHECKS = (requested_emotions_show, intensity_scales_the_emotion, heard_emotion_reaches_the_face)
+EMOTION_CHECKS = (requested_emotions_change_the_face, intensity_scales_the_emotion, recognised_emotion_changes_the_face)
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +106,7 @@ def generator() -> MotionGenerator:
 
 @pytest.fixture(scope="module")
 def frozen_mouth(generator) -> MotionGenerator:
-    """A generator whose lip branch predicts the training mean whatever it gets."""
+    """A generator whose lip branch predicts the training mean for any input."""
     broken = copy.copy(generator)
     broken.lip = copy.deepcopy(generator.lip)
     mean = broken.lip.standardizer.mean[torch.from_numpy(ARKIT.lip)]
@@ -115,8 +115,8 @@ def frozen_mouth(generator) -> MotionGenerator:
 
 
 @pytest.fixture(scope="module")
-def deaf_to_emotion(generator) -> MotionGenerator:
-    """A generator whose networks get no emotion: weights of all emotion inputs are zero, mean expressions are missing."""
+def without_emotion_inputs(generator) -> MotionGenerator:
+    """A generator without emotion inputs: the weights of all emotion inputs are zero, and mean expressions are missing."""
     broken = copy.copy(generator)
     broken.transformer, broken.lip = copy.deepcopy(generator.transformer), copy.deepcopy(generator.lip)
     broken.transformer.emotion_projection.weight.zero_()
@@ -138,6 +138,6 @@ def test_a_frozen_mouth_fails(check, frozen_mouth):
 
 
 @pytest.mark.parametrize("check", EMOTION_CHECKS, ids=lambda check: check.__name__)
-def test_a_deaf_emotion_path_fails(check, deaf_to_emotion):
+def test_missing_emotion_inputs_fail(check, without_emotion_inputs):
     with pytest.raises(AssertionError):
-        check(deaf_to_emotion)
+        check(without_emotion_inputs)

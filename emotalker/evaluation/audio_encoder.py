@@ -131,7 +131,7 @@ def word_probe(features: Features, grid: Path, training_clips: int, split: Split
 
 @torch.no_grad()
 def encoding_seconds(encoder: AudioEncoder, seconds: float, repeats: int = 3) -> float:
-    """Wall-clock time of encoding audio of that many seconds, the smallest of several repeats."""
+    """Smallest wall-clock time of several repeats of encoding ``seconds`` of audio."""
     wave = torch.randn(1, round(seconds * 16000))
     times = []
     for _ in range(repeats):

@@ -92,8 +92,8 @@ class Reading:
 class EmotionClassifier:
     """Multinomial logistic regression on pooled motion of real clips.
 
-    It uses the entries that move in those clips and clips inputs at OUTLIER standard deviations, because a generator that
-    is trained on other trackers, too, moves further entries.
+    It uses the entries that move in those clips and clips inputs at OUTLIER standard deviations, because a generator
+    that is also trained on the output of other trackers moves additional entries.
 
     Args:
         clips, motions: of training actors, including neutral clips of each.

@@ -129,7 +129,7 @@ def emotion_part(performances: Sequence[Performance], uncorrected: Sequence[Perf
     }
     note = (
         f"Logistic regression on pooled real motion of {len(training)} clips of the training actors, less each actor's "
-        "mean over real neutral clips. The mean-expression correction adds to generated motion what its mean lacks of the "
+        "mean over real neutral clips. The mean-expression correction moves the mean of generated motion towards the "
         "emotion's mean expression in the training clips; without it the networks alone are measured. In the last row the "
         "mean over the motion generated from the actor's neutral clips is subtracted instead. (7): calm counted as neutral."
     )

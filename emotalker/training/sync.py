@@ -22,7 +22,7 @@ from emotalker.training.stage import exporter
 class SyncObjective(Objective):
     """InfoNCE over shifts: sound and lips of the same time against those up to 15 frames away in the same recording.
 
-    Other recordings are no negatives: they could be rejected by voice or expression, without any timing. The loss is computed
+    Other recordings are not used as negatives, because voice or expression alone could reject them. The loss is computed
     per frame and for the average over the window, as the expert is used.
 
     Args:
