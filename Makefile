@@ -3,7 +3,7 @@
 setup: ## make .venv with everything the project needs
 	@scripts/setup.sh
 
-demo: setup ## write outputs/demo.mp4 from a portrait and a recording that come along
+demo: setup ## write outputs/demo.mp4 from the packaged portrait and recording
 	@.venv/bin/python scripts/demo.py --output outputs/demo.mp4
 
 test: setup ## lint and run the tests
@@ -11,5 +11,5 @@ test: setup ## lint and run the tests
 	@.venv/bin/ruff format --check --quiet .
 	@.venv/bin/python -m pytest
 
-lint: setup ## mend what ruff can mend
+lint: setup ## fix what ruff can fix
 	@.venv/bin/ruff check --fix . && .venv/bin/ruff format .

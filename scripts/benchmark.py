@@ -1,4 +1,4 @@
-"""How fast is it, stage by stage, models loaded?
+"""Time of generating a video, stage by stage, models loaded.
 
 python scripts/benchmark.py --audio voice.wav --image person.jpg
 """
@@ -6,7 +6,6 @@ python scripts/benchmark.py --audio voice.wav --image person.jpg
 from __future__ import annotations
 
 import argparse
-import tempfile
 from pathlib import Path
 
 from emotalker.core.cli import run
@@ -28,7 +27,7 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> None:
     args = parse_arguments()
 
-    import time
+    from functools import partial
     from importlib.resources import files
 
     import cv2
@@ -37,6 +36,7 @@ def main() -> None:
 
     from emotalker import TalkingHead
     from emotalker.audio.io import SAMPLE_RATE, load_audio
+    from emotalker.evaluation.benchmark import time_stages
     from emotalker.video.image import load_image
 
     torch.set_num_threads(args.threads)
@@ -49,23 +49,9 @@ def main() -> None:
         from skimage import data
 
         image = data.astronaut()
-
-    started = time.perf_counter()
-    talking_head = TalkingHead.from_pretrained(args.checkpoints, args.device)
-    print(f"loading the models: {time.perf_counter() - started:.2f} s")
-    best: dict[str, float] = {}
-    for _ in range(args.runs):
-        with tempfile.TemporaryDirectory() as folder:
-            video = talking_head.generate((samples, SAMPLE_RATE), image, size=args.size)
-            video.save(Path(folder) / "out.mp4")
-        if not best or sum(video.seconds.values()) < sum(best.values()):
-            best = video.seconds
-    total = sum(best.values())
-    for stage, seconds in best.items():
-        print(f"{stage:>18}: {seconds:6.2f} s  {1000 * seconds / len(video):6.2f} ms a frame")
-    print(f"{'total':>18}: {total:6.2f} s for {args.seconds:g} s of audio, {len(video)} frames at {args.size} px")
-    speed = f"{len(video) / total:.1f} frames/s, {args.seconds / total:.2f} x real time"
-    print(f"{speed}, {args.threads} threads, fastest of {args.runs}")
+    load = partial(TalkingHead.from_pretrained, args.checkpoints, args.device)
+    print(f"{time_stages(load, samples, image, args.size, args.runs)}, {args.threads} threads")
 
 
-run(main)
+if __name__ == "__main__":
+    run(main)

@@ -1,8 +1,8 @@
-"""What an audio encoder's features hold: emotion (RAVDESS, Javanese), words (GRID alignments), and its speed.
+"""Measure an audio encoder: emotion (RAVDESS, Javanese), words (GRID alignments), and speed.
 
 python scripts/evaluate_audio_encoder.py --root path/to/corpora --encoder runs/audio_encoder/best.safetensors
 
-Held out: RAVDESS actors 17-20, Javanese actors 8 and 9, a tenth of the GRID clips.
+Clips are those of emotalker/core/splits.py: test for results, val for choosing constants.
 """
 
 from __future__ import annotations
@@ -12,8 +12,6 @@ from pathlib import Path
 
 from emotalker.core.cli import run
 
-HELD_OUT = {"ravdess": (17, 18, 19, 20), "javanese": (8, 9)}
-
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -21,8 +19,9 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--encoder", required=True, help="checkpoint, Hugging Face folder, or whisper:N for the teacher's layer N"
     )
+    parser.add_argument("--split", choices=("test", "val"), default="test")
     parser.add_argument(
-        "--probe-clips", type=int, default=300, help="GRID clips the word probe learns from (default: %(default)s)"
+        "--probe-clips", type=int, default=300, help="GRID clips to fit the word probe to (default: %(default)s)"
     )
     parser.add_argument(
         "--skip-pooled", action="store_true", help="no probe of pooled features (encodes the training actors)"
@@ -40,17 +39,17 @@ def main() -> None:
     encode, encoder = evaluation.open_encoder(args.encoder)
     print(f"{args.encoder}: {sum(p.numel() for p in encoder.parameters()) / 1e6:.2f} M parameters")
     if encoder.emotion_head is not None:
-        for corpus, actors in HELD_OUT.items():
-            clips = [clip for clip in evaluation.labelled_clips(args.root, corpus) if clip.actor in actors]
+        for corpus in ("ravdess", "javanese"):
+            clips = [c for c in evaluation.labelled_clips(args.root, corpus) if c.split(corpus) == args.split]
             confusion = evaluation.emotion_confusion(encoder, clips)
-            evaluation.print_confusion(f"emotion head, {corpus}, actors {actors}, {len(clips)} clips", confusion)
+            evaluation.print_confusion(f"emotion head, {corpus}, {args.split} actors, {len(clips)} clips", confusion)
     if not args.skip_pooled:
         clips = evaluation.labelled_clips(args.root, "ravdess")
-        confusion = evaluation.pooled_probe(encode, clips, HELD_OUT["ravdess"])
-        evaluation.print_confusion("linear probe of the mean feature, ravdess", confusion)
-    print("word at each frame of held-out GRID clips, linear probe, unweighted accuracy (chance 0.02)")
+        parts = ([c for c in clips if c.split("ravdess") == split] for split in ("train", args.split))
+        evaluation.print_confusion("linear probe of the mean feature, ravdess", evaluation.pooled_probe(encode, *parts))
+    print("word at each frame of GRID clips, linear probe, unweighted accuracy (chance 0.02)")
     for name, features in (("encoder", encode), ("log-mel", evaluation.mel_features)):
-        print(f"  {name}: {evaluation.word_probe(features, args.root / 'grid_s1', args.probe_clips):.3f}")
+        print(f"  {name}: {evaluation.word_probe(features, args.root / 'grid_s1', args.probe_clips, args.split):.3f}")
     for threads in (1, 2):
         torch.set_num_threads(threads)
         print(f"10 s of audio on {threads} threads: {evaluation.encoding_seconds(encoder, 10):.2f} s")

@@ -28,8 +28,8 @@ def main() -> None:
     names = args.networks
     if names is None:
         names = ["audio_encoder", "vqvae", "transformer", "lip"]
-        # optional: the mean expressions of emotions, and the lip-sync expert that the evaluation uses
-        names += [name for name in ("expression", "sync") if (args.runs / name).is_dir()]
+        # optional: mean expressions, the training loss of the lips, and the judge that the evaluation uses
+        names += [name for name in ("expression", "sync", "sync_judge") if (args.runs / name).is_dir()]
     card = export(
         {name: args.runs / name / "best.safetensors" for name in names},
         args.output,

@@ -31,7 +31,7 @@ def parse_arguments() -> argparse.Namespace:
         "--face", type=face_choice, metavar="N|X,Y", help="N-th largest face or face at a point (default: the largest)"
     )
     parser.add_argument("--backend", choices=["mediapipe", "face-alignment"], default="mediapipe")
-    parser.add_argument("--photographs", action="store_true", help="do not use the reader of rendered and painted faces")
+    parser.add_argument("--photographs", action="store_true", help="do not use the reader of synthetic faces")
     parser.add_argument("--landmarks", action="store_true", help="also save the landmarks")
     parser.add_argument("--landmarker", help="path of face_landmarker.task (default: found or downloaded once)")
     return parser.parse_args()

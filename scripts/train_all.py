@@ -59,6 +59,15 @@ def main() -> None:
     step("train_lip.py", prepared, f"run={runs / 'lip'}", f"sync={sync / 'best.safetensors'}", *args.override)
     if not args.permissive:
         step("fit_expression.py", "--data", str(args.prepared / "ravdess_landmarks"), "--runs", str(runs))
+        judged = {
+            "facegood": ("corpus=facegood",),
+            "styletalk": ("corpus=pack", "corpus.source=StyleTalk", "corpus.licence=research use"),
+        }
+        for corpus, options in judged.items():
+            step("prepare_data.py", *options, f"root={args.data / corpus}", f"out={args.prepared / corpus}")
+        own = "data.root=[" + ",".join(str(args.prepared / corpus) for corpus in judged) + "]"
+        others = prepared.replace("data.root", "data.validation_root")
+        step("train_sync_judge.py", own, others, f"run={runs / 'sync_judge'}", best[1], *args.override)
     step("export_checkpoints.py", "--runs", str(runs), "--output", str(output))
 
 

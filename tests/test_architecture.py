@@ -1,4 +1,4 @@
-"""Folders import downwards only, as docs/architecture.md draws them."""
+"""Folders import downwards only, in the order of docs/architecture.md."""
 
 import ast
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import emotalker
 
 ROOT = Path(emotalker.__file__).parent
-#: Each folder may import from those before it, and from none beside or after it.
+#: Each folder may import from those on earlier lines only.
 LAYERS = (
     ("core",),
     ("settings",),
@@ -52,7 +52,7 @@ def test_imports_point_downwards():
 
 
 def test_modules_are_not_named_by_strings():
-    """Importing by a string would hide an arrow from the test above; scripts name their stage to be imported late."""
+    """Importing by a string would hide it from the test above; scripts pass their stage's name, which delays its import."""
     hidden = [
         f"{path.relative_to(ROOT)}: {node.value}"
         for path in ROOT.glob("**/*.py")

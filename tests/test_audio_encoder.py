@@ -1,4 +1,4 @@
-"""The small audio encoder: its stem, the teacher it comes from, its corpora and its training."""
+"""The small audio encoder: its stem, teacher, corpora and training."""
 
 import dataclasses
 import hashlib
@@ -90,11 +90,11 @@ def voice(seconds: float, pitch: float = 140.0, seed: int = 0) -> np.ndarray:
 
 
 @torch.no_grad()
-def test_whisper_becomes_a_hubert(reference, teacher_file):
+def test_whisper_encoder_equals_that_of_transformers(reference, teacher_file):
     encoder = whisper_encoder(teacher_file)
     wave = torch.from_numpy(voice(1.0))[None]
     mel = encoder.hubert.feature_extractor.log_mel(encoder.prepare(wave))
-    # transformers wants an even number of mel frames; ours is one less, and zeros are what convolutions see beyond it
+    # transformers needs an even number of mel frames; ours is one less, and convolutions pad with zeros
     expected = reference(torch.nn.functional.pad(mel, (0, 1))).last_hidden_state
     hidden = encoder(wave)
     assert hidden.shape == (1, FRAMES, DIM)
@@ -107,7 +107,7 @@ def test_whisper_becomes_a_hubert(reference, teacher_file):
     assert first.hubert.config.num_hidden_layers == 1 and first.emotion_head is not None
 
 
-def test_a_bad_teacher_is_named(teacher_file, tmp_path):
+def test_unusable_teacher_files_raise_checkpoint_errors(teacher_file, tmp_path):
     assert "decoder/embeddings/weight" in read_ctranslate2(teacher_file)
     assert all(name.startswith("encoder/") for name in read_ctranslate2(teacher_file, "encoder/"))
     (tmp_path / "cut.bin").write_bytes(teacher_file.read_bytes()[:5000])
@@ -118,14 +118,14 @@ def test_a_bad_teacher_is_named(teacher_file, tmp_path):
         whisper_encoder(teacher_file, [7])
 
 
-def test_log_mel_is_whispers():
+def test_log_mel_equals_whispers():
     from transformers import WhisperFeatureExtractor
 
     wave = voice(2.0)
     wave = (wave - wave.mean()) / wave.std()
     expected = WhisperFeatureExtractor(chunk_length=2)(wave * SPEECH_LEVEL, sampling_rate=16000).input_features[0]
     ours = LogMelStem(8).log_mel(torch.from_numpy(wave)[None])[0].numpy()
-    # theirs is centred on sample 160 i, ours on 160 i + 200: compare the same stretch, where neither floor is reached
+    # theirs is centred on sample 160 i, ours on 160 i + 200: the same segment is compared, above the floor of both
     shifted = LogMelStem(8).log_mel(torch.from_numpy(np.pad(wave, (200, 200)))[None])[0].numpy()
     inside = slice(60, 140)
     loud = expected[:, inside] > max(expected.min(), (FLOOR + 4) / 4) + 0.05
@@ -133,7 +133,7 @@ def test_log_mel_is_whispers():
     assert np.abs(shifted[:, inside] - expected[:, inside])[loud].max() < 0.01
 
 
-def test_positions_start_anywhere_only_in_training():
+def test_the_first_position_is_random_only_in_training():
     torch.manual_seed(0)
     stem = LogMelStem(8)
     wave = torch.randn(2, 320 * 20 + 80)
@@ -143,16 +143,16 @@ def test_positions_start_anywhere_only_in_training():
     assert not torch.equal(stem(wave), stem(wave))
 
 
-def test_emotion_head_travels_with_the_checkpoint(tmp_path):
+def test_checkpoint_contains_the_emotion_head(tmp_path):
     torch.manual_seed(0)
     tiny = {"hidden_size": 16, "num_attention_heads": 2, "intermediate_size": 16, "num_conv_pos_embedding_groups": 4}
     encoder = AudioEncoder(AudioEncoderConfig.log_mel(("calm", "angry"), **tiny)).eval()
     save_checkpoint(tmp_path / "encoder.safetensors", encoder, half=True)
     loaded = load_checkpoint(tmp_path / "encoder.safetensors", "audio_encoder")
     features = loaded.encode_long(torch.from_numpy(voice(1.5))[None])
-    heard = loaded.recognize_emotion(features)
-    assert list(heard) == ["calm", "angry"] and sum(heard.values()) == pytest.approx(1)
-    assert heard == loaded.recognize_emotion(features[0])
+    recognized = loaded.recognize_emotion(features)
+    assert list(recognized) == ["calm", "angry"] and sum(recognized.values()) == pytest.approx(1)
+    assert recognized == loaded.recognize_emotion(features[0])
     assert AudioEncoder(AudioEncoderConfig.log_mel(**tiny)).recognize_emotion(features) == {}
     with pytest.raises(ValueError, match="stem"):
         AudioEncoderConfig(stem="cochlea")
@@ -166,13 +166,13 @@ def test_labels_come_from_names():
         label("ravdess", "notes")
 
 
-def test_speech_is_found_between_pauses():
+def test_speech_span_excludes_pauses():
     first, last = speech_span((voice(3.0) * 32767).astype(np.int16))
     assert abs(first - 0.3 * 16000) < 1600 and abs(last - 2.7 * 16000) < 1600 and first % 320 == last % 320 == 0
     assert speech_span(np.zeros(6400, np.int16)) == (0, 6400)
 
 
-def test_a_change_of_speed_keeps_the_middles():
+def test_speed_change_maps_frame_centres():
     ramp = np.arange(100.0, dtype=np.float32).reshape(1, 100, 1)
     assert np.array_equal(change_speed(ramp, 1.0, 60, axis=1)[0, :, 0], np.arange(60.0))
     fast = change_speed(ramp, 1.5, 60, axis=1)[0, :, 0]
@@ -180,15 +180,15 @@ def test_a_change_of_speed_keeps_the_middles():
     assert change_speed(ramp[:, :10], 1.0, 20, axis=1).shape == (1, 20, 1)
 
 
-def test_distortion_of_nothing_is_nothing():
+def test_distortion_without_strength_is_the_identity():
     mel = torch.randn(3, 80, 40)
     assert torch.allclose(distort_mel(mel, 0, 0, 0, 0), mel, atol=1e-6)
     distorted = distort_mel(mel)
     assert distorted.shape == mel.shape and not torch.allclose(distorted, mel)
 
 
-def test_crops_and_targets_stay_together():
-    """Targets that count the frames show where a crop was taken from, and at which speed."""
+def test_crops_and_targets_are_aligned():
+    """Samples and targets contain their frame number."""
     frames = 300
     samples = np.repeat(np.arange(frames), 320).astype(np.int16)
     targets = torch.arange(frames, dtype=torch.half).view(1, frames, 1).repeat(2, 1, 4)
@@ -197,8 +197,8 @@ def test_crops_and_targets_stay_together():
     assert len(crops) == 3
     for index in range(3):
         item = crops[Key(index, (index,))]
-        heard = np.round(item["wave"].reshape(64, 320)[:, 160] * 32768)
-        assert np.array_equal(heard, item["targets"][0, :, 0]) and heard[-1] - heard[0] == 63
+        frame = np.round(item["wave"].reshape(64, 320)[:, 160] * 32768)
+        assert np.array_equal(frame, item["targets"][0, :, 0]) and frame[-1] - frame[0] == 63
     short = dataclasses.replace(recording, samples=samples[: 320 * 30], targets=targets[:, :30], speech=(0, 320 * 30))
     item = TeacherCrops([short], 1.28, None)[Key(0, (0,))]
     assert item["valid"].sum() == 30 and item["wave"].shape == (320 * 64,) and item["targets"].shape == (2, 64, 4)
@@ -206,7 +206,7 @@ def test_crops_and_targets_stay_together():
 
 @pytest.fixture(scope="module")
 def world(teacher_file, tmp_path_factory):
-    """Recordings named as RAVDESS', by two actors, and the tiny teacher in the registry's place."""
+    """Recordings named as RAVDESS', by two actors, and the tiny teacher in place of the registry's."""
     root = tmp_path_factory.mktemp("world")
     (root / "ravdess").mkdir()
     for actor in (1, 15):
@@ -234,7 +234,7 @@ def settings(world: Path, teacher_file: Path, run: Path, *more: str) -> AudioEnc
     return compose(AudioEncoderTraining, [*short, "precision=no", *tiny, *paths, *more])
 
 
-def test_training_learns_resumes_exactly_and_exports(world, teacher_file, tiny_registry, tmp_path, monkeypatch):
+def test_training_reduces_the_loss_resumes_exactly_and_exports(world, teacher_file, tiny_registry, tmp_path, monkeypatch):
     values = audio_encoder.train(settings(world, teacher_file, tmp_path / "whole"))
     assert np.isfinite(list(values.values())).all() and 0 <= values["unweighted_accuracy"] <= 1
 
@@ -258,14 +258,14 @@ def test_training_learns_resumes_exactly_and_exports(world, teacher_file, tiny_r
     assert loaded.config.emotions == recordings.EMOTIONS and loaded.config.stem == "log_mel"
 
 
-def test_warm_start_predicts_the_teacher_at_once(world, teacher_file, tiny_registry, tmp_path):
+def test_warm_start_predicts_the_teacher_without_training(world, teacher_file, tiny_registry, tmp_path):
     more = ["steps=1", "optimizer.learning_rate=0", "data.warm_start_crops=100", "data.copies=40", "model.layers=[0,1]"]
     plain = ["data.speeds=[1,1]", "data.augmentation={gain:0,noise:0,filter:0}"]
     values = audio_encoder.train(settings(world, teacher_file, tmp_path, *more, *plain))
     assert values["similarity"] > 0.3
 
 
-def test_missing_recordings_are_named(world, teacher_file, tmp_path):
+def test_missing_recordings_raise_data_errors(world, teacher_file, tmp_path):
     def load(corpora, layers=(1, 2)):
         return load_recordings(world, corpora, tmp_path, lambda: whisper_encoder(teacher_file), layers)
 
@@ -279,7 +279,7 @@ def test_the_cache_is_used_and_checked(world, teacher_file, tiny_registry, tmp_p
     made = load_recordings(world, ["ravdess"], tmp_path, lambda: whisper_encoder(teacher_file), [1])
     assert len(made) == 6 and made[0].targets.shape == (1, 80, DIM) and {r.actor for r in made} == {1, 15}
     assert [r.split for r in made].count("val") == 3
-    again = load_recordings(world / "nowhere", ["ravdess"], tmp_path, None, [1])
+    again = load_recordings(world / "missing", ["ravdess"], tmp_path, None, [1])
     assert all(torch.equal(a.targets, b.targets) for a, b in zip(made, again, strict=True))
     with pytest.raises(DataError, match="other layers"):
         load_recordings(world, ["ravdess"], tmp_path, None, [2])

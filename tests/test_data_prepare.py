@@ -39,7 +39,7 @@ def write_mats(root: Path, clips: int = CLIPS, frames: int = FRAMES) -> Path:
 
 
 def config(root: Path, out: Path, **changes) -> Preparation:
-    corpus = {"reader": "bfm_mat", "source": "made up", "licence": "CC0"}
+    corpus = {"reader": "bfm_mat", "source": "synthetic", "licence": "CC0"}
     values = {"corpus": corpus, "root": str(root), "out": str(out), "clips_per_shard": 4, "workers": 1}
     return Preparation(**values | changes)
 

@@ -1,4 +1,4 @@
-"""Measures of generated motion: what they say of motions whose quality is known."""
+"""Measures of generated motion, on synthetic motion of known quality."""
 
 import json
 
@@ -12,11 +12,13 @@ from emotalker.core.errors import DataError
 from emotalker.data import CorpusWriter
 from emotalker.data.readers.ravdess import describe
 from emotalker.data.shards import Corpus
-from emotalker.evaluation import emotion, landmarks, lips, motion_statistics, report
+from emotalker.evaluation import ablation, emotion, landmarks, lips, motion_statistics, report
 from emotalker.evaluation.motion import Performance, choose_clips, neutral_references, open_corpus, pair_key, perform
+from emotalker.evaluation.sync import SyncMeter
 from emotalker.evaluation.tables import markdown_table
 from emotalker.face.model import FaceModel
-from emotalker.models.sync import SyncConfig, SyncExpert
+from emotalker.inference.performance import STEPS
+from emotalker.models.sync_judge import SyncJudge, SyncJudgeConfig
 
 FRAMES = 40
 
@@ -40,7 +42,7 @@ def acted(word: int, level: int, actor: int, rng: np.random.Generator) -> tuple[
 def corpus(tmp_path_factory) -> Corpus:
     root, rng = tmp_path_factory.mktemp("data") / "acted", np.random.default_rng(0)
     writer = CorpusWriter(root, ARKIT, "synthetic", "CC0")
-    for actor in (1, 2, 17, 18):
+    for actor in (1, 2, 3, 17, 18):
         for word in range(8):
             for level in (1, 2) if word else (1,):
                 for take in (1, 2):
@@ -48,7 +50,7 @@ def corpus(tmp_path_factory) -> Corpus:
                     labels = describe(f"01-{name}")
                     kept = {k: labels[k] for k in ("speaker", "emotion", "original_emotion", "level")}
                     writer.add(name, *acted(word, level, actor, rng), **kept)
-    manifest = writer.close().manifest | {"test_speakers": ["17", "18"]}
+    manifest = writer.close().manifest | {"validation_speakers": ["02"], "test_speakers": ["17", "18"]}
     (root / "corpus.json").write_text(json.dumps(manifest))
     return open_corpus(root)
 
@@ -59,16 +61,16 @@ def performances(corpus: Corpus, make) -> list[Performance]:
 
 
 def test_clips_are_chosen_in_pairs(corpus):
-    held_out = corpus.split("test")
-    chosen = choose_clips(held_out, 30)
+    test_clips = corpus.split("test")
+    chosen = choose_clips(test_clips, 30)
     assert 20 <= len(chosen) <= 30 and len({c.name for c in chosen}) == len(chosen)
     keys = [pair_key(c) for c in chosen if c.original_emotion not in emotion.RESTFUL]
     assert all(keys.count(key) == 2 for key in keys)
-    assert choose_clips(held_out, 1000) == held_out
-    assert [c.original_emotion for c in choose_clips(held_out, 2)] == ["neutral", "neutral"]
+    assert choose_clips(test_clips, 1000) == test_clips
+    assert [c.original_emotion for c in choose_clips(test_clips, 2)] == ["neutral", "neutral"]
 
 
-def test_a_perfect_generator_is_ahead_of_every_baseline(corpus, head):
+def test_real_motion_scores_better_than_every_baseline(corpus, head):
     scores = lips.lip_scores(performances(corpus, lambda c: c.motion), corpus.split("train"), lips.MouthOpening(head))
     mean = {name: values.mean(0) for name, values in scores.items()}
     assert np.allclose(mean["generated"], [[1, 0], [1, 0]], atol=1e-6)
@@ -78,33 +80,33 @@ def test_a_perfect_generator_is_ahead_of_every_baseline(corpus, head):
     assert "100%" in lips.lip_table(scores)
 
 
-def test_mouth_opening_is_the_heads(head):
+def test_mouth_opening_increases_with_jaw_open(head):
     motion = np.zeros((3, ARKIT.dim), np.float32)
     motion[:, ARKIT.index("jawOpen")] = (0, 0.3, 0.6)
     opening = lips.MouthOpening(head)(motion)
     assert np.allclose(opening[:, 0], (0, 0.3, 0.6)) and (np.diff(opening[:, 1]) > 0.05).all()
 
 
-def test_the_classifier_reads_real_motion_and_finds_no_emotion_where_there_is_none(corpus):
-    training, held_out = corpus.split("train"), corpus.split("test")
-    motions = [c.motion for c in held_out]
+def test_the_classifier_is_accurate_on_real_motion_and_at_chance_on_a_static_face(corpus):
+    training, test_clips = corpus.split("train"), corpus.split("test")
+    motions = [c.motion for c in test_clips]
     classifier = emotion.EmotionClassifier(training, [c.motion for c in training])
-    neutral = emotion.neutral_means(held_out, motions)
-    real = classifier.read(held_out, motions, neutral)
-    assert min(real.accuracy()) > 0.9 and real.confusion().sum() == len(held_out)
+    neutral = emotion.neutral_means(test_clips, motions)
+    real = classifier.read(test_clips, motions, neutral)
+    assert min(real.accuracy()) > 0.9 and real.confusion().sum() == len(test_clips)
     assert real.confusion(merged=True).shape == (7, 7) and real.accuracy(merged=True)[0] >= real.accuracy()[0]
-    weak, strong = emotion.paired_levels(held_out, real.distance.numpy())
+    weak, strong = emotion.paired_levels(test_clips, real.distance.numpy())
     assert len(weak) == 2 * 6 * 2 and (strong > weak).all()
-    blank = classifier.read(held_out, [neutral[c.speaker][None].repeat(FRAMES, 0) for c in held_out], neutral)
+    blank = classifier.read(test_clips, [neutral[c.speaker][None].repeat(FRAMES, 0) for c in test_clips], neutral)
     assert blank.accuracy()[1] == pytest.approx(1 / 8)
-    weak, strong = emotion.paired_levels(held_out, real.log_odds().numpy())
+    weak, strong = emotion.paired_levels(test_clips, real.log_odds().numpy())
     assert (strong > weak).mean() > 0.9 and (weak > 0).mean() > 0.9
     assert emotion.confusion_table(real, blank).count("\n") == 9
     with pytest.raises(DataError, match="no neutral clip of speaker 17"):
-        emotion.neutral_means(held_out[8:12], motions[8:12])
+        emotion.neutral_means(test_clips[8:12], motions[8:12])
 
 
-def test_merging_calm_forgives_only_calm(corpus):
+def test_merging_calm_corrects_only_errors_on_calm(corpus):
     clips = [c for c in corpus.split("test") if c.original_emotion in ("calm", "sad")]
     scores = torch.full((len(clips), 8), 0.01)
     scores[:, RAVDESS_EMOTIONS.index("neutral")] = 0.93
@@ -123,7 +125,7 @@ def test_landmark_distances_of_known_shifts(head):
     assert np.allclose(absolute, [2 * 20 / 68, 2]) and centred[0] > 1 and centred[1] == pytest.approx(0)
 
 
-def test_projection_fills_the_picture_and_knows_the_pose(head):
+def test_projection_fills_the_picture_and_includes_the_pose(head):
     projector = landmarks.LandmarkProjector(head)
     motion = np.zeros((2, ARKIT.dim), np.float32)
     motion[1, ARKIT.index("shiftX")] = 1
@@ -134,7 +136,7 @@ def test_projection_fills_the_picture_and_knows_the_pose(head):
     assert np.allclose(*projector(motion, still=True))
 
 
-def test_a_perfect_generator_lands_on_the_real_points(corpus, head):
+def test_real_motion_has_no_landmark_distance(corpus, head):
     made = performances(corpus, lambda c: c.motion)
     scores = landmarks.distance_scores(made, head)
     assert not scores["generated"].any() and not scores["generated, head still"][:, 1].any()
@@ -149,7 +151,7 @@ def test_a_perfect_generator_lands_on_the_real_points(corpus, head):
 
 
 class Echo:
-    """Stands for a generator: every motion is the reference held."""
+    """Replaces the generator: every motion is the constant reference."""
 
     def generate(self, samples, reference, seed, **options):
         from emotalker.coefficients import MotionTrack
@@ -157,15 +159,61 @@ class Echo:
         return MotionTrack(np.repeat(reference[None], -(-len(samples) // 640), 0), ARKIT)
 
 
+class Loudness:
+    """Replaces the encoder: the only feature is the root mean square of 20 ms."""
+
+    def encode_long(self, wave):
+        return wave.unfold(-1, 320, 320).square().mean(-1).sqrt()[..., None]
+
+
 def test_the_whole_report(corpus, head):
     chosen = choose_clips(corpus.split("test"), 1000)
     made = perform(Echo(), corpus, chosen, "acted")
     assert all(not p.reference[ARKIT.pose].any() and p.generated.shape == p.real.shape for p in made)
     torch.manual_seed(0)
-    expert = SyncExpert(SyncConfig(mel_channels=(8, 8, 8), lip_channels=(8, 8), dim=8)).eval()
-    text = report.write({"GRID": made[:3], "RAVDESS": made}, {"GRID": corpus, "RAVDESS": corpus}, expert, head)
+    meter = SyncMeter(SyncJudge(SyncJudgeConfig(audio_dim=1, hidden_dim=8, dim=8)).eval(), Loudness())
+    text = report.write({"GRID": made[:3], "RAVDESS": made}, made, {"GRID": corpus, "RAVDESS": corpus}, meter, head)
     for word in ("lip gap r", "LSE-D", "blinks a minute", "unweighted (8)", "gen sur", "level 2 more", "M-LMD centred"):
         assert word in text
+    rows = {
+        line.split("|")[1].strip(): line.split("|")[3:] for line in text.splitlines() if line.startswith("| generated, with")
+    }
+    assert rows["generated, without mean-expression correction"] == rows["generated, with it"]  # the same motion was given
+    assert "RAVDESS, test actors 17, 18" in text
+
+
+def test_the_report_also_generates_uncorrected_motion(corpus, monkeypatch):
+    calls = []
+    monkeypatch.setattr(report, "write", lambda performances, uncorrected, *rest: (len(uncorrected), rest[-1]))
+
+    class Recording(Echo):
+        def generate(self, samples, reference, seed, **options):
+            calls.append((seed, "performance" in options and options["performance"].disabled))
+            return super().generate(samples, reference, seed)
+
+    clips = {"GRID": corpus.split("test")[:2], "RAVDESS": corpus.split("test")[:3]}
+    assert report.measure(Recording(), clips, {"GRID": corpus, "RAVDESS": corpus}, None, "val") == (3, "val")
+    assert len(calls) == 2 + 3 + 3 and calls[-1] == (2, frozenset({"mean_correction"})) and calls[0] == (0, False)
+
+
+def test_the_ablation_has_a_row_for_every_step_and_generates_a_clip_once_per_row(corpus):
+    calls = []
+
+    class Recording(Echo):
+        def generate(self, samples, reference, seed, **options):
+            calls.append(frozenset(options["performance"].disabled) if options else frozenset())
+            return super().generate(samples, reference, seed)
+
+    chosen = [c for c in corpus.split("test") if c.speaker == "17"][:6]
+    meter = SyncMeter(SyncJudge(SyncJudgeConfig(audio_dim=1, hidden_dim=8, dim=8)).eval(), Loudness())
+    text = ablation.report(Recording(), {"GRID": chosen[:2], "RAVDESS": chosen}, {"GRID": corpus, "RAVDESS": corpus}, meter)
+    names = [line.split("|")[1].strip() for line in text.splitlines() if line.startswith("|")][2:]
+    expected = ["every step", *(f"without {step}" for step in STEPS), ablation.ALL_OFF, ablation.PUBLISHED, "real motion"]
+    assert names == expected
+    assert len(calls) == (len(expected) - 1) * 8
+    assert calls[0] == frozenset() and calls[8] == {STEPS[0]} and calls[-1] == set(STEPS)
+    real = text.splitlines()[2 + len(expected) - 1].split("|")
+    assert [cell.strip() for cell in real[2:6]] == ["1.000"] * 4
 
 
 def test_blinks_are_counted_once_each():
@@ -173,14 +221,17 @@ def test_blinks_are_counted_once_each():
     for start in (100, 400, 900):
         motion[start : start + 6, motion_statistics.BLINKS] = np.array([0.4, 0.9, 0.45, 0.8, 0.3, 0.1])[
             :, None
-        ]  # the lids tremble
+        ]  # jitter of the lids
     motion[:, ARKIT.index("yaw")] = np.radians(np.tile([0, 2], 750))
     assert motion_statistics.count_blinks(motion) == 3
+    assert motion_statistics.head_deviation(motion) == pytest.approx(1 / np.sqrt(3), abs=1e-5)  # one of three angles, 0 or 2
+    assert motion_statistics.head_speed(motion) == pytest.approx(50, abs=1e-3)
+    assert motion_statistics.brow_deviation(motion) == motion_statistics.gaze_deviation(motion) == 0
     row = motion_statistics.motion_statistics_table({"one": [motion]}).splitlines()[-1].split("|")
     assert [cell.strip() for cell in row[2:5]] == ["3.0", "0.000", "0.000"] and float(row[6]) == pytest.approx(50)
 
 
-def test_a_speaker_without_neutral_clips_is_named(corpus):
+def test_a_speaker_without_neutral_clips_raises_a_data_error(corpus):
     chosen = [c for c in corpus.split("test") if c.speaker == "17"]
     broken = Corpus(corpus.root)
     broken.clips = [c for c in broken.clips if c.original_emotion != "neutral"]

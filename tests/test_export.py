@@ -1,4 +1,4 @@
-"""Shipping trained networks: half precision, and a model card that inherits the strictest licence."""
+"""Export of trained networks: half precision, and a model card with the strictest licence."""
 
 import pytest
 import torch
@@ -9,13 +9,13 @@ from emotalker.models.vqvae import VQVAE, VQVAEConfig
 from emotalker.training.export import export, strictest
 
 
-def test_weights_take_over_the_strictest_licence():
+def test_weights_inherit_the_strictest_licence():
     assert strictest(["MIT", "CC BY 4.0"]) == "CC BY 4.0"
     assert strictest(["CC BY-NC-SA 4.0", "CC BY 4.0", "CC0"]) == "CC BY-NC-SA 4.0"
-    assert strictest(["MIT", "ask the author"]) == "ask the author"
+    assert strictest(["MIT", "custom licence"]) == "custom licence"
 
 
-def test_a_run_becomes_a_small_file_and_a_card(tmp_path):
+def test_export_writes_half_precision_weights_and_a_model_card(tmp_path):
     torch.manual_seed(0)
     network = VQVAE(VQVAEConfig(width=16, depth=1))
     data = [{"source": "Corpus A", "licence": "CC BY 4.0"}, {"source": "Corpus B", "licence": "CC BY-NC-SA 4.0"}]
@@ -28,6 +28,6 @@ def test_a_run_becomes_a_small_file_and_a_card(tmp_path):
     torch.testing.assert_close(load_checkpoint(shipped).decoder[0].weight, network.decoder[0].weight, atol=1e-3, rtol=1e-2)
 
 
-def test_a_missing_run_is_told(tmp_path):
+def test_a_missing_run_raises_a_checkpoint_error(tmp_path):
     with pytest.raises(CheckpointError, match="best"):
         export({"vqvae": tmp_path / "best.safetensors"}, tmp_path / "shipped")

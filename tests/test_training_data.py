@@ -55,7 +55,7 @@ def test_split_depends_on_the_name_only(root):
 
 def test_missing_damaged_or_other_corpora_are_data_errors(root, tmp_path):
     with pytest.raises(DataError, match="no prepared corpus"):
-        Corpus(tmp_path / "nowhere")
+        Corpus(tmp_path / "missing")
     (tmp_path / "manifest.jsonl").write_text("")
     (tmp_path / "corpus.json").write_text("{broken")
     with pytest.raises(DataError, match="damaged"):

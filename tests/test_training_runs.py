@@ -1,5 +1,5 @@
-"""Every training stage on a tiny corpus: it learns, and a killed and resumed run ends with the weights of an uninterrupted
-one, bit for bit."""
+"""Every training stage on a tiny corpus: the loss falls, and a killed and resumed run ends with exactly the weights of an
+uninterrupted one."""
 
 import json
 import signal
@@ -79,7 +79,7 @@ def assert_same_weights(a: Path, b: Path) -> None:
 
 @STAGES
 def test_every_stage_trains_in_the_papers_space(stage, world, tmp_path):
-    """Seventy coefficients instead of 58, and nothing but the configuration says so."""
+    """70 coefficients instead of 58, selected by the configuration only."""
     name, rng = stage.__name__.split(".")[-1], np.random.default_rng(1)
     writer = CorpusWriter(tmp_path / "bfm", BFM, "synthetic", "CC0")
     for i in range(25):
@@ -164,7 +164,7 @@ class Line(Objective):
 
 
 class Numbers(Dataset):
-    """A random number whatever is asked for."""
+    """A random number for any key."""
 
     def __len__(self):
         return 10
@@ -213,7 +213,7 @@ def test_a_run_of_other_settings_is_not_resumed(world, tmp_path):
         vqvae.train(settings("vqvae", world, tmp_path, "model.width=8"))
 
 
-def test_missing_inputs_are_named(world, tmp_path, monkeypatch):
+def test_missing_inputs_raise_errors(world, tmp_path, monkeypatch):
     with pytest.raises(DataError, match="no prepared corpus"):
         vqvae.train(settings("vqvae", world, tmp_path, f"data.root={tmp_path / 'none'}"))
     config = settings("transformer", world, tmp_path)
@@ -224,7 +224,7 @@ def test_missing_inputs_are_named(world, tmp_path, monkeypatch):
         vqvae.train(settings("vqvae", world, tmp_path, "wandb.mode=offline"))
 
 
-def test_scripts_say_what_is_wrong_in_one_sentence(tmp_path):
+def test_scripts_report_errors_in_one_sentence(tmp_path):
     script = Path(CONFIGS).parent / "scripts/train_vqvae.py"
     command = [sys.executable, script, f"data.root={tmp_path / 'none'}", f"run={tmp_path / 'run'}"]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -257,33 +257,33 @@ def test_paper_sizes_take_steps(stage, world, tmp_path):
     assert {key: getattr(saved, key) for key in published} == published
 
 
-def test_a_sync_expert_judges_the_lips(world, tmp_path):
+def test_the_sync_expert_adds_a_loss_to_the_lips(world, tmp_path):
     expert = SyncExpert(SyncConfig(mel_channels=(4, 4, 4), lip_channels=(4, 4), dim=8))
     path = save_checkpoint(tmp_path / "sync.safetensors", expert, space="arkit")
-    judged = lip.train(settings("lip", world, tmp_path / "judged", f"sync={path}", "loss.sync_weight=0.5"))
+    with_expert = lip.train(settings("lip", world, tmp_path / "with_expert", f"sync={path}", "loss.sync_weight=0.5"))
     alone = lip.train(settings("lip", world, tmp_path / "alone"))
-    assert "sync" not in alone and 0 < judged["sync"] < 2
-    assert judged["loss"] > judged["reconstruction"] + 0.4 * judged["sync"]
+    assert "sync" not in alone and 0 < with_expert["sync"] < 2
+    assert with_expert["loss"] > with_expert["reconstruction"] + 0.4 * with_expert["sync"]
     foreign = save_checkpoint(tmp_path / "bfm.safetensors", SyncExpert(SyncConfig(space="bfm")), space="bfm")
     with pytest.raises(CheckpointError, match="in the space 'bfm'"):
         lip.train(settings("lip", world, tmp_path / "foreign", f"sync={foreign}"))
 
 
-def test_history_is_hidden_in_training_alone(world):
+def test_history_is_hidden_only_in_training(world):
     network = transformer.CrossModalTransformer(
         transformer.TransformerConfig(
             audio_dim=4, code_dim=8, codebook_size=16, dim=16, num_layers=1, num_heads=2, num_emotions=0
         )
     )
     coder = load_checkpoint(world / "made/vqvae/best.safetensors", "vqvae")
-    seen = []
+    histories = []
     network.forward = lambda features, history, *more: (
-        seen.append(history) or CrossModalTransformer.forward(network, features, history, *more)
+        histories.append(history) or CrossModalTransformer.forward(network, features, history, *more)
     )
     objective = transformer.TransformerObjective(network, coder, TransformerLoss(emotion_drop=0.0, history_drop=0.5))
     sizes = {"motion": (32, coder.config.motion_dim), "features": (64, 4), "reference": (58,)}
     batch = {entry: torch.rand(4, *size) for entry, size in sizes.items()}
     objective.train()(batch, 0)
     objective.eval()(batch, 0)
-    hidden = [(history == 0).all(-1).float().mean().item() for history in seen]
+    hidden = [(history == 0).all(-1).float().mean().item() for history in histories]
     assert 0.2 < hidden[0] < 0.8 and hidden[1] == 0

@@ -1,4 +1,4 @@
-"""Settings of all stages: every one is documented, and mistakes are refused with one sentence that names the key."""
+"""Settings of all stages: every one is documented, and invalid settings raise one sentence that contains the key."""
 
 import subprocess
 import sys
@@ -14,6 +14,7 @@ from emotalker.settings.corpora import CorpusReport, Preparation
 from emotalker.settings.face_reader import FaceReaderTraining
 from emotalker.settings.lip import LipTraining
 from emotalker.settings.sync import SyncTraining
+from emotalker.settings.sync_judge import SyncJudgeTraining
 from emotalker.settings.transformer import TransformerTraining
 from emotalker.settings.vqvae import VQVAETraining
 
@@ -24,6 +25,7 @@ SCHEMAS = {
     TransformerTraining: set(),
     LipTraining: set(),
     SyncTraining: set(),
+    SyncJudgeTraining: set(),
     FaceReaderTraining: set(),
     Preparation: {"corpus", "root", "out"},
     CorpusReport: {"data"},
@@ -94,13 +96,13 @@ def test_the_small_preset_is_the_defaults_and_the_papers_follows_the_paper():
         ("steps=[1", r"steps=\[1 cannot be parsed"),
     ],
 )
-def test_mistakes_are_refused_by_name(override, sentence):
+def test_invalid_settings_raise_errors_with_their_name(override, sentence):
     with pytest.raises(ConfigError, match=rf"^{sentence}") as error:
         compose(VQVAETraining, [override])
     assert "\n" not in str(error.value)
 
 
-def test_mistakes_of_other_stages_are_refused():
+def test_invalid_settings_of_other_stages_raise_errors():
     with pytest.raises(ConfigError, match=r"data\.root is missing: folder that contains the corpora; give data\.root="):
         compose(AudioEncoderTraining)
     with pytest.raises(ConfigError, match=r"unknown setting preset"):
@@ -131,7 +133,7 @@ def test_a_path_is_one_or_a_list_and_settings_are_plain_values():
         ("prepare_data.py", ["root=x"], "out is missing"),
     ],
 )
-def test_scripts_refuse_mistakes_in_one_line(script, arguments, sentence, tmp_path):
+def test_scripts_report_invalid_settings_in_one_line(script, arguments, sentence, tmp_path):
     result = run(script, *arguments)
     assert result.returncode == 1 and result.stderr.startswith(f"error: {sentence}")
     assert result.stderr.count("\n") == 1 and not result.stdout

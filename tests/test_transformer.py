@@ -238,7 +238,7 @@ def test_guidance_extrapolates_from_the_unconditional_prediction():
     assert not torch.allclose(features(angry), features(neutral))
 
 
-def test_a_model_without_emotions_says_so():
+def test_an_emotion_without_emotion_input_raises_a_value_error():
     model = CrossModalTransformer(TransformerConfig(audio_dim=16, dim=32, num_layers=1, num_emotions=0)).eval()
     with pytest.raises(ValueError, match="num_emotions is 0"):
         model.generate(torch.randn(1, 8, 16), torch.zeros(1, 58), torch.randn(1024, 256), emotion=torch.eye(8)[:1])

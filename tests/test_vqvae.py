@@ -142,7 +142,7 @@ def test_the_papers_size():
     assert (small.codebook_size, small.code_dim) == (1024, 256)
 
 
-def test_config_survives_a_dict():
+def test_config_round_trip_through_a_dict():
     config = VQVAEConfig(motion_dim=7)
     assert VQVAEConfig.from_dict(config.to_dict()) == config
     with pytest.raises(ValueError, match="VQVAEConfig has no colour"):

@@ -8,7 +8,7 @@ from scipy.spatial.transform import Rotation
 from emotalker.coefficients.rotation import rotation_angles, rotation_matrix
 from emotalker.coefficients.space import BLINKS, CoefficientSpace
 
-#: Interval in seconds above which two frames are not interpolated: the first is held until the second.
+#: Interval in seconds above which two frames are not interpolated: the first is repeated up to the second.
 MAX_INTERVAL = 0.25
 
 

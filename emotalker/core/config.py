@@ -1,7 +1,7 @@
 """Settings as frozen dataclasses. The class is the only place for a setting's type, default and meaning.
 
-A field is declared with :func:`setting` or :func:`mandatory`. Configurations of networks (:class:`ModelConfig`) also travel
-inside checkpoints.
+A field is declared with :func:`setting` or :func:`mandatory`. Configurations of networks (:class:`ModelConfig`) are also
+stored in checkpoints.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def setting(default: Any, help: str) -> Any:
 
 
 def mandatory(help: str) -> Any:
-    """A dataclass field without a default. A group of settings takes the defaults of its own fields."""
+    """A dataclass field without a default. A group of settings takes the defaults of its fields."""
     return field(metadata={"help": help})
 
 

@@ -249,7 +249,7 @@ def reset_failures(out: Path, work: Path, shards: dict[str, list[ClipSource]]) -
 
 
 def write_header(out: Path, reader: CorpusReader, clips: list[ClipSource], config: Preparation) -> None:
-    """Write ``corpus.json``, or make sure that what is there is of the same corpus and settings."""
+    """Write ``corpus.json``, or check that the existing one is of the same corpus and settings."""
     speakers = {clip.speaker for clip in clips}
     settings = {"clips_per_shard": config.clips_per_shard}
     about = header(
@@ -269,7 +269,7 @@ def write_header(out: Path, reader: CorpusReader, clips: list[ClipSource], confi
 
 
 def prepare_and_report(config: Preparation) -> None:
-    """The script: prepare, then say what there is."""
+    """Entry point of the script: prepare the corpus, then print the numbers of clips."""
     counts = prepare(config)
     out = Path(config.out)
     corpus = Corpus(out)

@@ -1,1 +1,1 @@
-"""Judging generated videos by tracking them again, as one would track a recording."""
+"""Measures of generated motion, generated videos, the tracker and the audio encoder."""

@@ -1,4 +1,4 @@
-"""Measuring an audio encoder: emotion on unseen speakers, words at frame level, speed."""
+"""Measures of an audio encoder: emotion on speakers it was not trained on, words at frame level, speed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from emotalker.audio.io import load_audio
 from emotalker.core.checkpoint import load_checkpoint
 from emotalker.core.errors import DataError
 from emotalker.core.registry import resolve
-from emotalker.core.splits import split_of_name
+from emotalker.core.splits import TEST_SPEAKERS, VALIDATION_SPEAKERS, Split, split_of_name, split_of_speaker
 from emotalker.data.recordings import CORPORA, EMOTIONS, hidden_states, label
 from emotalker.models.hubert import FRAMES_PER_SECOND, AudioEncoder
 from emotalker.models.mel_stem import LogMelStem
@@ -35,6 +35,10 @@ class LabelledClip:
     emotion: int
     actor: int
 
+    def split(self, corpus: str) -> Split:
+        """By actor."""
+        return split_of_speaker(f"{self.actor:02d}", VALIDATION_SPEAKERS[corpus], TEST_SPEAKERS[corpus])
+
     def wave(self) -> Tensor:
         """``(1, N)`` at 16 kHz."""
         return torch.from_numpy(load_audio(self.path))[None]
@@ -51,7 +55,7 @@ def open_encoder(source: str) -> tuple[Features, AudioEncoder]:
 
 
 def mel_features(wave: Tensor) -> Tensor:
-    """Log-mel of the 40 ms around each frame, the baseline that knows nothing: ``(1, N)`` to ``(T, 320)``."""
+    """Log-mel of the 40 ms around each frame, an untrained baseline: ``(1, N)`` to ``(T, 320)``."""
     stem = LogMelStem(2)
     wave = (wave - wave.mean()) / (wave.std() + 1e-5)
     frames = wave.shape[-1] // 320
@@ -69,29 +73,30 @@ def labelled_clips(root: str | os.PathLike, corpus: str) -> list[LabelledClip]:
 
 @torch.no_grad()
 def emotion_confusion(encoder: AudioEncoder, clips: Sequence[LabelledClip]) -> Tensor:
-    """The emotion head on whole clips, ``(8, 8)`` counts. Emotions that no clip has are no answer."""
+    """Predictions of the emotion head on whole clips, ``(8, 8)`` counts. Emotions that no clip has are never predicted."""
     occurring = torch.zeros(len(EMOTIONS)).index_fill(0, torch.tensor([clip.emotion for clip in clips]), 1) > 0
-    guesses = []
+    predictions = []
     for clip in clips:
         scores = torch.tensor(list(encoder.recognize_emotion(encoder.encode_long(clip.wave())).values()))
-        guesses.append(scores.masked_fill(~occurring, -1).argmax())
-    return confusion_matrix(torch.tensor([clip.emotion for clip in clips]), torch.stack(guesses), len(EMOTIONS))
+        predictions.append(scores.masked_fill(~occurring, -1).argmax())
+    return confusion_matrix(torch.tensor([clip.emotion for clip in clips]), torch.stack(predictions), len(EMOTIONS))
 
 
 @torch.no_grad()
-def pooled_probe(features: Features, clips: Sequence[LabelledClip], held_out: Sequence[int]) -> Tensor:
-    """Logistic regression from the mean feature to the emotion, learnt on the other actors: confusion of those held out."""
-    pooled = torch.stack([features(clip.wave()).mean(0) for clip in clips])
-    labels = torch.tensor([clip.emotion for clip in clips])
-    test = torch.tensor([clip.actor in held_out for clip in clips])
+def pooled_probe(features: Features, training: Sequence[LabelledClip], evaluated: Sequence[LabelledClip]) -> Tensor:
+    """Confusion of a logistic regression from the mean feature to the emotion."""
+    (points, labels), (test_points, test_labels) = (
+        (torch.stack([features(clip.wave()).mean(0) for clip in clips]), torch.tensor([clip.emotion for clip in clips]))
+        for clips in (training, evaluated)
+    )
     with torch.enable_grad():
-        probe = LinearProbe(pooled[~test], labels[~test], len(EMOTIONS))
-    return confusion_matrix(labels[test], probe.predict(pooled[test]), len(EMOTIONS))
+        probe = LinearProbe(points, labels, len(EMOTIONS))
+    return confusion_matrix(test_labels, probe.predict(test_points), len(EMOTIONS))
 
 
 @torch.no_grad()
-def word_probe(features: Features, grid: Path, training_clips: int) -> float:
-    """Unweighted accuracy of the word spoken at each frame of held-out GRID clips, read linearly; silence left out.
+def word_probe(features: Features, grid: Path, training_clips: int, split: Split = "test") -> float:
+    """Unweighted accuracy of a linear probe of the word spoken at each frame of the split's GRID clips; silence left out.
 
     Raises:
         DataError: the alignments are missing.
@@ -106,7 +111,7 @@ def word_probe(features: Features, grid: Path, training_clips: int) -> float:
     for row in rows:
         aligned.setdefault(row["clip"], []).append(row)
     training = [name for name in sorted(aligned) if split_of_name(name) == "train"][:training_clips]
-    held_out = [name for name in sorted(aligned) if split_of_name(name) == "test"]
+    evaluated = [name for name in sorted(aligned) if split_of_name(name) == split]
 
     def frames(names: Sequence[str]) -> tuple[Tensor, Tensor]:
         points, labels = [], []
@@ -120,13 +125,13 @@ def word_probe(features: Features, grid: Path, training_clips: int) -> float:
 
     with torch.enable_grad():
         probe = LinearProbe(*frames(training), len(words))
-    points, labels = frames(held_out)
+    points, labels = frames(evaluated)
     return unweighted_accuracy(confusion_matrix(labels, probe.predict(points), len(words)))
 
 
 @torch.no_grad()
 def encoding_seconds(encoder: AudioEncoder, seconds: float, repeats: int = 3) -> float:
-    """Wall-clock time of encoding so much audio, the best of some."""
+    """Smallest wall-clock time of several repeats of encoding ``seconds`` of audio."""
     wave = torch.randn(1, round(seconds * 16000))
     times = []
     for _ in range(repeats):
@@ -137,7 +142,7 @@ def encoding_seconds(encoder: AudioEncoder, seconds: float, repeats: int = 3) ->
 
 
 def print_confusion(title: str, confusion: Tensor) -> None:
-    """Unweighted accuracy, and the counts by true emotion (rows) and answer (columns)."""
+    """Unweighted accuracy, and the counts by true emotion (rows) and prediction (columns)."""
     print(f"{title}: unweighted accuracy {unweighted_accuracy(confusion):.3f}")
     print(" " * 10 + "".join(f"{name[:6]:>7}" for name in EMOTIONS))
     for name, row in zip(EMOTIONS, confusion.tolist(), strict=True):

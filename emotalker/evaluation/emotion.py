@@ -1,4 +1,4 @@
-"""Which emotion does a motion show? A classifier that has only seen real faces reads it."""
+"""Emotion in motion, predicted by a classifier that is fitted to real motion of the training speakers."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from emotalker.models.probe import LinearProbe, confusion_matrix, unweighted_acc
 
 PERCENTILES = (10, 50, 90)
 WEIGHT_DECAY = 1e-2
-STILL = 1e-2  # deviation over all frames of an entry that does not move
+STILL = 1e-2  # standard deviation over all frames below which an entry counts as constant
 OUTLIER = 4.0
-#: Of no intensity: calm is spoken like neutral, and neutral has one level. The first of RAVDESS_EMOTIONS.
+#: Emotions that are not compared with neutral. They are the first of RAVDESS_EMOTIONS.
 RESTFUL = (NEUTRAL, "calm")
 
 
 def pool(motion: np.ndarray, neutral: np.ndarray) -> Tensor:
-    """A clip in one vector: mean, deviation, percentiles and mean speed of every entry, ``(T, D)`` to ``(6 D,)``.
+    """Mean, standard deviation, percentiles and mean speed of every entry, ``(T, D)`` to ``(6 D,)``.
 
     Args:
-        neutral: ``(D,)`` the actor's mean in neutral speech, which is taken off.
+        neutral: ``(D,)`` the actor's mean in neutral speech, which is subtracted.
     """
     away = motion - neutral
     speed = np.abs(np.diff(away, axis=0)).mean(0)
@@ -44,21 +44,21 @@ def neutral_means(clips: Sequence[Clip], motions: Sequence[np.ndarray]) -> dict[
     frames: dict[str, list[np.ndarray]] = defaultdict(list)
     for clip, motion in zip(clips, motions, strict=True):
         frames[clip.speaker] += [motion] if clip.original_emotion == NEUTRAL else []
-    lacking = sorted(speaker for speaker, found in frames.items() if not found)
-    if lacking:
-        raise DataError(f"no neutral clip of speaker {', '.join(lacking)}; take more clips")
+    missing = sorted(speaker for speaker, found in frames.items() if not found)
+    if missing:
+        raise DataError(f"no neutral clip of speaker {', '.join(missing)}; take more clips")
     return {speaker: np.concatenate(found).mean(0) for speaker, found in frames.items()}
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What the classifier says of N clips.
+    """The classifier's output for N clips.
 
     Attributes:
         clips: their true labels.
         scores: ``(N, 8)`` log-probabilities in the order of :data:`~emotalker.core.emotions.RAVDESS_EMOTIONS`.
-        distance: ``(N,)`` how far the clip's mean expression is from neutral: root mean square over entries, each in
-            standard deviations of the training clips' means.
+        distance: ``(N,)`` of the clip's mean expression from neutral: root mean square over entries, each in standard
+            deviations of the training clips' means.
     """
 
     clips: Sequence[Clip]
@@ -72,14 +72,14 @@ class Reading:
 
     def confusion(self, merged: bool = False) -> Tensor:
         """``(8, 8)`` counts by true emotion (rows); ``merged`` counts calm as neutral, ``(7, 7)``."""
-        labels, guesses, classes = self.labels, self.scores.argmax(1), len(RAVDESS_EMOTIONS)
+        labels, predicted, classes = self.labels, self.scores.argmax(1), len(RAVDESS_EMOTIONS)
         if merged:  # calm is class 1, right after neutral
             joined = torch.cat([torch.logsumexp(self.scores[:, :2], 1, keepdim=True), self.scores[:, 2:]], 1)
-            labels, guesses, classes = (labels - 1).clamp_min(0), joined.argmax(1), classes - 1
-        return confusion_matrix(labels, guesses, classes)
+            labels, predicted, classes = (labels - 1).clamp_min(0), joined.argmax(1), classes - 1
+        return confusion_matrix(labels, predicted, classes)
 
     def accuracy(self, merged: bool = False) -> tuple[float, float]:
-        """The share of clips read right, and the mean of the emotions' shares (unweighted accuracy)."""
+        """Fraction of clips classified correctly, and the mean of that fraction over emotions (unweighted accuracy)."""
         counts = self.confusion(merged)
         return (counts.diagonal().sum() / counts.sum()).item(), unweighted_accuracy(counts)
 
@@ -92,11 +92,11 @@ class Reading:
 class EmotionClassifier:
     """Multinomial logistic regression on pooled motion of real clips.
 
-    It looks at the entries that move in them, and at no value as stranger than OUTLIER deviations: what the training clips'
-    tracker never saw, a generator that learnt from another may still move.
+    It uses the entries that move in those clips and clips inputs at OUTLIER standard deviations, because a generator
+    that is also trained on the output of other trackers moves additional entries.
 
     Args:
-        clips, motions: of training actors, neutral ones among each actor's.
+        clips, motions: of training actors, including neutral clips of each.
     """
 
     def __init__(self, clips: Sequence[Clip], motions: Sequence[np.ndarray]):
@@ -117,7 +117,7 @@ class EmotionClassifier:
 
     @torch.no_grad()
     def read(self, clips: Sequence[Clip], motions: Sequence[np.ndarray], neutral: dict[str, np.ndarray]) -> Reading:
-        """Read motions ``(T, D)`` made by, or for, the speakers of the clips, whose neutral means are given."""
+        """Classify motions ``(T, D)``, real or generated, of the clips, given the neutral means of their speakers."""
         points, probe = self._pool(clips, motions, neutral), self.probe
         standard = (self._standardize(points) - probe.mean) / probe.std
         away = (points / self.std)[:, : self.expressions].clamp(-OUTLIER, OUTLIER)  # means come first
@@ -132,7 +132,7 @@ def accuracy_table(readings: dict[str, Reading]) -> str:
 
 
 def confusion_table(real: Reading, generated: Reading) -> str:
-    """Both confusion matrices side by side: true emotion in rows, what is read in columns."""
+    """Both confusion matrices side by side: true emotion in rows, prediction in columns."""
     short = [word[:3] for word in RAVDESS_EMOTIONS]
     header = ["true", *(f"real {s}" for s in short), *(f"gen {s}" for s in short)]
     left, right = real.confusion().tolist(), generated.confusion().tolist()
@@ -141,7 +141,8 @@ def confusion_table(real: Reading, generated: Reading) -> str:
 
 
 def level_table(readings: dict[str, Reading]) -> str:
-    """Level 2 against level 1 of the same actor, sentence and emotion: means of both, how often 2 is more, a sign test."""
+    """Level 2 against level 1 of the same actor, sentence and emotion: means of both, fraction in which 2 is
+    larger, p of a sign test."""
     header = ["", "measure", "pairs", "level 1", "level 2", "level 2 more", "p"]
     rows = []
     for name, reading in readings.items():
@@ -152,14 +153,14 @@ def level_table(readings: dict[str, Reading]) -> str:
             weak, strong = paired_levels(reading.clips, values.numpy())
             more = int((strong > weak).sum())
             p = float(binomtest(more, len(weak), alternative="greater").pvalue) if len(weak) else float("nan")
-            share = f"{more / len(weak):.0%}" if len(weak) else "-"
+            fraction = f"{more / len(weak):.0%}" if len(weak) else "-"
             means = [float(v.mean()) if len(v) else float("nan") for v in (weak, strong)]
-            rows.append([name, measure, str(len(weak)), *means, share, f"{p:.1g}"])
+            rows.append([name, measure, str(len(weak)), *means, fraction, f"{p:.1g}"])
     return markdown_table(header, rows)
 
 
 def paired_levels(clips: Sequence[Clip], values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The values of level 1 and of level 2 of the clips that differ in nothing else, two arrays ``(P,)``."""
+    """The values of level 1 and of level 2 of clips that differ in level only, two arrays ``(P,)``."""
     pairs: dict[tuple, dict[int, float]] = defaultdict(dict)
     for clip, value in zip(clips, values, strict=True):
         if clip.original_emotion not in RESTFUL:

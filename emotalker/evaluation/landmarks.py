@@ -1,4 +1,4 @@
-"""Distances of landmarks: generated motion on a head, projected to the 68 iBUG points, against the real motion there."""
+"""Landmark distances between generated and real motion on the average head, projected to the 68 iBUG points."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from emotalker.face.model import FaceModel
 from emotalker.face.topology import IBUG_68
 
 SIZE = 256  # pixels, of the paper's pictures
-PIXELS_PER_CM = 10.0  # the face then takes about as much of the picture as in MEAD's crops
+PIXELS_PER_CM = 10.0  # the face then fills about as much of the picture as in MEAD's crops
 MOUTH = slice(48, 68)
 #: Rows and columns of :func:`landmark_distances`.
 VARIANTS = ("absolute", "centred")
@@ -52,7 +52,7 @@ def landmark_distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
     Returns:
         ``(2, 2)``: VARIANTS by MEASURES. Absolute: mean absolute difference over x and y, as EmoTalker's published code has
-        it. Centred: each set of points less its own mean, then the mean Euclidean distance, as others have it (docs/method.md 8).
+        it. Centred: each set of points less its own mean, then the mean Euclidean distance (docs/method.md 8).
     """
     rows = [[np.abs(a[:, p] - b[:, p]).mean() for p in (slice(None), MOUTH)]]
     centred = [[x[:, p] - x[:, p].mean(1, keepdims=True) for x in (a, b)] for p in (slice(None), MOUTH)]
@@ -64,9 +64,9 @@ def distance_scores(performances: Sequence[Performance], model: FaceModel) -> di
     """Distances from the real motion, by method: per method ``(N, 2, 2, 2)``: clip, with or without head motion, variant,
     measure.
 
-    The static face is the reference the generator saw. The actor's mean is over all their real clips here: where they hold
-    their head on the average day, which no voice tells. So motion is also measured with the same knowledge: about that mean
-    instead of its own. A head held still cannot be guessed to move wrongly.
+    The static face is the generator's reference. The actor's mean is over all their real clips here and contains the mean
+    pose, which the voice does not determine. Motion is therefore also measured with its own mean replaced by that one, and
+    without head motion.
     """
     projector = LandmarkProjector(model)
     speakers = {p.clip.speaker for p in performances}

@@ -1,4 +1,4 @@
-"""How well generated lips follow the real ones, against baselines that hear nothing or only loudness."""
+"""Agreement of generated with real lips, against baselines that use no sound or only its loudness."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ENERGY_CLIPS = 200  # training clips on which the energy baseline is scaled
 
 
 class MouthOpening:
-    """jawOpen, and the distance of the inner lips as a share of the eye distance, on the average head.
+    """jawOpen, and the distance of the inner lips as a fraction of the eye distance, on the average head.
 
     Args:
         model: the head.
@@ -59,7 +59,7 @@ def others_motion(performances: Sequence[Performance], seed: int = 0) -> list[np
     rng = np.random.default_rng(seed)
     for members in by_speaker.values():
         order = rng.permutation(members)
-        for one, other in zip(order, np.roll(order, 1), strict=True):  # a cycle: nobody keeps their own
+        for one, other in zip(order, np.roll(order, 1), strict=True):  # a cycle: no clip keeps its own
             partner[one] = int(other)
     return [performances[i].real for i in partner]
 
@@ -68,8 +68,8 @@ def lip_scores(performances: Sequence[Performance], training: Sequence[Clip], op
     """Correlation with the real mouth and root mean square error, by method.
 
     Args:
-        performances: held-out clips.
-        training: clips on which the mean face and the energy's scale are measured.
+        performances: of the evaluated clips.
+        training: clips to which the mean face and the scale of the energy are fitted.
 
     Returns:
         per method ``(N, 2, 2)``: clip, jawOpen or lip gap, correlation or error. A mouth that never moves correlates by 0.
@@ -96,7 +96,8 @@ def lip_scores(performances: Sequence[Performance], training: Sequence[Clip], op
 
 
 def lip_table(scores: dict[str, np.ndarray]) -> str:
-    """:func:`lip_scores` averaged over clips; the last columns say on how many clips the generated lips correlate better."""
+    """:func:`lip_scores` averaged over clips; the last columns: fraction of clips on which the generated lips correlate
+    better."""
     header = ["", "jawOpen r", "jawOpen RMSE", "lip gap r", "lip gap RMSE", "ahead: jawOpen", "ahead: lip gap"]
     ours = scores["generated"]
     rows = []

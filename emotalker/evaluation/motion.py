@@ -1,4 +1,4 @@
-"""Motion generated from the sound of held-out clips, beside the motion that was really made with it."""
+"""Motion generated from the sound of evaluation clips, with the real motion of the same clips."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from emotalker.core.progress import progress_bar
 from emotalker.data.shards import Clip, Corpus
 from emotalker.inference.generator import MotionGenerator
 
-#: The word of both corpora; calm is another.
+#: The word for neutral in both corpora; calm is another emotion.
 NEUTRAL = "neutral"
 
 
 @dataclass(frozen=True)
 class Performance:
-    """One clip twice.
+    """One clip, real and generated.
 
     Attributes:
         clip: its labels and sound.
-        reference: ``(D,)`` what the generator saw of the speaker: a neutral frame, its pose zero.
+        reference: ``(D,)`` the generator's input for the speaker: a neutral frame with zero pose.
         real: ``(T, D)`` as tracked.
         generated: ``(T, D)`` from the clip's sound.
     """
@@ -44,7 +44,7 @@ def open_corpus(root: str) -> Corpus:
 
 
 def pair_key(clip: Clip) -> tuple:
-    """What clips that differ in nothing but their level have in common, where names tell it (RAVDESS: the third field)."""
+    """A key shared by clips that differ in their level only. The level is the third field of a RAVDESS name."""
     fields = clip.name.split("-")
     if clip.level is not None and len(fields) > 2:
         del fields[2]
@@ -52,8 +52,8 @@ def pair_key(clip: Clip) -> tuple:
 
 
 def choose_clips(clips: Sequence[Clip], limit: int) -> list[Clip]:
-    """At most ``limit`` clips, spread evenly, both levels of a sentence together; each speaker's first neutral clip is always
-    among them."""
+    """At most ``limit`` clips, spread evenly, both levels of a sentence together. Each speaker's first neutral clip is always
+    included."""
     if len(clips) <= limit:
         return list(clips)
     rest = {clip.speaker: clip for clip in reversed(clips) if clip.original_emotion == NEUTRAL}
@@ -62,8 +62,8 @@ def choose_clips(clips: Sequence[Clip], limit: int) -> list[Clip]:
         if clip is not rest.get(clip.speaker):
             groups[pair_key(clip)].append(clip)
     ordered = sorted(groups.values(), key=lambda group: group[0].name)
-    share = max(0, limit - len(rest)) / (len(clips) - len(rest))
-    kept = [group for i, group in enumerate(ordered) if int((i + 1) * share) > int(i * share)]
+    fraction = max(0, limit - len(rest)) / (len(clips) - len(rest))
+    kept = [group for i, group in enumerate(ordered) if int((i + 1) * fraction) > int(i * fraction)]
     return [*rest.values(), *(clip for group in kept for clip in group)]
 
 
@@ -85,7 +85,7 @@ def perform(
 
     Args:
         generator: all learned stages.
-        corpus: of the clips; its neutral clips show the speakers.
+        corpus: of the clips; the speakers' references come from its neutral clips.
         clips: with sound.
         title: of the progress bar.
         seed: of the first clip; the n-th takes ``seed + n``.
@@ -95,9 +95,9 @@ def perform(
         DataError: a speaker has no neutral clip.
     """
     references = neutral_references(corpus)
-    unseen = {clip.speaker for clip in clips} - set(references)
-    if unseen:
-        raise DataError(f"{corpus.root} has no neutral clip of speaker {', '.join(sorted(unseen))}; prepare one")
+    missing = {clip.speaker for clip in clips} - set(references)
+    if missing:
+        raise DataError(f"{corpus.root} has no neutral clip of speaker {', '.join(sorted(missing))}; prepare one")
     performances = []
     with progress_bar() as progress:
         for n, clip in enumerate(progress.track(clips, description=title)):

@@ -1,4 +1,4 @@
-"""Does a face live? Blinks, brows, gaze and head, as numbers that real talkers have too."""
+"""Rates and ranges of blinks, brows, gaze and head motion, for comparison with real talkers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from emotalker.coefficients import ARKIT
 from emotalker.evaluation.tables import markdown_table
 
-#: Lids this far down at the least, both eyes' mean, are a blink; they have to open by half of it before the next.
+#: A blink begins where the mean of both eyeBlink entries passes SHUT and ends where it falls below half of it.
 SHUT = 0.5
 BLINKS = ARKIT.indices(["eyeBlinkLeft", "eyeBlinkRight"])
 BROWS = ARKIT.indices(["browInnerUp", "browOuterUpLeft", "browOuterUpRight", "browDownLeft", "browDownRight"])
@@ -27,21 +27,40 @@ def count_blinks(motion: np.ndarray) -> int:
     return blinks
 
 
+def brow_deviation(motion: np.ndarray) -> float:
+    """Standard deviation over a motion ``(T, D)``, mean of the brow entries."""
+    return float(motion[:, BROWS].std(0).mean())
+
+
+def gaze_deviation(motion: np.ndarray) -> float:
+    """Standard deviation over a motion ``(T, D)``, mean of the gaze entries."""
+    return float(motion[:, GAZE].std(0).mean())
+
+
+def head_deviation(motion: np.ndarray) -> float:
+    """Standard deviation of the three angles over a motion ``(T, D)``, root mean square, in degrees."""
+    return float(np.sqrt(_angles(motion).var(0).mean()))
+
+
+def head_speed(motion: np.ndarray) -> float:
+    """Mean speed of the three angles together, in degrees a second."""
+    return float(np.linalg.norm(np.diff(_angles(motion), axis=0), axis=1).mean() * ARKIT.fps)
+
+
+def _angles(motion: np.ndarray) -> np.ndarray:
+    return np.degrees(motion[:, ARKIT.pose][:, :3])
+
+
 def motion_statistics_table(groups: dict[str, Sequence[np.ndarray]]) -> str:
-    """Rates and amplitudes by group of motions ``(T, D)``."""
+    """Rates and ranges by group of motions ``(T, D)``: means over the motions."""
     header = ["", "blinks a minute", "brows", "gaze", "head (degrees)", "head (degrees a second)"]
     rows = []
     for name, motions in groups.items():
         minutes = sum(map(len, motions)) / ARKIT.fps / 60
-        angles = [np.degrees(m[:, ARKIT.pose][:, :3]) for m in motions]
-        rows.append(
-            [
-                name,
-                f"{sum(map(count_blinks, motions)) / minutes:.1f}",
-                float(np.mean([m[:, BROWS].std(0) for m in motions])),
-                float(np.mean([m[:, GAZE].std(0) for m in motions])),
-                f"{np.mean([np.sqrt(a.var(0).mean()) for a in angles]):.2f}",
-                f"{np.mean([np.linalg.norm(np.diff(a, axis=0), axis=1).mean() for a in angles]) * ARKIT.fps:.2f}",
-            ]
+        brows, gaze, head, speed = (
+            float(np.mean([measure(m) for m in motions]))
+            for measure in (brow_deviation, gaze_deviation, head_deviation, head_speed)
         )
+        blinks = sum(map(count_blinks, motions)) / minutes
+        rows.append([name, f"{blinks:.1f}", brows, gaze, f"{head:.2f}", f"{speed:.2f}"])
     return markdown_table(header, rows)

@@ -1,4 +1,4 @@
-"""Tables that read well in a terminal and in a model card."""
+"""Aligned Markdown tables."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Processing steps around the published method (docs/method.md 9).
 
-Each step has a name in :data:`STEPS` and can be switched off by it. With all steps off,
+Each step has a name in :data:`STEPS` and can be switched off by it. With all steps off and ``decoding="continuous"``,
 :meth:`emotalker.inference.generator.MotionGenerator.generate` is the published method.
 ``scripts/evaluate_motion.py --ablation`` measures the effect of each step.
 """
@@ -50,8 +50,8 @@ LipPredictor = Callable[[Tensor, Tensor], Tensor]
 class PerformanceConfig:
     """Constants of the steps.
 
-    The command in brackets measured the constant. It was run on the validation split, or on RAVDESS actors 17 and 18 for
-    constants that are older than that split (docs/method.md 9).
+    The command in brackets measured the constant, on RAVDESS actors 17 and 18: all are older than the validation split
+    (docs/method.md 9).
 
     Attributes:
         disabled: names of the steps that are off.

@@ -5,6 +5,7 @@ from emotalker.models.hubert import AudioEncoder
 from emotalker.models.lip import LipBranch
 from emotalker.models.quantizer import VectorQuantizer
 from emotalker.models.sync import SyncExpert
+from emotalker.models.sync_judge import SyncJudge
 from emotalker.models.transformer import CrossModalTransformer
 from emotalker.models.vqvae import VQVAE
 
@@ -15,5 +16,6 @@ __all__ = [
     "ExpressionPrior",
     "LipBranch",
     "SyncExpert",
+    "SyncJudge",
     "VectorQuantizer",
 ]

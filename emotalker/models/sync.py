@@ -1,4 +1,7 @@
-"""The sync expert: audio and lip embeddings whose similarity measures lip sync (SyncNet on coefficients)."""
+"""The sync expert: audio and lip embeddings whose similarity measures lip sync (SyncNet on coefficients).
+
+It is a training loss of the lip branch. Results are measured by :class:`~emotalker.models.sync_judge.SyncJudge`.
+"""
 
 from __future__ import annotations
 

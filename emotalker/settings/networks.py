@@ -63,6 +63,16 @@ class SyncSize(ModelConfig):
 
 
 @dataclass(frozen=True)
+class SyncJudgeSize(ModelConfig):
+    """Size of the sync judge."""
+
+    hidden_dim: int = setting(64, "width of each direction of the recurrent layers")
+    dim: int = setting(48, "entries of an embedding")
+    dropout: float = setting(0.4, "dropout probability of the inputs of all layers")
+    floor: float = setting(0.3, "least standard deviation by which lips are scaled, fraction of the training clips'")
+
+
+@dataclass(frozen=True)
 class FaceReaderConfig(ModelConfig):
     """Size of the face reader."""
 

@@ -1,1 +1,1 @@
-"""Optional: tracking of synthetic (rendered or painted) faces, and the training data for it. Inference does not use it."""
+"""Optional: tracking of synthetic (not photographed) faces, and the training data for it. Inference does not use it."""

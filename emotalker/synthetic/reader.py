@@ -1,6 +1,6 @@
 """Blendshapes and landmark corrections of synthetic faces, predicted from the image.
 
-MediaPipe's networks are trained on photographs. On synthetic (rendered or painted) faces their landmarks and scores
+MediaPipe's networks are trained on photographs. On synthetic (not photographed) faces their landmarks and scores
 underestimate the motion, most of all a pucker or a raised outer brow. A small network, trained on renderings of the head
 model with exactly known motion, predicts from the features of :mod:`emotalker.synthetic.observation` whether a shot shows
 synthetic faces, the offsets from MediaPipe's landmarks to the head model's, and the blendshapes. The fit uses both.

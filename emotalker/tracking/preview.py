@@ -50,11 +50,11 @@ class MeshOverlay:
         front = first[:, 0].astype(np.int64) * second[:, 1] < first[:, 1].astype(np.int64) * second[:, 0]
         mesh = picture.copy()
         cv2.polylines(mesh, list(corners[front]), True, MESH_COLOR, 1, cv2.LINE_AA, 4)
-        drawn = cv2.addWeighted(picture, 0.55, mesh, 0.45, 0)
+        overlaid = cv2.addWeighted(picture, 0.55, mesh, 0.45, 0)
         edges = pixels(self.model.landmarks(identity, blendshapes))
         lines = [np.round(edges[edge] * 16 - 8).astype(np.int32) for edge in EDGES]
-        cv2.polylines(drawn, lines, True, EDGE_COLOR, max(1, picture.shape[0] // 300), cv2.LINE_AA, 4)
-        return drawn
+        cv2.polylines(overlaid, lines, True, EDGE_COLOR, max(1, picture.shape[0] // 300), cv2.LINE_AA, 4)
+        return overlaid
 
 
 def write_preview(

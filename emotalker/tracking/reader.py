@@ -14,7 +14,7 @@ Observation, Context = Any, Any
 class FaceReader(Protocol):
     """Predicts blendshapes and corrected landmarks in shots of the kind that it was trained on.
 
-    An example is :class:`emotalker.synthetic.reader.SyntheticFaceReader` for rendered and painted faces.
+    An example is :class:`emotalker.synthetic.reader.SyntheticFaceReader` for synthetic faces.
 
     Attributes:
         name: written to the tracker's result.

@@ -1,4 +1,4 @@
-"""What several training stages use: hiding labels, and the export of a network with its data's licences."""
+"""Functions of several training stages: hiding labels, and exporting a network with its data's licences."""
 
 from __future__ import annotations
 

@@ -22,8 +22,8 @@ from emotalker.training.stage import exporter
 class SyncObjective(Objective):
     """InfoNCE over shifts: sound and lips of the same time against those up to 15 frames away in the same recording.
 
-    Other recordings are no negatives: telling voices or expressions apart would be an easy way out that says nothing of time.
-    The choice is made both frame by frame and by the average over the window, which is how the expert is asked.
+    Other recordings are not used as negatives, because voice or expression alone could reject them. The loss is computed
+    per frame and for the average over the window, as the expert is used.
 
     Args:
         model: the network.
@@ -58,7 +58,7 @@ class SyncObjective(Objective):
         }
 
     def _vary(self, lips: Tensor) -> Tensor:
-        """``(B, F, L)`` to the same: other people's amplitudes, resting mouths and trackers."""
+        """``(B, F, L)`` to the same: amplitudes, resting mouths and trackers vary."""
         one = lips.new_zeros(len(lips), 1, 1)
         mean = lips.mean(1, keepdim=True)
         factor = (torch.randn_like(one) * self.scale).exp()

@@ -51,15 +51,15 @@ class TeacherCrops(Dataset):
     def __getitem__(self, key: Key) -> dict:
         rng, recording = key.rng(), self.items[key.index]
         speed = random_speed(rng, *self.speeds) if self.augmentation else 1.0
-        wanted = int(np.ceil(self.frames * speed))
+        length = int(np.ceil(self.frames * speed))
         first, last = 0, len(recording.samples) // HOP_LENGTH
         if CORPORA[recording.corpus].sentence:
             start, stop = (sample // HOP_LENGTH for sample in recording.speech)
             pauses = rng.random(2) if self.augmentation else np.ones(2)  # users' recordings have pauses of any length
             first, last = round(start * (1 - pauses[0])), round(stop + (last - stop) * pauses[1])
-        slack = max(0, last - first - wanted)
+        slack = max(0, last - first - length)
         start = first + (int(rng.integers(0, slack + 1)) if self.augmentation else slack // 2)
-        crop = recording.samples[start * HOP_LENGTH : (start + wanted) * HOP_LENGTH].astype(np.float32) / 32768
+        crop = recording.samples[start * HOP_LENGTH : (start + length) * HOP_LENGTH].astype(np.float32) / 32768
         wave = resample_wave(crop, speed)[: self.frames * HOP_LENGTH]
         valid = np.arange(self.frames) < len(wave) // HOP_LENGTH
         wave = np.pad(wave, (0, self.frames * HOP_LENGTH - len(wave)))
@@ -67,7 +67,7 @@ class TeacherCrops(Dataset):
             wave = self.augmentation(wave, rng)
         return {
             "wave": wave,
-            "targets": change_speed(recording.targets[:, start : start + wanted].float().numpy(), speed, self.frames, axis=1),
+            "targets": change_speed(recording.targets[:, start : start + length].float().numpy(), speed, self.frames, axis=1),
             "valid": valid,
             "emotion": recording.emotion,
         }

@@ -1,4 +1,4 @@
-"""FACEGOOD's Voice2Face takes: weights of its own face rig at 30 fps, with a table that maps them to ARKit blendshapes."""
+"""Voice2Face takes of FACEGOOD: weights of its face rig at 30 fps, with a table that maps them to ARKit blendshapes."""
 
 from __future__ import annotations
 

@@ -1,0 +1,39 @@
+"""The report of the tracker's closed loop, on synthetic tracked films."""
+
+import numpy as np
+import pytest
+
+from emotalker.coefficients import ARKIT, ARKIT_BLENDSHAPES
+from emotalker.evaluation.benchmark import Timing
+from emotalker.evaluation.tracker import TrackedFilm, correlations, report
+from emotalker.synthetic.films import LEADING_BLENDSHAPES
+
+JAW = ARKIT.index("jawOpen")
+
+
+def test_correlations_by_blendshape():
+    true = np.random.default_rng(0).uniform(0, 1, (50, 52))
+    tracked = 0.5 * true + 0.1
+    tracked[:, 3], tracked[:, 4] = -true[:, 3], 0.25
+    r = correlations(true, tracked)
+    assert r[0] == pytest.approx(1) and r[3] == pytest.approx(-1) and np.isnan(r[4])
+
+
+def test_the_report_compares_with_the_required_values():
+    true = np.random.default_rng(0).uniform(0, 1, (50, 52))
+    tracked = true.copy()
+    tracked[:, JAW] = 1 - tracked[:, JAW]
+    error = np.tile([1.0, -2.0, 0.5], (50, 1))
+    text = report([TrackedFilm(true, tracked, error, 60, "landmarks: a, prior: b")])
+    rows = {
+        cells[1].strip(): [c.strip() for c in cells[2:5]] for cells in (r.split("|") for r in text.splitlines() if "|" in r)
+    }
+    assert rows["jawOpen"] == ["-1.000", "-1.000", "* below"] and len(rows) == len(ARKIT_BLENDSHAPES) + 2
+    assert "face found in 50 of 60 frames; landmarks: a, prior: b" in text
+    assert f"{len(LEADING_BLENDSHAPES) - 1} of {len(LEADING_BLENDSHAPES)}; pose within 1.5 degrees: no" in text
+    assert "pitch 1.00, yaw 2.00, roll 0.50" in text
+
+
+def test_timing_sums_the_stages():
+    text = str(Timing(1.5, {"motion": 1.0, "render": 3.0}, 250, 10.0, 512, 3))
+    assert "12.00 ms a frame" in text and "62.5 frames/s, 2.50 x real time" in text
