@@ -4,20 +4,14 @@ import json
 
 import pytest
 import torch
-from helpers import tiny_hubert
+from helpers import TINY_HUBERT, tiny_hubert
 
 from emotalker.core.errors import CheckpointError
 from emotalker.models.hubert import SAMPLES_PER_VIDEO_FRAME, AudioEncoder, AudioEncoderConfig
 
 #: The sizes only: everything else as in HuBERT base.
 SIZES = {
-    "conv_dim": [8] * 7,
-    "hidden_size": 16,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "intermediate_size": 32,
-    "num_conv_pos_embeddings": 16,
-    "num_conv_pos_embedding_groups": 4,
+    name: value for name, value in TINY_HUBERT.items() if name.startswith(("conv_dim", "hidden_size", "num_", "intermediate"))
 }
 
 

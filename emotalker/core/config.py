@@ -52,7 +52,10 @@ class ModelConfig(Settings):
 
 
 def setting(default: Any, help: str) -> Any:
-    """A dataclass field with a default. ``help`` states its meaning and unit; ``--help`` prints it."""
+    """A dataclass field with a default. ``help`` states its meaning and unit; ``--help`` prints it.
+
+    A subclass that changes the default only assigns it (``steps: int = 400``): the help is inherited.
+    """
     if isinstance(default, dict):
         return field(default_factory=lambda: dict(default), metadata={"help": help})
     return field(default=default, metadata={"help": help})
@@ -92,9 +95,15 @@ def _settings_of(schema: type[Settings], prefix: str, defaults: Mapping[str, Any
     for entry in fields(schema):
         kind, default = types[entry.name], defaults[entry.name]
         name, group = f"{prefix}{entry.name}", is_dataclass(kind)
-        yield Setting(name, entry.metadata.get("help", ""), group, _is_dict(kind), default)
+        yield Setting(name, _help_of(schema, entry.name), group, _is_dict(kind), default)
         if group:
             yield from _settings_of(kind, f"{name}.", default)
+
+
+def _help_of(schema: type[Settings], name: str) -> str:
+    """The help of a field, from the nearest class that states it."""
+    declared = (vars(base).get("__dataclass_fields__", {}).get(name) for base in schema.__mro__)
+    return next((entry.metadata["help"] for entry in declared if entry is not None and "help" in entry.metadata), "")
 
 
 def _is_dict(kind: Any) -> bool:

@@ -43,16 +43,15 @@ class AudioEncoderTraining(RunConfig):
 
     NAME = "audio_encoder"
 
-    run: str = setting("runs/audio_encoder", "folder of the run: state, metrics, best and last checkpoint")
+    run: str = "runs/audio_encoder"
     model: StudentSize = setting(StudentSize(), "size of the network")
     loss: DistillationLoss = setting(DistillationLoss(), "weights of the loss")
     data: AudioEncoderData = mandatory("training data")
-    steps: int = setting(2400, "optimiser steps in all")
-    batch_size: int = setting(16, "examples per process and micro-batch")
-    validate_every: int = setting(300, "steps between validations")
-    save_every: int = setting(100, "steps between saved states")
-    precision: Literal["no", "bf16"] = setting("bf16", "no for float32, bf16 for mixed precision")
-    optimizer: OptimizerConfig = setting(
-        OptimizerConfig(learning_rate=1e-4, weight_decay=1e-2, betas=(0.9, 0.98), warmup=40, final=0.02),
-        "AdamW and its schedule",
+    steps: int = 2400
+    batch_size: int = 16
+    validate_every: int = 300
+    save_every: int = 100
+    precision: Literal["no", "bf16"] = "bf16"
+    optimizer: OptimizerConfig = OptimizerConfig(
+        learning_rate=1e-4, weight_decay=1e-2, betas=(0.9, 0.98), warmup=40, final=0.02
     )

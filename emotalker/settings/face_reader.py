@@ -42,7 +42,7 @@ class FaceReaderTraining(RunConfig):
     NAME = "face_reader"
     GROUPS: ClassVar[Mapping[str, str]] = {"preset": "small"}
 
-    run: str = setting("runs/face_reader", "folder of the run: state, metrics, best and last checkpoint")
+    run: str = "runs/face_reader"
     teacher: str | None = setting(
         "runs/face_reader_teacher/best.safetensors",
         "checkpoint of a larger network to distil; null: labels alone",
@@ -50,12 +50,10 @@ class FaceReaderTraining(RunConfig):
     model: FaceReaderConfig = setting(FaceReaderConfig(), "size of the network")
     loss: FaceReaderLoss = setting(FaceReaderLoss(), "weights of the loss")
     data: FaceReaderData = setting(FaceReaderData(), "training data")
-    steps: int = setting(2000, "optimiser steps in all")
-    batch_size: int = setting(256, "examples per process and micro-batch")
-    validate_every: int = setting(500, "steps between validations")
-    save_every: int = setting(500, "steps between saved states")
-    workers: int = setting(1, "data loader processes; 0 loads in the training process")
-    precision: Literal["no", "bf16"] = setting("bf16", "no for float32, bf16 for mixed precision")
-    optimizer: OptimizerConfig = setting(
-        OptimizerConfig(learning_rate=5e-4, weight_decay=3e-2, warmup=100, final=0.01), "AdamW and its schedule"
-    )
+    steps: int = 2000
+    batch_size: int = 256
+    validate_every: int = 500
+    save_every: int = 500
+    workers: int = 1
+    precision: Literal["no", "bf16"] = "bf16"
+    optimizer: OptimizerConfig = OptimizerConfig(learning_rate=5e-4, weight_decay=3e-2, warmup=100, final=0.01)

@@ -39,17 +39,15 @@ class LipTraining(RunConfig):
     NAME = "lip"
     GROUPS: ClassVar[Mapping[str, str]] = {"preset": "small"}
 
-    run: str = setting("runs/lip", "folder of the run: state, metrics, best and last checkpoint")
+    run: str = "runs/lip"
     sync: str | None = setting(None, "checkpoint of a sync expert for an additional loss; null for none")
     space: Space = setting("arkit", "coefficient space of the corpora: arkit, or bfm, the paper's")
     model: LipSize = setting(LipSize(), "size of the network")
     loss: LipLoss = setting(LipLoss(), "weights of the loss")
     data: LipData = setting(LipData(), "training data")
     augmentation: SpeechVideoAugmentation = setting(SpeechVideoAugmentation(), "changes to speech and motion in training")
-    steps: int = setting(2400, "optimiser steps in all")
-    batch_size: int = setting(16, "examples per process and micro-batch")
-    validate_every: int = setting(250, "steps between validations")
-    save_every: int = setting(250, "steps between saved states")
-    optimizer: OptimizerConfig = setting(
-        OptimizerConfig(learning_rate=1e-3, weight_decay=1e-3, warmup=100, final=0.02), "AdamW and its schedule"
-    )
+    steps: int = 2400
+    batch_size: int = 16
+    validate_every: int = 250
+    save_every: int = 250
+    optimizer: OptimizerConfig = OptimizerConfig(learning_rate=1e-3, weight_decay=1e-3, warmup=100, final=0.02)

@@ -36,17 +36,15 @@ class SyncTraining(RunConfig):
 
     NAME = "sync"
 
-    run: str = setting("runs/sync", "folder of the run: state, metrics, best and last checkpoint")
+    run: str = "runs/sync"
     model: SyncSize = setting(SyncSize(), "size of the network")
     loss: SyncLoss = setting(SyncLoss(), "disturbance of the lips in training")
     data: SyncData = setting(SyncData(), "training data")
     augmentation: SpeechVideoAugmentation = setting(
         SpeechVideoAugmentation(warp=0.15), "changes to speech and motion in training"
     )
-    steps: int = setting(400, "optimiser steps in all")
-    batch_size: int = setting(16, "examples per process and micro-batch")
-    validate_every: int = setting(100, "steps between validations")
-    save_every: int = setting(100, "steps between saved states")
-    optimizer: OptimizerConfig = setting(
-        OptimizerConfig(learning_rate=1e-3, weight_decay=1e-2, warmup=50, final=0.02), "AdamW and its schedule"
-    )
+    steps: int = 400
+    batch_size: int = 16
+    validate_every: int = 100
+    save_every: int = 100
+    optimizer: OptimizerConfig = OptimizerConfig(learning_rate=1e-3, weight_decay=1e-2, warmup=50, final=0.02)

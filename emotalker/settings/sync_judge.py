@@ -38,7 +38,7 @@ class SyncJudgeTraining(RunConfig):
 
     NAME = "sync_judge"
 
-    run: str = setting("runs/sync_judge", "folder of the run: state, metrics, best and last checkpoint")
+    run: str = "runs/sync_judge"
     encoder: str = setting(
         "checkpoints/small/audio_encoder.safetensors",
         "speech features: checkpoint, Hugging Face folder or model name",
@@ -46,12 +46,10 @@ class SyncJudgeTraining(RunConfig):
     model: SyncJudgeSize = setting(SyncJudgeSize(), "size of the network")
     loss: SyncJudgeLoss = setting(SyncJudgeLoss(), "disturbance of the inputs in training")
     data: SyncJudgeData = setting(SyncJudgeData(), "training data")
-    steps: int = setting(200, "optimiser steps in all")
-    batch_size: int = setting(24, "examples per process and micro-batch")
+    steps: int = 200
+    batch_size: int = 24
     validate_every: int = setting(
         200, "steps between validations; once, because corpora differ in the offset of sound and picture"
     )
-    save_every: int = setting(100, "steps between saved states")
-    optimizer: OptimizerConfig = setting(
-        OptimizerConfig(learning_rate=1e-3, weight_decay=5e-2, warmup=50, final=0.02), "AdamW and its schedule"
-    )
+    save_every: int = 100
+    optimizer: OptimizerConfig = OptimizerConfig(learning_rate=1e-3, weight_decay=5e-2, warmup=50, final=0.02)

@@ -41,7 +41,7 @@ class TransformerTraining(RunConfig):
     NAME = "transformer"
     GROUPS: ClassVar[Mapping[str, str]] = {"preset": "small"}
 
-    run: str = setting("runs/transformer", "folder of the run: state, metrics, best and last checkpoint")
+    run: str = "runs/transformer"
     vqvae: str = setting("runs/vqvae/best.safetensors", "checkpoint of stage 1")
     encoder: str = setting(
         "runs/audio_encoder/best.safetensors",
@@ -51,10 +51,8 @@ class TransformerTraining(RunConfig):
     model: TransformerSize = setting(TransformerSize(), "size of the network")
     loss: TransformerLoss = setting(TransformerLoss(), "weights of the loss")
     data: TransformerData = setting(TransformerData(), "training data")
-    steps: int = setting(2400, "optimiser steps in all")
-    batch_size: int = setting(32, "examples per process and micro-batch")
-    validate_every: int = setting(100, "steps between validations")
-    save_every: int = setting(100, "steps between saved states")
-    optimizer: OptimizerConfig = setting(
-        OptimizerConfig(learning_rate=3e-4, weight_decay=1e-2, warmup=100, final=0.05), "AdamW and its schedule"
-    )
+    steps: int = 2400
+    batch_size: int = 32
+    validate_every: int = 100
+    save_every: int = 100
+    optimizer: OptimizerConfig = OptimizerConfig(learning_rate=3e-4, weight_decay=1e-2, warmup=100, final=0.05)

@@ -35,16 +35,14 @@ class VQVAETraining(RunConfig):
     NAME = "vqvae"
     GROUPS: ClassVar[Mapping[str, str]] = {"preset": "small"}
 
-    run: str = setting("runs/vqvae", "folder of the run: state, metrics, best and last checkpoint")
+    run: str = "runs/vqvae"
     space: Space = setting("arkit", "coefficient space of the corpora: arkit, or bfm, the paper's")
     model: VQVAESize = setting(VQVAESize(), "size of the network")
     loss: VQVAELoss = setting(VQVAELoss(), "weights of the loss")
     data: VQVAEData = setting(VQVAEData(), "training data")
-    steps: int = setting(3000, "optimiser steps in all")
-    batch_size: int = setting(48, "examples per process and micro-batch")
-    validate_every: int = setting(250, "steps between validations")
-    save_every: int = setting(250, "steps between saved states")
-    optimizer: OptimizerConfig = setting(
-        OptimizerConfig(learning_rate=5e-4, weight_decay=1e-4, warmup=100, final=0.05), "AdamW and its schedule"
-    )
-    minimise: str = setting("reconstruction", "validation metric whose lowest value marks the best checkpoint")
+    steps: int = 3000
+    batch_size: int = 48
+    validate_every: int = 250
+    save_every: int = 250
+    optimizer: OptimizerConfig = OptimizerConfig(learning_rate=5e-4, weight_decay=1e-4, warmup=100, final=0.05)
+    minimise: str = "reconstruction"
