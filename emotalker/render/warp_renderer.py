@@ -20,6 +20,7 @@ from emotalker.face.topology import CHIN, FACE_OVAL, INNER_LIPS, LEFT_EYE, LEFT_
 from emotalker.render.controls import FaceControls
 from emotalker.render.displacement_field import DisplacementField
 from emotalker.render.eyes import Eyeball
+from emotalker.render.gains import blendshape_gains
 from emotalker.render.mouth import MouthInterior
 from emotalker.render.opening import OpeningWarp
 from emotalker.render.rigid import RigidWarp
@@ -48,8 +49,13 @@ class WarpRenderer:
         self.portrait, self.space = portrait, space
         vertices = portrait.vertices()
         extra_points, extra_values = self._surroundings(vertices)
+        gains = blendshape_gains()[:, None]
         controls = FaceControls(
-            portrait.landmarks, portrait.landmark_displacement(), extra_points, extra_values, portrait.fit.blendshapes[0]
+            portrait.landmarks,
+            portrait.landmark_displacement() * gains,
+            extra_points,
+            extra_values * gains,
+            portrait.fit.blendshapes[0],
         )
         face_height = self._face_height()
         field = DisplacementField(

@@ -15,7 +15,7 @@ from scipy.spatial import Delaunay
 from emotalker.coefficients import ARKIT, ARKIT_BLENDSHAPES, MIRRORED_BLENDSHAPES
 from emotalker.face.landmarks import FaceLandmarker
 from emotalker.face.model import FaceModel
-from emotalker.face.topology import EYE_CORNERS, LEFT_BROW, RIGHT_BROW, SKIN_POINTS
+from emotalker.face.topology import EYE_CORNERS, LEFT_BROW, LEFT_EYE, RIGHT_BROW, RIGHT_EYE, SKIN_POINTS
 from emotalker.render.shading import ShadingModel
 from emotalker.video.frames import timed_frames
 
@@ -37,7 +37,7 @@ LOWER = (
 )  # fmt: skip
 #: Kept in the model; the others only explain brightness away (eyelids, gaze, teeth).
 KEPT = (
-    "brow", "eyeSquint", "eyeWide", "noseSneer", "mouthSmile", "mouthFrown", "mouthUpperUp", "mouthLowerDown",
+    "brow", "eyeSquint", "noseSneer", "mouthSmile", "mouthFrown", "mouthUpperUp", "mouthLowerDown",
     "mouthStretch", "mouthPress", "mouthDimple", "jawOpen",
 )  # fmt: skip
 #: The landmarker has no score of its own for a wrinkled nose, so a clip's emotion stands for it.
@@ -138,9 +138,22 @@ def fit_shading(clips: Sequence[ShadedClip], canonical: CanonicalFace, source: s
     brows = canonical.landmarks[np.concatenate([LEFT_BROW, RIGHT_BROW]), 1].min()
     forehead = 1 / (1 + np.exp((rows - (brows - 10)) / 2))
     field += forehead * (gaussian_filter(field, (0, 0, FOREHEAD_SIGMA)) - field)
+    orbits = _orbits(canonical.landmarks)
+    for i, name in enumerate(ARKIT_BLENDSHAPES):
+        field[i] *= 1 - orbits * (name.startswith("brow") or 0.6)
     kept = [i for i, name in enumerate(ARKIT_BLENDSHAPES) if name.startswith(KEPT)]
     names = tuple(ARKIT_BLENDSHAPES[i] for i in kept)
     return ShadingModel(names, field[kept].astype(np.float32), canonical.landmarks, source, licence)
+
+
+def _orbits(landmarks: np.ndarray) -> np.ndarray:
+    """1 on brows and upper eyelids, ``(SIZE, SIZE)``, 0 elsewhere: tracked brows lag behind real ones, so their hair leaves a
+    dark and a bright band that are no folds."""
+    mask = np.zeros((SIZE, SIZE), np.float32)
+    for brow, eye in ((RIGHT_BROW, RIGHT_EYE), (LEFT_BROW, LEFT_EYE)):
+        hull = cv2.convexHull(landmarks[np.concatenate([brow, eye.upper])].astype(np.float32))
+        cv2.fillConvexPoly(mask, np.round(hull * 16).astype(np.int32), 1.0, shift=4)
+    return gaussian_filter(cv2.dilate(mask, np.ones((5, 7))), 1.5)
 
 
 def _fold_band(log_ratio: np.ndarray, mask: np.ndarray) -> np.ndarray:
