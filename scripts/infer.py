@@ -17,6 +17,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--image", required=True, help="portrait: an image with a face")
     parser.add_argument("--output", default="outputs/talking.mp4", help="video to write (default: %(default)s)")
     parser.add_argument("--coefficients", metavar="O.NPZ", help="also write the motion to this file")
+    parser.add_argument("--write-emotion-track", metavar="E.CSV", help="also write the emotion that the face shows over time")
     parser.add_argument("--size", type=picture_size, default=512, help="width and height in pixels (default: %(default)s)")
     parser.add_argument("--seed", type=seed, default=0, help="of all random numbers (default: %(default)s)")
     add_style_options(parser)
@@ -34,7 +35,7 @@ def main() -> None:
     from emotalker.core.files import check_writable
     from emotalker.core.progress import progress_bar
 
-    for path in filter(None, (args.output, args.coefficients)):
+    for path in filter(None, (args.output, args.coefficients, args.write_emotion_track)):
         check_writable(path)  # before minutes of computation
     style, performance = style_from(args), performance_from(args)
     with progress_bar() as progress:
@@ -53,6 +54,8 @@ def main() -> None:
         )
         if args.coefficients:
             video.motion.save(args.coefficients)
+        if args.write_emotion_track:
+            video.emotion.save(args.write_emotion_track)
         progress.update(task, description="rendering", total=len(video))
         video.save(args.output, lambda done, _: progress.update(task, completed=done))
     print(video.summary(args.output))

@@ -11,7 +11,9 @@ from emotalker.audio.io import load_audio
 from emotalker.coefficients import ARKIT
 from emotalker.core.emotions import EMOTIONS
 from emotalker.inference import generator as generator_module
+from emotalker.inference.emotion_track import EmotionTrack
 from emotalker.inference.generator import MotionGenerator
+from emotalker.inference.hearing import emotion_probabilities
 from emotalker.inference.performance import (
     EXPRESSIVE_LIPS,
     OPENING_LIPS,
@@ -21,7 +23,7 @@ from emotalker.inference.performance import (
     Performance,
     PerformanceConfig,
 )
-from emotalker.inference.style import DEFAULT_STYLE, Style, StyleError, emotion_weights
+from emotalker.inference.style import DEFAULT_STYLE, Style, StyleError
 from emotalker.models.expression import EXPRESSIVE, ExpressionConfig, ExpressionPrior
 
 POSE = np.arange(ARKIT.dim)[ARKIT.pose]
@@ -61,7 +63,7 @@ def published_method(generator: MotionGenerator, samples: np.ndarray, reference:
     """Encoder, transformer, VQ-VAE and lip branch without any step, ``(T, D)``."""
     wav, portrait = torch.from_numpy(samples)[None], torch.from_numpy(reference)[None]
     features = generator.encoder.encode_long(wav)
-    emotion = torch.from_numpy(emotion_weights(generator.encoder.recognize_emotion(features), None))[None]
+    emotion = torch.from_numpy(emotion_probabilities(generator.encoder.recognize_emotion(features)))[None]
     codes = generator.transformer.generate(
         features,
         portrait,
@@ -119,10 +121,10 @@ def test_reference_range_clamps_the_reference(generator, samples, reference, all
 
 
 def test_emotion_sharpening_changes_only_the_recognized_weights(generator, samples, reference, all_on):
-    recognized = {"angry": 0.6, "calm": 0.4}
+    recognized = EmotionTrack.constant(emotion_probabilities({"angry": 0.6, "calm": 0.4}))
     angry = EMOTIONS.index("angry")
-    assert steps("emotion_sharpening").emotion(recognized)[angry] == pytest.approx(0.6)
-    assert steps().emotion(recognized)[angry] == pytest.approx(0.6**3 / (0.6**3 + 0.4**3))
+    assert steps("emotion_sharpening").emotion(recognized, 3)[-1, angry] == pytest.approx(0.6)
+    assert steps().emotion(recognized, 3)[-1, angry] == pytest.approx(0.6**3 / (0.6**3 + 0.4**3))
     requested = Style(emotion={"happy": 1.0})
     on, off = (
         generator.generate(samples, reference, style=requested, performance=performance).coefficients
@@ -181,7 +183,7 @@ def test_slow_expression_keeps_closed_lips_closed():
 
 @pytest.mark.parametrize(("requested", "fraction"), [(None, 0.4), ({"happy": 0.5}, 0.7), ({"happy": 1.0}, 1.0)])
 def test_mean_correction_is_larger_for_requested_emotions(requested, fraction):
-    prior, happy = ExpressionPrior(ExpressionConfig()), torch.eye(8)[[EMOTIONS.index("happy")]]
+    prior, happy = ExpressionPrior(ExpressionConfig()), torch.eye(8)[[EMOTIONS.index("happy")]][:, None].expand(1, 10, 8)
     smile = ARKIT.index("mouthSmileLeft")
     prior.offsets[EMOTIONS.index("happy"), smile] = 0.5
     face, lips = torch.zeros(1, 10, len(ARKIT.face)), torch.zeros(1, 10, len(ARKIT.lip))

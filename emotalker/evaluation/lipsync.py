@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from emotalker.audio.activity import log_energy
 from emotalker.coefficients import ARKIT
 from emotalker.core.errors import DataError
 from emotalker.core.splits import Split, split_of_name
@@ -101,13 +102,6 @@ def closure_ratio(gap: np.ndarray, seconds: float, fps: int = 25) -> float:
         return float("nan")
     low, high = np.nanmin(gap), np.nanmax(gap)
     return float((np.nanmin(around) - low) / (high - low)) if high > low else float("nan")
-
-
-def log_energy(samples: np.ndarray, frames: int, samples_per_frame: int = 640) -> np.ndarray:
-    """Log of the root mean square of each video frame's audio, ``(N,)`` to ``(frames,)``, in dB above -60 dB."""
-    padded = np.pad(samples, (0, max(0, frames * samples_per_frame - len(samples))))[: frames * samples_per_frame]
-    power = np.square(padded.reshape(frames, samples_per_frame)).mean(1)
-    return np.maximum(10 * np.log10(power + 1e-12), -60.0)
 
 
 @dataclass(frozen=True)

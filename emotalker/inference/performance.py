@@ -7,7 +7,7 @@ Each step has a name in :data:`STEPS` and can be switched off by it. With all st
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,21 +16,26 @@ from scipy.ndimage import gaussian_filter1d
 from torch import Tensor
 from torch.nn import functional as F
 
+from emotalker.audio.activity import pauses
 from emotalker.coefficients import CoefficientSpace
 from emotalker.coefficients.statistics import Standardizer
 from emotalker.core.emotions import EMOTIONS
+from emotalker.inference.emotion_track import EmotionTrack
+from emotalker.inference.silence import relaxation, rest_weight
 from emotalker.inference.style import Style, StyleError, emotion_weights
-from emotalker.models.expression import ExpressionPrior
+from emotalker.models.expression import EXPRESSIVE, ExpressionPrior
 from emotalker.models.transformer import Mode
 
 #: The steps in the order in which they are applied.
 STEPS = (
     "reference_range",  # clamp the portrait's coefficients to the range of the training data
+    "emotion_windows",  # recognise the emotion in overlapping windows, so that it changes over time
     "emotion_sharpening",  # raise the recognised probabilities to a power
     "expected_motion",  # interpolate between continuous and sampled decoding; average the pose over several samples
     "neutral_articulation",  # interpolate between neutral and emotional articulation
     "slow_expression",  # low-pass the face branch's influence on the lips, and keep closed lips closed
     "mean_correction",  # move the mean of the motion towards the emotion's mean expression
+    "silence_rest",  # in pauses, close the lips and relax the expression
     "pose_smoothing",  # smooth the head pose across code boundaries
     "pose_limits",  # limit the head pose to the range that the renderer supports
 )
@@ -42,7 +47,8 @@ OPENING_LIPS = ("jawOpen", "mouthUpperUp", "mouthLowerDown", "mouthShrug")
 #: Face entries that are taken from the sampled decoding unchanged: interpolation would leave half-closed eyes.
 SAMPLED_ENTRIES = ("eyeBlink", "eyeLook")
 
-#: Predicts lips ``(1, F, len(space.lip))`` from a face ``(1, F, len(space.face))`` and emotion weights ``(1, 8)``.
+#: Predicts lips ``(1, F, len(space.lip))`` from a face ``(1, F, len(space.face))`` and emotion weights
+#: ``(1, 8)`` or ``(1, F, 8)``.
 LipPredictor = Callable[[Tensor, Tensor], Tensor]
 
 
@@ -60,6 +66,8 @@ class PerformanceConfig:
         sharpening_exponent: power of the recognised probabilities. With 1 the generated expressions are too weak, because
             the recogniser spreads probability over several emotions; large values turn its errors into wrong expressions
             (``scripts/evaluate_motion.py``).
+        emotion_smoothing: standard deviation of the Gaussian filter on the emotion weights, seconds. A sudden change takes
+            2.6 standard deviations from 10 % to 90 %.
         sampling_weight: weight of the sampled decoding in brows and head pose; the rest is the continuous decoding. Sampled
             motion has more variance, continuous motion correlates better with the voice (``scripts/evaluate_motion.py``).
         pose_samples: number of further samples that are averaged with the continuous decoding's pose. The mean pose is
@@ -73,6 +81,8 @@ class PerformanceConfig:
         recognized_correction, requested_correction: fraction of the mean-expression correction for a recognised emotion and
             for one that the user requests. A requested emotion gets more, because the voice does not support it
             (``scripts/evaluate_motion.py``).
+        rest_expression: fraction of the expression that remains in a long pause.
+        relax_seconds, recover_seconds: time constants of the expression in a pause and in the speech after it.
         pose_frames: standard deviation of the Gaussian filter on the pose, frames at 25 fps; about half a code
             (``scripts/evaluate_motion.py``).
         pose_limits: asymptotic limits of pitch, yaw, roll in radians and shifts in centimetres. The warping renderer shows
@@ -82,6 +92,7 @@ class PerformanceConfig:
     disabled: frozenset[str] = frozenset()
     reference_deviations: float = 1.0
     sharpening_exponent: float = 3.0
+    emotion_smoothing: float = 0.15
     sampling_weight: float = 0.4
     pose_samples: int = 2
     articulation_weight: float = 0.5
@@ -89,6 +100,9 @@ class PerformanceConfig:
     open_jaw: float = 0.1
     recognized_correction: float = 0.4
     requested_correction: float = 1.0
+    rest_expression: float = 0.5
+    relax_seconds: float = 0.5
+    recover_seconds: float = 0.2
     pose_frames: float = 2.5
     pose_limits: tuple[float, ...] = (0.18, 0.2, 0.18, 1.5, 1.2, 2.0)
 
@@ -129,10 +143,18 @@ class Performance:
         limit = self.config.reference_deviations
         return standardizer.inverse(standardizer(reference).clamp(-limit, limit))
 
-    def emotion(self, recognized: Mapping[str, float]) -> np.ndarray:
-        """``emotion_sharpening``; returns weights ``(8,)`` of EMOTIONS from recognised probabilities and the style."""
+    def emotion(self, heard: EmotionTrack, frames: int) -> np.ndarray:
+        """``emotion_sharpening``; returns weights ``(frames, 8)`` of EMOTIONS from recognised probabilities and the style."""
         exponent = self.config.sharpening_exponent if self.config.uses("emotion_sharpening") else 1.0
-        return emotion_weights(recognized, self.style.emotion, exponent)
+        sharpened = EmotionTrack(heard.times, emotion_weights(heard.weights, exponent=exponent))
+        return emotion_weights(self._frames(sharpened, frames), self._requested(frames))
+
+    def _requested(self, frames: int) -> np.ndarray | None:
+        """Weights ``(frames, 8)`` that the style requests; None if it requests no emotion."""
+        return None if self.style.requested is None else self._frames(self.style.requested, frames)
+
+    def _frames(self, track: EmotionTrack, frames: int) -> np.ndarray:
+        return track.frames(frames, self.space.fps, self.config.emotion_smoothing)
 
     def decoding_modes(self, decoding: Mode) -> list[Mode]:
         """``expected_motion``, first part: decoding modes of the rows of one batch, which :meth:`face` merges.
@@ -164,7 +186,8 @@ class Performance:
         Args:
             predict: the lip branch on this recording.
             face: ``(1, F, len(space.face))``.
-            emotion, neutral: weights ``(1, 8)`` of the emotion and of neutral.
+            emotion: weights ``(1, F, 8)``.
+            neutral: weights ``(1, 8)`` of neutral.
 
         Returns:
             ``(1, F, len(space.lip))``.
@@ -193,16 +216,36 @@ class Performance:
         return slow * (expressive + opening * jaw)
 
     def correct(self, face: Tensor, lips: Tensor, emotion: Tensor) -> tuple[Tensor, Tensor]:
-        """``mean_correction`` of face ``(1, F, ...)`` and lips ``(1, F, ...)`` for emotion weights ``(1, 8)``."""
+        """``mean_correction`` of face ``(1, F, ...)`` and lips ``(1, F, ...)`` for emotion weights ``(1, F, 8)``."""
         if self.expression is None or not self.config.uses("mean_correction"):
             return face, lips
-        requested = min(1.0, sum((self.style.emotion or {}).values()))
         low, high = self.config.recognized_correction, self.config.requested_correction
-        fraction, target = low + (high - low) * requested, emotion * self.style.intensity
+        requested = self._requested(face.shape[1])
+        fraction: float | Tensor = low
+        if requested is not None:
+            share = torch.from_numpy(requested).to(face).sum(-1, keepdim=True).clamp_max(1.0)
+            fraction = low + (high - low) * share
+        target = emotion * self.style.intensity
         return (
             face + fraction * self.expression.correction(face, target, self.space.face),
             lips + fraction * self.expression.correction(lips, target, self.space.lip),
         )
+
+    def rest(self, face: Tensor, lips: Tensor, samples: np.ndarray) -> tuple[Tensor, Tensor]:
+        """``silence_rest``: in the pauses of the recording ``(N,)``, articulation goes to rest and the expression decays.
+
+        Blinks, gaze and head pose of the face ``(1, F, ...)`` are unchanged. Expressive lip entries decay with the face, so
+        that the expression of the mouth does not vanish between words.
+        """
+        if not self.config.uses("silence_rest"):
+            return face, lips
+        config, silent = self.config, pauses(samples, face.shape[1])
+        relaxed = relaxation(silent, self.space.fps, config.relax_seconds, config.recover_seconds)
+        expression = torch.from_numpy(1 - (1 - config.rest_expression) * relaxed).to(face)[:, None]
+        articulation = torch.from_numpy(1 - rest_weight(silent)).to(face)[:, None]
+        names = [self.space.names[i] for i in self.space.face]
+        in_face, in_lips = (self._entries(n, EXPRESSIVE, face.device) for n in (names, self.space.lip_names))
+        return face * torch.where(in_face, expression, 1.0), lips * torch.where(in_lips, expression, articulation)
 
     def pose(self, pose: np.ndarray) -> np.ndarray:
         """``pose_smoothing`` and ``pose_limits`` of ``(T, 6)``, radians and centimetres."""

@@ -14,11 +14,11 @@ import numpy as np
 import torch
 
 from emotalker.audio.io import SAMPLE_RATE, load_audio
-from emotalker.coefficients import MotionTrack
 from emotalker.face.landmarks import FaceLandmarker
 from emotalker.face.model import FaceModel
 from emotalker.face.portrait import Portrait
-from emotalker.inference.generator import MotionGenerator
+from emotalker.inference.emotion_track import EmotionTrack
+from emotalker.inference.generator import GeneratedMotion, MotionGenerator
 from emotalker.inference.performance import PERFORMANCE, PerformanceConfig
 from emotalker.inference.style import DEFAULT_STYLE, Style
 from emotalker.models.transformer import Mode
@@ -43,7 +43,7 @@ class TalkingVideo:
         seconds: wall time of each stage so far.
     """
 
-    motion: MotionTrack
+    motion: GeneratedMotion
     audio: np.ndarray
     portrait: Portrait
     make_renderer: RendererFactory
@@ -51,6 +51,11 @@ class TalkingVideo:
 
     def __len__(self) -> int:
         return len(self.motion.coefficients)
+
+    @property
+    def emotion(self) -> EmotionTrack:
+        """The emotion that the motion shows, heard or requested, before intensity."""
+        return self.motion.emotion
 
     @property
     def fps(self) -> int:
@@ -149,7 +154,7 @@ class TalkingHead:
             image: a file, or ``(H, W, 3)`` uint8 RGB.
             size: width and height of the video, pixels; even.
             seed: of all random numbers (sampled codes, blinks).
-            style: emotion, intensity, amplitudes and blink rate.
+            style: emotion, also over time, intensity, amplitudes and blink rate.
             decoding: "sample" samples codes, "continuous" is the published method, "nearest" uses the nearest codes.
             temperature, top_p: of "sample"; see :func:`emotalker.models.sampling.sample_codes`.
             performance: the steps around the published method and their constants.

@@ -58,16 +58,32 @@ class ExpressionPrior(nn.Module):
     def correction(self, motion: Tensor, emotion: Tensor, entries: Sequence[int]) -> Tensor:
         """Mean-expression correction: target mean expression minus the mean of the motion.
 
+        With weights that change over time, the mean is that of frames of the same emotion: the means weighted by each
+        emotion's weights, mixed by the weights of the frame. For constant weights it is the mean over all frames.
+
         Args:
             motion: ``(1, F, len(entries))`` as generated.
-            emotion: ``(1, 8)`` weights of EMOTIONS; a sum above 1 exaggerates.
+            emotion: weights of EMOTIONS, ``(1, 8)`` or of each frame ``(1, F, 8)``; a sum above 1 exaggerates.
             entries: indices of the motion's entries in the space.
 
         Returns:
-            ``(1, 1, len(entries))`` to add to the motion; zero for entries that are not EXPRESSIVE, and zero if the emotion
-            is neutral and the mean of the motion equals ``neutral``.
+            ``(1, 1 or F, len(entries))`` to add to the motion; zero for entries that are not EXPRESSIVE, and zero if the
+            emotion is neutral and the mean of the motion equals ``neutral``.
         """
         expressive = (self.offsets != 0).any(0)[entries]
-        target = emotion @ self.offsets[:, entries]
-        current = motion.mean(1) - self.neutral[entries]
-        return ((target - current) * expressive)[:, None]
+        weights = emotion if emotion.ndim == 3 else emotion[:, None]
+        target = weights @ self.offsets[:, entries]
+        current = self._means(motion, weights) - self.neutral[entries]
+        return (target - current) * expressive
+
+    @staticmethod
+    def _means(motion: Tensor, weights: Tensor) -> Tensor:
+        """Mean of the motion over frames of the same emotion, ``(1, F, E)`` and ``(1, 1 or F, 8)`` to ``(1, 1 or F, E)``."""
+        mean = motion.mean(1, keepdim=True)
+        if weights.shape[1] == 1:
+            return mean
+        # sums of the differences from the mean are exactly the mean for constant weights, and for weights that are all zero
+        totals = weights.sum(1)[..., None].clamp_min(1e-6)
+        differences = weights.transpose(1, 2) @ (motion - mean) / totals
+        shares = weights / weights.sum(-1, keepdim=True).clamp_min(1e-6)
+        return mean + shares @ differences
