@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
@@ -14,6 +14,7 @@ from emotalker.face.fit import FaceFit, fit_face
 from emotalker.face.geometry import Camera
 from emotalker.face.landmarks import FaceLandmarker
 from emotalker.face.model import FaceModel
+from emotalker.face.resting import shown_expression
 from emotalker.face.topology import FACE_OVAL
 
 #: Side of the crop in face heights (top of the face oval to the chin); includes hair and shoulders.
@@ -29,18 +30,29 @@ class Portrait:
         landmarks: ``(478, 2)`` pixels of the crop.
         fit: identity, blendshapes, pose and camera of the crop, one frame.
         model: the head model of the fit.
+        removed: ``(52,)`` blendshapes of the picture's own expression that the face at rest is rendered without.
     """
 
     image: np.ndarray
     landmarks: np.ndarray
     fit: FaceFit
     model: FaceModel
+    removed: np.ndarray = field(default_factory=lambda: np.zeros(len(ARKIT_BLENDSHAPES), np.float32))
 
     @classmethod
     def from_image(
-        cls, image: np.ndarray, landmarker: FaceLandmarker, model: FaceModel, size: int = 512, name: str = "the image"
+        cls,
+        image: np.ndarray,
+        landmarker: FaceLandmarker,
+        model: FaceModel,
+        size: int = 512,
+        name: str = "the image",
+        keep_expression: float = 0.0,
     ) -> Portrait:
         """Find the largest face in ``(H, W, 3)`` uint8 RGB, crop around it and fit the head.
+
+        ``keep_expression`` is the share of the picture's own expression that the face at rest keeps, 0..1; see
+        :func:`emotalker.face.resting.shown_expression`.
 
         Raises:
             FaceNotFoundError: there is no face; the message contains ``name``.
@@ -55,7 +67,8 @@ class Portrait:
             raise FaceNotFoundError(f"the face in {name} is too small or too blurred: give a sharper or larger picture")
         landmarks = in_crop[0].points[:, :2].astype(np.float64)
         fit = fit_face(model, landmarks, Camera.default(size, size), in_crop[0].scores)
-        return cls(crop, landmarks, fit, model)
+        shown = shown_expression(fit.blendshapes[0], in_crop[0].scores)
+        return cls(crop, landmarks, fit, model, (1 - keep_expression) * shown)
 
     @property
     def size(self) -> int:
@@ -69,7 +82,7 @@ class Portrait:
         """
         reference = np.zeros(space.dim, np.float32)
         lips = [n for n in space.lip_names if n in ARKIT_BLENDSHAPES]
-        reference[space.indices(lips)] = self.fit.blendshapes[0][ARKIT.indices(lips)]
+        reference[space.indices(lips)] = (self.fit.blendshapes[0] - self.removed)[ARKIT.indices(lips)]
         return reference
 
     def vertices(self) -> np.ndarray:

@@ -47,6 +47,7 @@ class FaceControls:
         landmark_values: ``(478, 52, 2)`` pixels per unit of each blendshape at the landmarks.
         extra_points, extra_values: ``(M, 2)`` and ``(M, 52, 2)``: more surface points and static points around the face.
         rest: ``(52,)`` the portrait's own blendshapes.
+        removed: ``(52,)`` those of its expression that the motion is not added to.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class FaceControls:
         extra_points: np.ndarray,
         extra_values: np.ndarray,
         rest: np.ndarray,
+        removed: np.ndarray,
     ):
         self.points = np.concatenate([landmarks[SKIN_POINTS], extra_points])
         skin = landmark_values[SKIN_POINTS].copy()
@@ -85,8 +87,10 @@ class FaceControls:
         self._solve_gap = np.linalg.pinv(bumps)  # (5, P)
         self._closed = _CLOSED_GAP * mouth.line.width
         added = [n.startswith(_ADDED) or n not in ARKIT.lip_names for n in ARKIT_BLENDSHAPES]
-        self._replaced_rest = np.where(added, 0.0, rest).astype(np.float32)
-        self._largest = np.where(added, np.clip(1.0 - rest, 0.0, 1.0), 1.0).astype(np.float32)  # their sum is at most 1
+        self._replaced_rest = np.where(added, removed, rest).astype(np.float32)
+        # The sum of what the picture keeps and what the motion adds is at most 1.
+        self._largest = np.where(added, np.clip(1.0 - rest + removed, 0.0, 1.0), 1.0).astype(np.float32)
+        self._blink_scale = [max(0.5, 1 + removed @ closing / opening) for _, closing, opening in self._blinks]
 
     @property
     def sides(self) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -148,7 +152,8 @@ class FaceControls:
         """Blendshapes ``(T, 52)`` to control amounts ``(T, C)`` float32."""
         blendshapes = np.minimum(blendshapes, self._largest)
         change = blendshapes - self._replaced_rest
-        for blink, closing, opening in self._blinks:
+        for (blink, closing, opening), scale in zip(self._blinks, self._blink_scale, strict=True):
+            change[:, blink] *= scale  # the eye is more or less open at rest than in the photo
             excess = np.clip(change @ closing - opening, 0, None) / closing[blink]
             change[:, blink] -= np.minimum(excess, np.clip(change[:, blink], 0, None))
         target = np.clip(blendshapes @ self._gap.T - self._closed, 0, None)

@@ -47,7 +47,12 @@ class WarpRenderer:
         vertices = portrait.vertices()
         extra_points, extra_values = self._surroundings(vertices)
         controls = FaceControls(
-            portrait.landmarks, portrait.landmark_displacement(), extra_points, extra_values, portrait.fit.blendshapes[0]
+            portrait.landmarks,
+            portrait.landmark_displacement(),
+            extra_points,
+            extra_values,
+            portrait.fit.blendshapes[0],
+            portrait.removed,
         )
         face_height = self._face_height()
         field = DisplacementField(
