@@ -1,8 +1,8 @@
 """How much of a portrait's fitted blendshapes is expression that the face loses at rest; docs/method.md 11.
 
 Blendshapes of one picture cannot tell expression from identity: heavy lids are fitted as a squint, low brows as a frown and
-upturned corners as a smile. What counts as expression is therefore what people with a neutral face do not show, and what comes
-with it: raised cheeks with a smile, raised brows with wide eyes, and the shape of lips that are apart.
+upturned corners as a smile. What counts as expression is therefore what neutral faces do not show, and what comes with it:
+narrow eyes with a smile, raised brows with wide eyes, and the shape of lips that are apart.
 """
 
 from __future__ import annotations
@@ -53,9 +53,8 @@ SIGNS = (
     Sign("mouthPucker", 0.25, 0.6, True, {}),
     Sign("mouthFunnel", 0.1, 0.4, True, {}),
     Sign("eyeWide", 0.08, 0.3, False, {"eyeWide": 0.0, "browInnerUp": 0.0, "browOuterUp": 0.0}),
-    Sign("browInnerUp", 0.45, 0.8, False, {"browInnerUp": 0.1, "browOuterUp": 0.1}),
+    Sign("browInnerUp", 0.45, 0.7, False, {"browInnerUp": 0.1, "browOuterUp": 0.1}),
     Sign("browDown", 0.75, 0.95, False, {"browDown": 0.3, "noseSneer": 0.2, "eyeSquint": 0.4}),
-    Sign("noseSneer", 0.05, 0.3, False, {"browDown": 0.3, "noseSneer": 0.2, "eyeSquint": 0.4}),
 )
 
 
@@ -76,11 +75,14 @@ def shown_expression(blendshapes: np.ndarray, scores: np.ndarray, gap: float, mo
     Returns:
         ``(52,)``, between 0 and ``blendshapes``.
     """
+    apart = _certainty(gap, _CLOSED_GAP, _OPEN_GAP)
     lips = ARKIT.indices([name for name in ARKIT.lip_names if name in ARKIT_BLENDSHAPES])
     shown = np.zeros(len(ARKIT_BLENDSHAPES), np.float32)
-    shown[lips] = _certainty(gap, _CLOSED_GAP, _OPEN_GAP) * blendshapes[lips] * ~ADDED[lips]
+    shown[lips] = apart * blendshapes[lips] * ~ADDED[lips]
     for sign in SIGNS:
-        certainty = _certainty(scores[entries(sign.score)].mean(), sign.none, sign.certain)
+        # A neutral face has its lips closed: with parted lips, half the score is evidence enough.
+        threshold = 1 - 0.5 * apart if sign.lips else 1.0
+        certainty = _certainty(scores[entries(sign.score)].mean() / threshold, sign.none, sign.certain)
         if sign.lips:
             shown[lips] = np.maximum(shown[lips], certainty * blendshapes[lips])
         for name, neutral in sign.parts.items():

@@ -110,8 +110,8 @@ class FaceControls:
     def _gap_values(self, points: np.ndarray, line: OpeningLine, half_gap: np.ndarray, reach: float) -> np.ndarray:
         """Displacement of points ``(N, 2)`` per unit of each lip gap correction, ``(N, 5, 2)`` pixels.
 
-        A correction opens the lips by one pixel at its centre and fades towards nose and chin. ``half_gap (P,)`` is the distance
-        of the lips from the line's points in the photo, pixels.
+        A correction opens the lips by one pixel at its centre and fades towards nose and chin. ``half_gap (P,)`` is the
+        distance in pixels of the photo's lips from the line's points.
         """
         along, across = line.local(points)
         side = np.where(across < 0, -0.5, 0.5)
