@@ -49,13 +49,14 @@ class WarpRenderer:
         self.portrait, self.space = portrait, space
         vertices = portrait.vertices()
         extra_points, extra_values = self._surroundings(vertices)
-        gains = blendshape_gains()[:, None]
+        gains = blendshape_gains()
         controls = FaceControls(
             portrait.landmarks,
-            portrait.landmark_displacement() * gains,
+            portrait.landmark_displacement() * gains[:, None],
             extra_points,
-            extra_values * gains,
-            portrait.fit.blendshapes[0],
+            extra_values * gains[:, None],
+            portrait.fit.blendshapes[0] / gains,  # the fit is in units of the head model
+            portrait.removed / gains,
         )
         face_height = self._face_height()
         field = DisplacementField(
@@ -129,7 +130,9 @@ class WarpRenderer:
             outline = points[np.concatenate([contours.upper, contours.lower])]
             margin = (0.35 * half, 1.5 * half)
             region = Region.around(outline, margin, size, step=2 if index == 0 else 1)
-            self._opening_warps.append(OpeningWarp(region, edges, field, index, softness=max(1.0, size / 360)))
+            contact_gap = 0.04 * edges.line.width if index == 0 else None
+            softness = max(1.0, size / 360)
+            self._opening_warps.append(OpeningWarp(region, edges, field, index, softness, contact_gap))
             interiors.append((region, edges))
         self._mouth = MouthInterior(portrait, *interiors[0])
         self._eyes = [Eyeball(portrait, *interiors[1], RIGHT_IRIS), Eyeball(portrait, *interiors[2], LEFT_IRIS)]
