@@ -162,7 +162,7 @@ class MotionGenerator:
             guidance_scale=style.intensity,
         )
         # face motion, then lips
-        face = steps.face(self.vqvae.decode(codes.features)[:, :frames])
+        face = steps.vary(steps.face(self.vqvae.decode(codes.features)[:, :frames]))
         lips = steps.lips(self._lip_predictor(wav, frames, portrait), face, emotion, neutral)
 
         face, lips = steps.correct(face, lips, emotion)

@@ -23,7 +23,7 @@ from emotalker.core.emotions import EMOTIONS
 from emotalker.inference.emotion_track import EmotionTrack
 from emotalker.inference.silence import relaxation, rest_weight
 from emotalker.inference.style import Style, StyleError, emotion_weights
-from emotalker.models.expression import EXPRESSIVE, ExpressionPrior
+from emotalker.models.expression import EXPRESSIVE, OPENING, ExpressionPrior
 from emotalker.models.transformer import Mode
 
 #: The steps in the order in which they are applied.
@@ -32,6 +32,7 @@ STEPS = (
     "emotion_windows",  # recognise the emotion in overlapping windows, so that it changes over time
     "emotion_sharpening",  # raise the recognised probabilities to a power
     "expected_motion",  # interpolate between continuous and sampled decoding; average the pose over several samples
+    "motion_variance",  # scale the variation of brows and head to that of real motion
     "neutral_articulation",  # interpolate between neutral and emotional articulation
     "slow_expression",  # low-pass the face branch's influence on the lips, and keep closed lips closed
     "mean_correction",  # move the mean of the motion towards the emotion's mean expression
@@ -46,6 +47,8 @@ EXPRESSIVE_LIPS = ("mouthSmile", "mouthFrown", "mouthDimple", "mouthStretch", "m
 OPENING_LIPS = ("jawOpen", "mouthUpperUp", "mouthLowerDown", "mouthShrug")
 #: Face entries that are taken from the sampled decoding unchanged: interpolation would leave half-closed eyes.
 SAMPLED_ENTRIES = ("eyeBlink", "eyeLook")
+
+BROWS = ("brow",)
 
 #: Predicts lips ``(1, F, len(space.lip))`` from a face ``(1, F, len(space.face))`` and emotion weights
 #: ``(1, 8)`` or ``(1, F, 8)``.
@@ -70,6 +73,9 @@ class PerformanceConfig:
             2.6 standard deviations from 10 % to 90 %.
         sampling_weight: weight of the sampled decoding in brows and head pose; the rest is the continuous decoding. Sampled
             motion has more variance, continuous motion correlates better with the voice (``scripts/evaluate_motion.py``).
+        brow_variation, head_variation: factors of the deviations of brows and of the head's pose from their means. Predictions
+            vary less than what they predict; the variance of a whole recording is restored by one factor, as in speech
+            synthesis (Toda and Tokuda 2007) (``scripts/evaluate_motion.py``).
         pose_samples: number of further samples that are averaged with the continuous decoding's pose. The mean pose is
             estimated from several samples, because a single sample is noisy (``scripts/evaluate_motion.py``).
         articulation_weight: weight of the emotion in the articulation. 1 reduces lip sync on voices whose emotion is
@@ -94,11 +100,13 @@ class PerformanceConfig:
     sharpening_exponent: float = 3.0
     emotion_smoothing: float = 0.15
     sampling_weight: float = 0.4
+    brow_variation: float = 1.5
+    head_variation: float = 2.5
     pose_samples: int = 2
     articulation_weight: float = 0.5
     expression_seconds: float = 0.4
     open_jaw: float = 0.1
-    recognized_correction: float = 0.4
+    recognized_correction: float = 1.0
     requested_correction: float = 1.0
     rest_expression: float = 0.5
     relax_seconds: float = 0.5
@@ -176,6 +184,16 @@ class Performance:
         unchanged = self._entries(self.space.names, SAMPLED_ENTRIES, decoded.device)[torch.from_numpy(self.space.face)]
         return torch.lerp(expected, sampled, torch.where(unchanged, 1.0, self.config.sampling_weight))
 
+    def vary(self, face: Tensor) -> Tensor:
+        """``motion_variance`` of ``(1, F, len(space.face))``."""
+        if not self.config.uses("motion_variance"):
+            return face
+        names = [self.space.names[i] for i in self.space.face]
+        brows, head = (self._entries(names, prefixes, face.device) for prefixes in (BROWS, self.space.pose_names))
+        scale = 1 + brows * (self.config.brow_variation - 1) + head * (self.config.head_variation - 1)
+        mean = face.mean(1, keepdim=True)
+        return mean + scale * (face - mean)
+
     def lips(self, predict: LipPredictor, face: Tensor, emotion: Tensor, neutral: Tensor) -> Tensor:
         """``neutral_articulation`` and ``slow_expression``; with both off, ``predict(face, emotion)``.
 
@@ -226,10 +244,11 @@ class Performance:
             share = torch.from_numpy(requested).to(face).sum(-1, keepdim=True).clamp_max(1.0)
             fraction = low + (high - low) * share
         target = emotion * self.style.intensity
-        return (
-            face + fraction * self.expression.correction(face, target, self.space.face),
-            lips + fraction * self.expression.correction(lips, target, self.space.lip),
-        )
+        change = self.expression.correction(lips, target, self.space.lip)
+        names = self.space.lip_names
+        jaw = (lips[..., names.index("jawOpen")] / self.config.open_jaw).clamp(0, 1)[..., None]
+        change = change * torch.where(self._entries(names, OPENING, lips.device), jaw, 1.0)
+        return face + fraction * self.expression.correction(face, target, self.space.face), lips + fraction * change
 
     def rest(self, face: Tensor, lips: Tensor, samples: np.ndarray) -> tuple[Tensor, Tensor]:
         """``silence_rest``: in the pauses of the recording ``(N,)``, articulation goes to rest and the expression decays.

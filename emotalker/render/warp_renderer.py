@@ -43,7 +43,7 @@ class WarpRenderer:
         ValueError: the space is not arkit.
     """
 
-    def __init__(self, portrait: Portrait, space: CoefficientSpace = ARKIT, shading: float = 1.0):
+    def __init__(self, portrait: Portrait, space: CoefficientSpace = ARKIT, shading: float = 1.5):
         if space != ARKIT:
             raise ValueError(f"the warp renderer takes {ARKIT.name} motion, not {space.name}")
         self.portrait, self.space = portrait, space
