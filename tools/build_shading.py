@@ -2,15 +2,14 @@
 
 python tools/build_shading.py --data ../shared/data
 
-Takes about ten minutes on one core. The packaged file comes from the Javanese videos (test actors left out), MEAD's style clips
-and StyleTalk's talkers, all for research use.
+Takes about ten minutes on one core. The packaged file comes from the Javanese videos (test actors left out), MEAD's style
+clips and StyleTalk's talkers, all for research use.
 """
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
-
 
 from emotalker.core.cli import run
 
@@ -22,7 +21,7 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder that holds javanese/, mead_style/ and styletalk/")
     parser.add_argument("--output", type=Path, default=Path("emotalker/assets/shading.npz"), help="(default: %(default)s)")
-    parser.add_argument("--every", type=int, default=4, help="of a video's frames one in so many is used (default: %(default)s)")
+    parser.add_argument("--every", type=int, default=5, help="use every n-th frame (default: %(default)s)")
     return parser.parse_args()
 
 

@@ -73,9 +73,9 @@ class PerformanceConfig:
             2.6 standard deviations from 10 % to 90 %.
         sampling_weight: weight of the sampled decoding in brows and head pose; the rest is the continuous decoding. Sampled
             motion has more variance, continuous motion correlates better with the voice (``scripts/evaluate_motion.py``).
-        brow_variation, head_variation: factors of the deviations of brows and of the head's pose from their means. Predictions
-            vary less than what they predict; the variance of a whole recording is restored by one factor, as in speech
-            synthesis (Toda and Tokuda 2007) (``scripts/evaluate_motion.py``).
+        brow_variation, head_variation: factors of the deviations of brows and of the head's pose from their means.
+            Predictions vary less than real motion; the variance of a whole recording is restored, as in speech synthesis
+            (Toda and Tokuda 2007) (``scripts/evaluate_motion.py``).
         pose_samples: number of further samples that are averaged with the continuous decoding's pose. The mean pose is
             estimated from several samples, because a single sample is noisy (``scripts/evaluate_motion.py``).
         articulation_weight: weight of the emotion in the articulation. 1 reduces lip sync on voices whose emotion is

@@ -26,15 +26,17 @@ EXPRESSIONS: dict[str, dict[str, float]] = {
         "mouthShrugUpper": 0.15, "mouthFunnel": 0.25, "jawOpen": 0.25,
     },
     "fear": {
-        "browInnerUp": 0.9, "browOuterUp": 0.6, "browDown": 0.35, "eyeWide": 0.9, "mouthStretch": 0.6, "mouthLowerDown": 0.5,
-        "jawOpen": 0.25,
+        "browInnerUp": 0.85, "browOuterUp": 0.6, "browDown": 0.35, "eyeWide": 0.95, "mouthStretch": 0.6,
+        "mouthLowerDown": 0.5, "jawOpen": 0.3,
     },
     "disgusted": {
         "noseSneer": 0.75, "browDown": 0.2, "mouthUpperUp": 0.75, "eyeSquint": 0.4, "cheekSquint": 0.2, "mouthFrown": 0.35,
         "mouthShrugLower": 0.3,
     },
-    "surprised": {"browInnerUp": 0.6, "browOuterUp": 0.8, "eyeWide": 0.8, "jawOpen": 0.3, "mouthFunnel": 0.25},
-    "contempt": {"mouthDimpleLeft": 0.7, "mouthSmileLeft": 0.5, "mouthPressLeft": 0.3, "browOuterUpLeft": 0.3, "eyeSquint": 0.2},
+    "surprised": {"browInnerUp": 0.6, "browOuterUp": 0.95, "eyeWide": 0.9, "jawOpen": 0.4, "mouthFunnel": 0.25},
+    "contempt": {
+        "mouthDimpleLeft": 0.7, "mouthSmileLeft": 0.5, "mouthPressLeft": 0.3, "browOuterUpLeft": 0.3, "eyeSquint": 0.2,
+    },
 }  # fmt: skip
 #: Name prefixes of entries that open the lips: they are added where the voice opens the jaw, so that closures stay closed.
 OPENING = ("jawOpen", "mouthUpperUp", "mouthLowerDown", "mouthFunnel", "mouthShrug")

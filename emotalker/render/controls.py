@@ -95,8 +95,8 @@ class FaceControls:
         self._solve_gap = np.linalg.pinv(bumps)  # (5, P)
         self._closed = _CLOSED_GAP * mouth.line.width
         self._removed = removed
-        # What the picture keeps and what the motion adds have a limit, which is above 1 because neutral faces are fitted with up
-        # to 0.3 of some blendshapes.
+        # What the picture keeps and what the motion adds have a limit. It is above 1 because neutral faces are fitted with
+        # up to 0.3 of some blendshapes.
         self._largest = np.where(ADDED, np.clip(_LARGEST_SUM - rest + removed, 0.0, 1.0), 1.0).astype(np.float32)
         self._blink_scale = [max(0.5, 1 + removed[_EYES] @ closing[_EYES] / opening) for _, closing, opening in self._blinks]
 

@@ -1,8 +1,8 @@
 """How far a blendshape moves the skin of a photo, relative to the head model.
 
-A head model's unit is an artist's; a blendshape's unit in this project is the tracker's, which scores real faces. The gains bring
-one to the other: with them, what is put into a portrait comes out of the tracker. They were chosen with
-``scripts/evaluate_renderer.py``, within what still looks like a person. docs/method.md 11.
+A unit of the head model is its artists'; a unit of a motion is the tracker's, which scores real faces. The gains convert between
+them. They follow from a regression of landmarks of real faces on their scores, and from ``scripts/evaluate_renderer.py``, within
+what still looks like a person. docs/method.md 11.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from emotalker.coefficients import ARKIT_BLENDSHAPES
 #: Gains by the beginning of the name; 1 for all others.
 GAINS = {
     "browDown": 1.9,
-    "browInnerUp": 2.0,
-    "browOuterUp": 1.7,
+    "browInnerUp": 2.3,
+    "browOuterUp": 2.4,
     "eyeWide": 3.0,
     "eyeSquint": 1.8,
     "cheekSquint": 1.3,

@@ -113,7 +113,9 @@ class PortraitShading:
         return shaded
 
 
-def _canonical_map(points: np.ndarray, canonical: np.ndarray, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _canonical_map(
+    points: np.ndarray, canonical: np.ndarray, low: np.ndarray, high: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Where each pixel of a rectangle lies in the canonical face, by barycentric coordinates of the landmarks.
 
     Returns:
