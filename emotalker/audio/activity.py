@@ -30,7 +30,7 @@ def pauses(samples: np.ndarray, frames: int) -> np.ndarray:
     """Which frames lie in a pause of PAUSE_FRAMES or more, ``(N,)`` to ``(frames,)`` bool.
 
     The threshold lies between the recording's noise floor (5th percentile of the frames' levels) and its level of speech (the
-    largest running median of 0.2 s). Given these two levels, a frame depends on PAUSE_FRAMES following ones at most.
+    largest running median of 0.2 s). Given these two levels, a frame depends on at most PAUSE_FRAMES following ones.
     """
     level = log_energy(samples, frames, floor=-90.0)
     floor, speech = np.percentile(level, 5), median_filter(level, 5, mode="nearest").max()

@@ -95,8 +95,8 @@ def hear_emotion(recognizer: EmotionRecognizer, wave: Tensor, over_time: bool = 
     """The emotion of a recording.
 
     A window alone is too short to be reliable. Its probabilities p_t are combined with those of the whole recording q:
-    ``p_t^(1 - a) q^a``, scaled to the sum of p_t; a is WHOLE_WEIGHT. Windows with less than LEAST_SPEECH_SECONDS of speech are
-    left out, because pauses say nothing about the emotion.
+    ``p_t^(1 - a) q^a``, scaled to the sum of p_t; a is WHOLE_WEIGHT. Windows with less than LEAST_SPEECH_SECONDS of speech
+    are left out, because pauses say nothing about the emotion.
 
     Args:
         recognizer: of windows.
