@@ -166,10 +166,11 @@ class MotionGenerator:
         lips = steps.lips(self._lip_predictor(wav, frames, portrait), face, emotion, neutral)
 
         face, lips = steps.correct(face, lips, emotion)
-        face, lips = steps.rest(face, lips, samples)
+        rng = np.random.default_rng(seed)
+        face, lips = steps.rest(steps.gestures(face, samples, rng), lips, samples)
         motion = self.space.merge(face[0].cpu().numpy(), lips[0].cpu().numpy())
         motion[:, self.space.pose] = steps.pose(motion[:, self.space.pose])
-        motion = apply_amplitudes(motion, self.space, style, np.random.default_rng(seed))
+        motion = apply_amplitudes(motion, self.space, style, rng)
         shown = EmotionTrack(np.arange(0, frames, EMOTION_STEP) / self.space.fps, weights[::EMOTION_STEP])
         return GeneratedMotion(motion, self.space, shown)
 

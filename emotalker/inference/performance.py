@@ -21,6 +21,7 @@ from emotalker.coefficients import CoefficientSpace
 from emotalker.coefficients.statistics import Standardizer
 from emotalker.core.emotions import EMOTIONS
 from emotalker.inference.emotion_track import EmotionTrack
+from emotalker.inference.gestures import accents, add_blinks
 from emotalker.inference.silence import relaxation, rest_weight
 from emotalker.inference.style import Style, StyleError, emotion_weights
 from emotalker.models.expression import EXPRESSIVE, OPENING, ExpressionPrior
@@ -36,6 +37,8 @@ STEPS = (
     "neutral_articulation",  # interpolate between neutral and emotional articulation
     "slow_expression",  # low-pass the face branch's influence on the lips, and keep closed lips closed
     "mean_correction",  # move the mean of the motion towards the emotion's mean expression
+    "accents",  # raise the brows and nod slightly on stressed syllables
+    "blink_rate",  # add blinks, of which the networks predict too few
     "silence_rest",  # in pauses, close the lips and relax the expression
     "pose_smoothing",  # smooth the head pose across code boundaries
     "pose_limits",  # limit the head pose to the range that the renderer supports
@@ -48,7 +51,7 @@ OPENING_LIPS = ("jawOpen", "mouthUpperUp", "mouthLowerDown", "mouthShrug")
 #: Face entries that are taken from the sampled decoding unchanged: interpolation would leave half-closed eyes.
 SAMPLED_ENTRIES = ("eyeBlink", "eyeLook")
 
-BROWS = ("brow",)
+BROWS, RAISED_BROWS = ("brow",), ("browInnerUp", "browOuterUp")
 
 #: Predicts lips ``(1, F, len(space.lip))`` from a face ``(1, F, len(space.face))`` and emotion weights
 #: ``(1, 8)`` or ``(1, F, 8)``.
@@ -84,9 +87,10 @@ class PerformanceConfig:
             it, blinks and frowns of sampled codes show up in the articulation (``scripts/evaluate_motion.py``).
         open_jaw: jawOpen below which the lips are kept closed. Below it, the influence of the face branch on opening
             entries is scaled in proportion to jawOpen (``scripts/evaluate_motion.py``).
-        recognized_correction, requested_correction: fraction of the mean-expression correction for a recognised emotion and
-            for one that the user requests. A requested emotion gets more, because the voice does not support it
-            (``scripts/evaluate_motion.py``).
+        correction: fraction of the mean-expression correction; 1 makes the mean of the motion the emotion's expression
+            (``scripts/evaluate_video.py``).
+        accent_brows, accent_nod: largest rise of the brows and nod on a stressed syllable, blendshape units and radians.
+        added_blinks: blinks a minute that are added to the predicted ones (``scripts/evaluate_motion.py``).
         rest_expression: fraction of the expression that remains in a long pause.
         relax_seconds, recover_seconds: time constants of the expression in a pause and in the speech after it.
         pose_frames: standard deviation of the Gaussian filter on the pose, frames at 25 fps; about half a code
@@ -106,8 +110,10 @@ class PerformanceConfig:
     articulation_weight: float = 0.5
     expression_seconds: float = 0.4
     open_jaw: float = 0.1
-    recognized_correction: float = 1.0
-    requested_correction: float = 1.0
+    correction: float = 1.0
+    accent_brows: float = 0.12
+    accent_nod: float = 0.025
+    added_blinks: float = 8.0
     rest_expression: float = 0.5
     relax_seconds: float = 0.5
     recover_seconds: float = 0.2
@@ -234,21 +240,33 @@ class Performance:
         return slow * (expressive + opening * jaw)
 
     def correct(self, face: Tensor, lips: Tensor, emotion: Tensor) -> tuple[Tensor, Tensor]:
-        """``mean_correction`` of face ``(1, F, ...)`` and lips ``(1, F, ...)`` for emotion weights ``(1, F, 8)``."""
+        """``mean_correction`` of face ``(1, F, ...)`` and lips ``(1, F, ...)`` for emotion weights ``(1, F, 8)``.
+
+        Entries that open the lips move in proportion to the jaw where it is nearly closed, so that closures stay closed.
+        """
         if self.expression is None or not self.config.uses("mean_correction"):
             return face, lips
-        low, high = self.config.recognized_correction, self.config.requested_correction
-        requested = self._requested(face.shape[1])
-        fraction: float | Tensor = low
-        if requested is not None:
-            share = torch.from_numpy(requested).to(face).sum(-1, keepdim=True).clamp_max(1.0)
-            fraction = low + (high - low) * share
         target = emotion * self.style.intensity
         change = self.expression.correction(lips, target, self.space.lip)
         names = self.space.lip_names
         jaw = (lips[..., names.index("jawOpen")] / self.config.open_jaw).clamp(0, 1)[..., None]
         change = change * torch.where(self._entries(names, OPENING, lips.device), jaw, 1.0)
+        fraction = self.config.correction
         return face + fraction * self.expression.correction(face, target, self.space.face), lips + fraction * change
+
+    def gestures(self, face: Tensor, samples: np.ndarray, rng: np.random.Generator) -> Tensor:
+        """``accents`` and ``blink_rate`` in a face ``(1, F, len(space.face))`` of a recording ``(N,)``."""
+        names, face = [self.space.names[i] for i in self.space.face], face.clone()
+        frames, fps = face.shape[1], self.space.fps
+        if self.config.uses("accents"):
+            accent = torch.from_numpy(accents(samples, frames, fps)).to(face)[:, None]
+            face += self.config.accent_brows * accent * self._entries(names, RAISED_BROWS, face.device)
+            face += self.config.accent_nod * accent * self._entries(names, ("pitch",), face.device)
+        if self.config.uses("blink_rate"):
+            lids = self._entries(names, ("eyeBlink",), face.device)
+            blinking = add_blinks(face[0][:, lids].cpu().numpy(), self.config.added_blinks, fps, rng)
+            face[0, :, lids] = torch.from_numpy(blinking).to(face)
+        return face
 
     def rest(self, face: Tensor, lips: Tensor, samples: np.ndarray) -> tuple[Tensor, Tensor]:
         """``silence_rest``: in the pauses of the recording ``(N,)``, articulation goes to rest and the expression decays.

@@ -11,9 +11,8 @@ from emotalker.coefficients import CoefficientSpace
 from emotalker.core.emotions import EMOTIONS, emotion_of
 from emotalker.core.errors import EmoTalkerError
 from emotalker.inference.emotion_track import EmotionTrack
+from emotalker.inference.gestures import BLINK
 
-#: eyeBlink during a blink, one value per frame at 25 fps: the eyes close in two frames and open in four.
-_BLINK = np.array([0.45, 1.0, 1.0, 0.7, 0.35, 0.1], np.float32)
 #: eyeBlink above this is part of a blink; below it, of an expression.
 _BLINK_THRESHOLD = 0.35
 
@@ -126,7 +125,7 @@ def set_blinks(lids: np.ndarray, per_minute: float, fps: int, rng: np.random.Gen
     at = rng.uniform(0.2, 1.0) * mean
     while at < len(lids):
         start = int(at)
-        pulse = _BLINK[: len(lids) - start, None]
+        pulse = BLINK[: len(lids) - start, None]
         lids[start : start + len(pulse)] = np.maximum(lids[start : start + len(pulse)], pulse)
-        at += max(len(_BLINK) + 2, rng.gamma(4.0, mean / 4.0))
+        at += max(len(BLINK) + 2, rng.gamma(4.0, mean / 4.0))
     return lids

@@ -26,12 +26,12 @@ EXPRESSIONS: dict[str, dict[str, float]] = {
         "mouthShrugUpper": 0.15, "mouthFunnel": 0.25, "jawOpen": 0.25,
     },
     "fear": {
-        "browInnerUp": 0.85, "browOuterUp": 0.6, "browDown": 0.35, "eyeWide": 0.95, "mouthStretch": 0.6,
-        "mouthLowerDown": 0.5, "jawOpen": 0.3,
+        "browInnerUp": 0.9, "browOuterUp": 0.7, "browDown": 0.3, "eyeWide": 1.0, "mouthStretch": 0.6,
+        "mouthLowerDown": 0.6, "mouthFrown": 0.2, "jawOpen": 0.4,
     },
     "disgusted": {
-        "noseSneer": 0.75, "browDown": 0.2, "mouthUpperUp": 0.75, "eyeSquint": 0.4, "cheekSquint": 0.2, "mouthFrown": 0.35,
-        "mouthShrugLower": 0.3,
+        "noseSneer": 0.8, "browDown": 0.1, "mouthUpperUp": 0.85, "eyeSquint": 0.4, "cheekSquint": 0.3, "mouthFrown": 0.45,
+        "mouthShrugLower": 0.2,
     },
     "surprised": {"browInnerUp": 0.6, "browOuterUp": 0.95, "eyeWide": 0.9, "jawOpen": 0.4, "mouthFunnel": 0.25},
     "contempt": {

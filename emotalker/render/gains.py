@@ -1,8 +1,8 @@
 """How far a blendshape moves the skin of a photo, relative to the head model.
 
-A unit of the head model is its artists'; a unit of a motion is the tracker's, which scores real faces. The gains convert between
-them. They follow from a regression of landmarks of real faces on their scores, and from ``scripts/evaluate_renderer.py``, within
-what still looks like a person. docs/method.md 11.
+A unit of the head model is its artists'; a unit of a motion is the tracker's, which scores real faces. The gains convert
+between them. They follow from a regression of landmarks of real faces on their scores, and from
+``scripts/evaluate_renderer.py``, within what still looks like a person. docs/method.md 11.
 """
 
 from __future__ import annotations
