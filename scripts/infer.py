@@ -51,6 +51,7 @@ def main() -> None:
             decoding=args.decoding,
             temperature=args.temperature,
             performance=performance,
+            keep_expression=args.keep_expression,
         )
         if args.coefficients:
             video.motion.save(args.coefficients)

@@ -10,15 +10,19 @@ import numpy as np
 from emotalker.coefficients import ARKIT, ARKIT_BLENDSHAPES, CoefficientSpace
 from emotalker.coefficients.rotation import rotation_matrix
 from emotalker.core.errors import FaceNotFoundError
+from emotalker.face.expression_lines import soften_lines
 from emotalker.face.fit import FaceFit, fit_face
 from emotalker.face.geometry import Camera
 from emotalker.face.landmarks import FaceLandmarker
 from emotalker.face.model import FaceModel
-from emotalker.face.resting import ADDED, lip_gap, shown_expression
+from emotalker.face.resting import ADDED, entries, lip_gap, shown_expression
 from emotalker.face.topology import FACE_OVAL
 
 #: Side of the crop in face heights (top of the face oval to the chin); includes hair and shoulders.
 CROP_SCALE = 2.2
+
+#: Level of a blendshape from which its lines in the skin are softened in full when it is removed.
+FULL = 0.6
 
 
 @dataclass
@@ -26,7 +30,7 @@ class Portrait:
     """One person's picture with the data that a renderer takes.
 
     Attributes:
-        image: ``(S, S, 3)`` uint8 RGB crop.
+        image: ``(S, S, 3)`` uint8 RGB crop, with softer lines where an expression is removed.
         landmarks: ``(478, 2)`` pixels of the crop.
         fit: identity, blendshapes, pose and camera of the crop, one frame.
         model: the head model of the fit.
@@ -70,7 +74,9 @@ class Portrait:
         landmarks = in_crop[0].points[:, :2].astype(np.float64)
         fit = fit_face(model, landmarks, Camera.default(size, size), in_crop[0].scores)
         shown = shown_expression(fit.blendshapes[0], in_crop[0].scores, lip_gap(landmarks), model)
-        return cls(crop, landmarks, fit, model, shown, keep_expression)
+        smile, brows = ((1 - keep_expression) * shown[entries(name)].mean() for name in ("mouthSmile", "browInnerUp"))
+        image = soften_lines(crop, landmarks, min(smile / FULL, 1.0), min(brows / FULL, 1.0))
+        return cls(image, landmarks, fit, model, shown, keep_expression)
 
     @property
     def size(self) -> int:

@@ -57,6 +57,10 @@ SIGNS = (
     Sign("browDown", 0.75, 0.95, False, {"browDown": 0.3, "noseSneer": 0.2, "eyeSquint": 0.4}),
 )
 
+#: A fitted smile explains only a part of how far people's mouth corners move, and the fitted identity explains the rest: on 12
+#: smiling frames of people with a neutral frame, a mouth without it is still 9% too wide, with this factor 5%.
+SMILE_GAIN = 1.3
+
 
 def entries(*names: str) -> list[int]:
     """Indices of blendshapes, of both sides where a name has sides."""
@@ -73,7 +77,7 @@ def shown_expression(blendshapes: np.ndarray, scores: np.ndarray, gap: float, mo
         model: the head model of the fit.
 
     Returns:
-        ``(52,)``, between 0 and ``blendshapes``.
+        ``(52,)``, at least 0.
     """
     apart = _certainty(gap, _CLOSED_GAP, _OPEN_GAP)
     lips = ARKIT.indices([name for name in ARKIT.lip_names if name in ARKIT_BLENDSHAPES])
@@ -90,6 +94,7 @@ def shown_expression(blendshapes: np.ndarray, scores: np.ndarray, gap: float, mo
             shown[at] = np.maximum(shown[at], certainty * np.clip(blendshapes[at] - neutral, 0, None))
     # A jaw that is fitted further open than the lips are apart belongs to the shape of the face.
     shown[entries(*_JAW)] *= min(1.0, gap / max(_fitted_parting(blendshapes, model), 1e-3))
+    shown[entries("mouthSmile")] *= SMILE_GAIN
     return shown
 
 

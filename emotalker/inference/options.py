@@ -28,6 +28,12 @@ def add_style_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--head", type=amplitude, default=1.0, help="amplitude of head motion, 0 to 3; 0 keeps it still")
     group.add_argument("--lips", type=amplitude, default=1.0, help="amplitude of lips and jaw, 0 to 3")
     group.add_argument("--blinks", type=blink_rate, help="blinks per minute, 0 to 120 (default: as predicted)")
+    group.add_argument(
+        "--keep-expression",
+        type=fraction,
+        default=0.0,
+        help="share of the picture's own smile, open mouth or raised brows that is kept, 0 to 1 (default: %(default)s)",
+    )
 
 
 def add_decoding_options(parser: argparse.ArgumentParser) -> None:

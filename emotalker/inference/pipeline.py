@@ -145,6 +145,7 @@ class TalkingHead:
         temperature: float = 1.0,
         top_p: float = 0.9,
         performance: PerformanceConfig = PERFORMANCE,
+        keep_expression: float = 0.0,
         liveliness: float | None = None,
     ) -> TalkingVideo:
         """Predict the motion of a portrait from a voice; frames are rendered when the result is iterated over or saved.
@@ -158,6 +159,8 @@ class TalkingHead:
             decoding: "sample" samples codes, "continuous" is the published method, "nearest" uses the nearest codes.
             temperature, top_p: of "sample"; see :func:`emotalker.models.sampling.sample_codes`.
             performance: the steps around the published method and their constants.
+            keep_expression: share of the picture's own expression that the face at rest keeps, 0..1. At 0, a smile falls and
+                an open mouth closes before the face performs.
             liveliness: deprecated name of ``performance.sampling_weight``.
 
         Raises:
@@ -173,7 +176,7 @@ class TalkingHead:
             samples = load_audio(audio)
             pixels = image if isinstance(image, np.ndarray) else load_image(image)
         with _timed(seconds, "portrait"):
-            portrait = Portrait.from_image(pixels, self.landmarker, self.face_model, size, name)
+            portrait = Portrait.from_image(pixels, self.landmarker, self.face_model, size, name, keep_expression)
         with _timed(seconds, "motion"):
             motion = self.generator.generate(
                 samples,
