@@ -6,6 +6,7 @@ python scripts/infer.py --audio voice.wav --image person.jpg --output talking.mp
 from __future__ import annotations
 
 import argparse
+from functools import partial
 
 from emotalker.core.cli import picture_size, run, seed
 from emotalker.inference.options import add_decoding_options, add_style_options, performance_from, style_from
@@ -34,6 +35,7 @@ def main() -> None:
     from emotalker import TalkingHead
     from emotalker.core.files import check_writable
     from emotalker.core.progress import progress_bar
+    from emotalker.render.warp_renderer import WarpRenderer
 
     for path in filter(None, (args.output, args.coefficients, args.write_emotion_track)):
         check_writable(path)  # before minutes of computation
@@ -41,6 +43,7 @@ def main() -> None:
     with progress_bar() as progress:
         task = progress.add_task("loading", total=None)
         talking_head = TalkingHead.from_pretrained(args.checkpoints, args.device, args.landmarker)
+        talking_head.make_renderer = partial(WarpRenderer, shading=args.shading)
         progress.update(task, description="audio to motion")
         video = talking_head.generate(
             args.audio,

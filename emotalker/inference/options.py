@@ -29,6 +29,12 @@ def add_style_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--lips", type=amplitude, default=1.0, help="amplitude of lips and jaw, 0 to 3")
     group.add_argument("--blinks", type=blink_rate, help="blinks per minute, 0 to 120 (default: as predicted)")
     group.add_argument(
+        "--shading",
+        type=amplitude,
+        default=1.5,
+        help="strength of folds and lines of the skin, 0 to 3; 1 is the average of the people measured (default: %(default)s)",
+    )
+    group.add_argument(
         "--keep-expression",
         type=fraction,
         default=0.0,
