@@ -32,7 +32,7 @@ def add_style_options(parser: argparse.ArgumentParser) -> None:
         "--shading",
         type=amplitude,
         default=1.5,
-        help="strength of folds and lines of the skin, 0 to 3; 1 is the average of the people measured (default: %(default)s)",
+        help="strength of folds of the skin, 0 to 3; 1 is the mean of the people measured (default: %(default)s)",
     )
     group.add_argument(
         "--keep-expression",
