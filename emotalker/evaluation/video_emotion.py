@@ -12,11 +12,10 @@ from torch import Tensor
 
 from emotalker.coefficients import ARKIT, ARKIT_BLENDSHAPES
 from emotalker.core.errors import FaceNotFoundError
-from emotalker.evaluation.expression_networks import CLASSES, ExpressionNetwork
+from emotalker.evaluation.expression_networks import CLASSES, ExpressionNetwork, square_crop
 from emotalker.evaluation.tables import markdown_table
 from emotalker.evaluation.video_takes import Take
 from emotalker.face.landmarks import FaceLandmarker
-from emotalker.face.portrait import crop_face
 from emotalker.models.probe import confusion_matrix
 from emotalker.video.sheet import draw_label
 
@@ -26,6 +25,9 @@ ACTIONS = (
     "browDown", "browInnerUp", "browOuterUp", "eyeWide", "eyeSquint", "noseSneer", "mouthSmile", "mouthFrown", "mouthUpperUp",
     "mouthStretch", "mouthPress", "jawOpen",
 )  # fmt: skip
+
+#: Side of the contact sheet's pictures in longer sides of the landmarks' box, and height of its labels in pixels.
+PICTURE_SCALE, LABEL_HEIGHT = 1.4, 24
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ def observe(
             continue
         points = face.points[:, :2]
         scores.append(face.scores)
-        faces.append(crop_face(frame, points, width))
+        faces.append(square_crop(frame, points, PICTURE_SCALE, width))
         for network, kept in zip(networks, crops, strict=True):
             kept.append(network.crop(frame, points))
     if not scores:
@@ -227,7 +229,7 @@ def contact_sheet(observations: Sequence[Observation]) -> np.ndarray:
 
 
 def _strip(observation: Observation) -> np.ndarray:
-    strip = np.concatenate(observation.pictures, 1)
+    strip = np.pad(np.concatenate(observation.pictures, 1), ((LABEL_HEIGHT, 0), (0, 0), (0, 0)))
     votes = ", ".join(CLASSES[observation.vote(network)] for network in observation.probabilities)
     draw_label(strip, f"{observation.take.subject} {observation.take.emotion or ''}: {votes}")
     return strip
