@@ -14,12 +14,13 @@ from emotalker.audio.activity import PAUSE_FRAMES, pauses
 from emotalker.audio.io import load_audio
 from emotalker.coefficients import ARKIT
 from emotalker.core.emotions import EMOTIONS
+from emotalker.evaluation.emotion_track import joint_scores
 from emotalker.evaluation.lips import MouthOpening
 from emotalker.face.model import FaceModel
 from emotalker.inference import hearing
 from emotalker.inference.emotion_track import EmotionTrack, EmotionTrackError
 from emotalker.inference.generator import MotionGenerator, code_means
-from emotalker.inference.hearing import emotion_probabilities, hear_emotion
+from emotalker.inference.hearing import emotion_probabilities, hear_over_time
 from emotalker.inference.options import add_style_options, style_from
 from emotalker.inference.performance import PERFORMANCE
 from emotalker.inference.silence import relaxation, rest_weight
@@ -179,28 +180,28 @@ def noise(seconds: float) -> torch.Tensor:
 
 
 def test_a_switch_of_the_emotion_is_found():
-    track = hear_emotion(TwoHalves(5.0), noise(10.0))
+    track = hear_over_time(TwoHalves(5.0), noise(10.0))
     sad = track.frames(250, 25)[:, EMOTIONS.index("sad")]
     assert (np.flatnonzero(sad > 0.5)[0] / 25) == pytest.approx(5.0, abs=0.5)
     assert sad[:75].max() < 0.2 and sad[-75:].min() > 0.8
 
 
 def test_a_single_window_does_not_change_the_emotion():
-    track = hear_emotion(TwoHalves(99.0, wrong=4), noise(8.0))
+    track = hear_over_time(TwoHalves(99.0, wrong=4), noise(8.0))
     assert (track.weights.argmax(1) == EMOTIONS.index("happy")).all()
 
 
 @pytest.mark.parametrize(("seconds", "over_time"), [(2.9, True), (8.0, False)])
 def test_short_recordings_and_the_step_off_are_one_window(seconds, over_time):
-    track = hear_emotion(TwoHalves(seconds / 2), noise(seconds), over_time)
+    track = hear_over_time(TwoHalves(seconds / 2), noise(seconds), over_time)
     np.testing.assert_allclose(track.weights, [(HAPPY + SAD) / 2], atol=1e-5)
 
 
 def test_windows_without_speech_are_left_out():
     silent = torch.cat([noise(5.0), torch.zeros(5 * 16000)])
-    track = hear_emotion(TwoHalves(5.0), silent)
+    track = hear_over_time(TwoHalves(5.0), silent)
     assert track.times.max() < 5.0 + hearing.WINDOW_SECONDS / 2
-    assert hear_emotion(TwoHalves(5.0), torch.zeros(10 * 16000)).weights.shape == (1, 8)
+    assert hear_over_time(TwoHalves(5.0), torch.zeros(10 * 16000)).weights.shape == (1, 8)
 
 
 @torch.inference_mode()
@@ -347,9 +348,9 @@ def test_lips_rest_inside_pauses_and_are_free_before_speech():
     weight = rest_weight(silent)
     assert not weight[:31].any() and not weight[53:].any() and (weight[40:47] == 1).all()
     assert np.abs(np.diff(weight)).max() < 0.4
-    silent[:10] = silent[80:] = True
+    silent[:20] = silent[80:] = True
     weight = rest_weight(silent)
-    assert weight[0] == 1 and weight[-1] == 1 and not weight[8:31].any()
+    assert weight[0] == 1 and weight[-1] == 1 and not weight[13:31].any()
 
 
 def test_the_expression_relaxes_slowly_and_returns():
@@ -397,3 +398,17 @@ def test_the_command_writes_the_emotion_that_it_heard(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "argv", [str(script), *arguments, "--write-emotion-track", str(track)])
     exec(compile(script.read_text(), script, "exec"), {"__name__": "__main__"})
     assert EmotionTrack.load(track).weights.sum(1) == pytest.approx(1, abs=1e-3)
+
+
+# The evaluation
+
+
+def test_scores_of_a_joined_recording():
+    weights = EmotionTrack(np.array([3.8, 4.3]), np.stack([HAPPY, SAD])).frames(200, 25)
+    happy, sad = EMOTIONS.index("happy"), EMOTIONS.index("sad")
+    right, found, changes, rise = joint_scores(weights, 4.0, happy, sad)
+    assert (right, found, changes) == (1.0, 1.0, 1.0) and rise == pytest.approx(0.4, abs=0.09)
+    right, found, _, rise = joint_scores(weights, 6.0, happy, sad)
+    assert right < 1 and not found and np.isnan(rise), "the change is 2 s early"
+    right, found, changes, _ = joint_scores(np.tile(HAPPY, (200, 1)), 4.0, happy, sad)
+    assert (right, found, changes) == (0.5, 0.0, 0.0)

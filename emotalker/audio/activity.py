@@ -9,7 +9,7 @@ SAMPLES_PER_FRAME = 640  # of video, at 16 kHz and 25 fps
 #: A pause is at least this long, frames at 25 fps (0.32 s). Closures of plosives last about 0.1 s.
 PAUSE_FRAMES = 8
 #: A frame is silent below this fraction of the way from the noise floor to the level of speech, in dB, ...
-_FRACTION = 0.3
+_FRACTION = 0.2
 #: ... or further below the level of speech than this, dB.
 _RANGE = 40.0
 #: Without a range of this many dB nothing tells speech from noise. The recording is then silent throughout if it is below the

@@ -15,7 +15,7 @@ from emotalker.coefficients import CoefficientSpace, MotionTrack
 from emotalker.core.checkpoint import load_checkpoint, shipped
 from emotalker.core.errors import CheckpointError
 from emotalker.inference.emotion_track import EmotionTrack
-from emotalker.inference.hearing import EmotionRecognizer, EncoderRecognizer, hear_emotion
+from emotalker.inference.hearing import EmotionRecognizer, EncoderRecognizer, hear_over_time
 from emotalker.inference.performance import PERFORMANCE, LipPredictor, Performance, PerformanceConfig, neutral_weights
 from emotalker.inference.style import DEFAULT_STYLE, Style, StyleError, apply_amplitudes
 from emotalker.models import VQVAE, AudioEncoder, CrossModalTransformer, ExpressionPrior, LipBranch
@@ -144,7 +144,7 @@ class MotionGenerator:
 
         # speech features, and emotion weights of every frame
         features = self.encoder.encode_long(wav)
-        weights = self._emotion(wav, features, frames, steps)
+        weights = self._emotion(wav, features, steps)
         emotion, neutral = self._tensor(weights), self._tensor(neutral_weights())
 
         # codes, one row per decoding mode
@@ -174,6 +174,14 @@ class MotionGenerator:
         shown = EmotionTrack(np.arange(0, frames, EMOTION_STEP) / self.space.fps, weights[::EMOTION_STEP])
         return GeneratedMotion(motion, self.space, shown)
 
+    @torch.inference_mode()
+    def emotion_weights(
+        self, samples: np.ndarray, style: Style = DEFAULT_STYLE, performance: PerformanceConfig = PERFORMANCE
+    ) -> np.ndarray:
+        """The emotion weights of every frame with which :meth:`generate` generates, ``(N,)`` to ``(F, 8)``."""
+        wav = self._tensor(samples)
+        return self._emotion(wav, self.encoder.encode_long(wav), Performance(performance, style, self.space, self.expression))
+
     def hear_emotion(self, samples: np.ndarray) -> dict[str, float]:
         """Probabilities of the emotions of a recording ``(N,)``; empty if the encoder has no emotion head."""
         return self.encoder.recognize_emotion(self.encoder.encode_long(self._tensor(samples)))
@@ -187,8 +195,8 @@ class MotionGenerator:
         numbers = np.cumsum([mode == "sample" for mode in modes]) - 1
         return [torch.Generator(self.device).manual_seed(seed + max(0, int(n)) * ROW_SEED_STEP) for n in numbers]
 
-    def _emotion(self, wav: Tensor, features: Tensor, frames: int, steps: Performance) -> np.ndarray:
-        """``emotion_windows``; returns weights ``(frames, 8)``, with the emotion that the style requests.
+    def _emotion(self, wav: Tensor, features: Tensor, steps: Performance) -> np.ndarray:
+        """``emotion_windows``; returns weights of the frames ``(F, 8)``, with the emotion that the style requests.
 
         Raises:
             StyleError: the style requests an emotion and the networks have no emotion input.
@@ -196,7 +204,8 @@ class MotionGenerator:
         if steps.style.requested is not None and not (self.transformer.config.num_emotions and self.lip.config.num_emotions):
             raise StyleError("these checkpoints have no emotion input; leave --emotion out, or use the shipped checkpoints")
         recognizer = self.recognizer or EncoderRecognizer(self.encoder, features)
-        return steps.emotion(hear_emotion(recognizer, wav[0], steps.config.uses("emotion_windows")), frames)
+        heard = hear_over_time(recognizer, wav[0], steps.config.uses("emotion_windows"))
+        return steps.emotion(heard, features.shape[1] // 2)
 
     def _lip_predictor(self, wav: Tensor, frames: int, reference: Tensor) -> LipPredictor:
         """The lip branch on one recording. The audio is encoded once, in chunks that bound the memory."""

@@ -91,7 +91,7 @@ def emotion_probabilities(recognized: Mapping[str, float]) -> np.ndarray:
     return probabilities
 
 
-def hear_emotion(recognizer: EmotionRecognizer, wave: Tensor, over_time: bool = True) -> EmotionTrack:
+def hear_over_time(recognizer: EmotionRecognizer, wave: Tensor, over_time: bool = True) -> EmotionTrack:
     """The emotion of a recording.
 
     A window alone is too short to be reliable. Its probabilities p_t are combined with those of the whole recording q:

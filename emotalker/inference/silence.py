@@ -27,8 +27,9 @@ def rest_weight(pauses: np.ndarray) -> np.ndarray:
     for start, end in np.flatnonzero(np.diff(pauses, prepend=False, append=False)).reshape(-1, 2):
         frames = np.arange(end - start)
         closing = (frames - _HOLD + 1) / _CLOSE if start > 0 else np.ones(len(frames))
-        inner = len(frames) if start > 0 else 4 * _LEAD
-        lead, fade = min(_LEAD, inner // 4), min(_RELEASE, inner // 3)
+        lead, fade = _LEAD, _RELEASE
+        if start > 0:  # between words
+            lead, fade = min(lead, len(frames) // 4), min(fade, len(frames) // 3)
         release = (len(frames) - frames - lead) / fade if end < len(pauses) else np.ones(len(frames))
         ramp = np.minimum(closing, release).clip(0, 1)
         weight[start:end] = ramp * ramp * (3 - 2 * ramp)
