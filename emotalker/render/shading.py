@@ -29,6 +29,8 @@ from emotalker.face.topology import LEFT_EYE, OUTER_LIPS, RIGHT_EYE, SKIN_POINTS
 TYPICAL_DETAIL, DETAIL_LIMITS = 0.055, (0.6, 1.25)
 #: Log ratios beyond this are not reached: a fold is never black.
 MAX_LOG_RATIO = 0.8
+#: Factor of log ratios that brighten. Averages over people spread the highlights beside folds; at full strength skin looks wet.
+BRIGHTENING = 0.6
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,7 @@ class PortraitShading:
             return self._image
         canonical = (weights @ self._ratios).reshape(self._shape)
         log_ratio = cv2.remap(canonical, self._map, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+        log_ratio = np.where(log_ratio > 0, BRIGHTENING * log_ratio, log_ratio)
         log_ratio = MAX_LOG_RATIO * np.tanh(log_ratio / MAX_LOG_RATIO) * self._skin
         shaded = self._image.copy()
         np.clip(self._face * cv2.exp(log_ratio)[..., None] + 0.5, 0, 255, out=(patch := np.empty_like(self._face)))
