@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 
@@ -60,6 +61,7 @@ def main() -> None:
     from emotalker.evaluation import video_takes as takes
     from emotalker.evaluation.expression_networks import CLASSES, load_networks
     from emotalker.face.landmarks import FaceLandmarker
+    from emotalker.render.warp_renderer import WarpRenderer
     from emotalker.video.image import save_image
 
     for path in filter(None, (args.sheet, args.output)):
@@ -67,6 +69,7 @@ def main() -> None:
     chosen: list[takes.Take] = []
     if args.ravdess or args.asked or args.audio:
         talking_head, performance = TalkingHead.from_pretrained(args.checkpoints), performance_from(args)
+        talking_head.make_renderer = partial(WarpRenderer, shading=args.shading)
         intensities, args.intensity = args.intensity, 1.0
         style = style_from(args)
 
@@ -80,6 +83,7 @@ def main() -> None:
                 decoding=args.decoding,
                 temperature=args.temperature,
                 performance=performance,
+                keep_expression=args.keep_expression,
             )
 
         portraits = args.portraits and takes.find_files(args.portraits, IMAGE_SUFFIXES, "--portraits", args.limit)

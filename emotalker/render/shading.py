@@ -29,7 +29,8 @@ from emotalker.face.topology import LEFT_EYE, OUTER_LIPS, RIGHT_EYE, SKIN_POINTS
 TYPICAL_DETAIL, DETAIL_LIMITS = 0.055, (0.6, 1.25)
 #: Log ratios beyond this are not reached: a fold is never black.
 MAX_LOG_RATIO = 0.8
-#: Factor of log ratios that brighten. Averages over people spread the highlights beside folds; at full strength skin looks wet.
+#: Factor of log ratios that brighten. Averages over people spread the highlights beside folds: at full strength skin looks
+#: wet.
 BRIGHTENING = 0.6
 
 
