@@ -16,7 +16,7 @@ from emotalker.core.splits import Split, split_of_name
 from emotalker.data.readers.grid import Tracks
 from emotalker.evaluation.tables import markdown_table
 from emotalker.face.landmarks import FaceLandmarker
-from emotalker.face.topology import EYE_CORNERS, INNER_LIPS
+from emotalker.face.resting import lip_gap
 
 #: Words of GRID's commands that contain a bilabial, by the end of the word at which it lies; the letter m is spoken "em".
 BILABIAL_WORDS = {
@@ -53,14 +53,6 @@ def track_mouth(frames: Iterable[np.ndarray], landmarker: FaceLandmarker) -> Mou
         jaw_open.append(np.nan if face is None else face.scores[ARKIT.index("jawOpen")])
         gap.append(np.nan if face is None else lip_gap(face.points[:, :2]))
     return MouthTrack(np.array(jaw_open), np.array(gap))
-
-
-def lip_gap(points: np.ndarray) -> float:
-    """Mean distance of the inner lips' middle thirds over the eye distance, from ``(478, 2)`` landmarks."""
-    middle = slice(3, 8)
-    gap = np.linalg.norm(points[INNER_LIPS.lower[middle]] - points[INNER_LIPS.upper[middle]], axis=1).mean()
-    right, left = points[EYE_CORNERS[:2]].mean(0), points[EYE_CORNERS[2:]].mean(0)
-    return float(gap / np.linalg.norm(left - right))
 
 
 def stored_lip_gap(landmarks: np.ndarray, landmark_index: np.ndarray) -> np.ndarray:
