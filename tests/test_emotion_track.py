@@ -343,14 +343,14 @@ def test_short_gaps_and_sounds_without_a_pause_have_none():
 
 
 def test_lips_rest_inside_pauses_and_are_free_before_speech():
-    silent = np.zeros(100, bool)
-    silent[30:60] = True
+    silent = np.zeros(200, bool)
+    silent[30:110] = True
     weight = rest_weight(silent)
-    assert not weight[:31].any() and not weight[53:].any() and (weight[40:47] == 1).all()
+    assert not weight[:37].any() and not weight[102:].any() and (weight[62:93] == 1).all()
     assert np.abs(np.diff(weight)).max() < 0.4
-    silent[:20] = silent[80:] = True
+    silent[:20] = silent[130:] = True
     weight = rest_weight(silent)
-    assert weight[0] == 1 and weight[-1] == 1 and not weight[13:31].any()
+    assert weight[0] == 1 and weight[-1] == 1 and not weight[12:37].any()
 
 
 def test_the_expression_relaxes_slowly_and_returns():
@@ -373,8 +373,8 @@ def test_silence_rest_closes_the_lips_and_keeps_blinks_and_pose(generator):
     kept = [i for i, name in enumerate(ARKIT.names) if name.startswith(("eyeBlink", "eyeLook"))]
     np.testing.assert_array_equal(on[:, kept], off[:, kept])
     np.testing.assert_array_equal(on[:, ARKIT.pose], off[:, ARKIT.pose])
-    assert opening(on)[60:, 1].max() < 0.02, "lips meet"
-    assert on[-1, SMILE] == pytest.approx(0.5 * off[-1, SMILE], rel=0.1), "the smile fades, but not completely"
+    assert opening(on)[75:, 1].max() < 0.02, "lips meet"
+    assert 0.7 < on[-1, SMILE] / off[-1, SMILE] < 0.85, "the smile fades, but not completely"
 
 
 @pytest.mark.parametrize("level", [0.0, 1e-3])
