@@ -115,7 +115,7 @@ class PerformanceConfig:
     accent_brows: float = 0.12
     accent_nod: float = 0.025
     added_blinks: float = 8.0
-    rest_expression: float = 0.7
+    rest_expression: float = 0.85
     relax_seconds: float = 1.0
     recover_seconds: float = 0.2
     pose_frames: float = 2.5

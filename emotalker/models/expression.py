@@ -33,7 +33,7 @@ EXPRESSIONS: dict[str, dict[str, float]] = {
         "noseSneer": 0.8, "browDown": 0.1, "mouthUpperUp": 0.85, "eyeSquint": 0.4, "cheekSquint": 0.3, "mouthFrown": 0.45,
         "mouthShrugLower": 0.2,
     },
-    "surprised": {"browInnerUp": 0.6, "browOuterUp": 0.95, "eyeWide": 0.9, "jawOpen": 0.35, "mouthFunnel": 0.25},
+    "surprised": {"browInnerUp": 0.45, "browOuterUp": 0.95, "eyeWide": 0.9, "jawOpen": 0.35, "mouthFunnel": 0.25},
     "contempt": {
         "mouthDimpleLeft": 0.7, "mouthSmileLeft": 0.5, "mouthPressLeft": 0.3, "browOuterUpLeft": 0.3, "eyeSquint": 0.2,
     },
