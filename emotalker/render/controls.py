@@ -39,6 +39,10 @@ _LARGEST_SUM = 1.3
 #: Width of the rim of an open mouth that is blended with teeth, relative to the mouth's width.
 _TEETH_RIM = 0.025
 
+#: Closed lips of a mouth that is open in the photo overlap by this fraction of the mouth's width, because the edges of the
+#: warped lips are not exact.
+_OVERLAP = 0.02
+
 
 class FaceControls:
     """Maps blendshapes to control amounts, and gives the displacement of picture points per unit of each control.
@@ -91,6 +95,7 @@ class FaceControls:
         normal = mouth.line.normal
         self._gap = (skin[lower] - skin[upper]) @ normal  # (P, 52) gap in pixels per unit of each blendshape
         self._rest_gap = (mouth.lower - mouth.upper)[inner] @ normal
+        self._rest_gap = self._rest_gap + np.clip(self._rest_gap / 5, 0, _OVERLAP * mouth.line.width)
         bumps = self._bumps(mouth.line.local(mouth.line.points[inner])[0])
         self._solve_gap = np.linalg.pinv(bumps)  # (5, P)
         self._closed = _CLOSED_GAP * mouth.line.width

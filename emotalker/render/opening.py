@@ -10,7 +10,7 @@ from emotalker.render.opening_line import LOWER, UPPER, OpeningEdges, OpeningLin
 from emotalker.render.warp import Inverter, Region, sample, smoothstep
 
 #: Darkness of the line of contact of closed lips, and its width relative to the mouth's: about as in photos of closed mouths.
-_CONTACT_SHADE, _CONTACT_WIDTH = np.array([0.45, 0.5, 0.5], np.float32), 0.012
+_CONTACT_SHADE, _CONTACT_WIDTH = np.array([0.4, 0.44, 0.44], np.float32), 0.012
 
 
 class OpeningWarp:
