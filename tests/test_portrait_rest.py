@@ -16,6 +16,7 @@ from emotalker.face.resting import ADDED, entries, lip_gap, shown_expression
 from emotalker.face.topology import LEFT_EYE, RIGHT_EYE
 from emotalker.inference.options import add_style_options
 from emotalker.render.opening import contact_line
+from emotalker.render.gains import blendshape_gains
 from emotalker.render.warp_renderer import WarpRenderer
 from emotalker.synthetic.films import SyntheticPerson
 
@@ -129,7 +130,7 @@ def test_keeping_everything_replaces_the_lips_and_adds_the_rest(landmarker, mode
     rest = np.where(ADDED, 0, portrait.fit.blendshapes[0])
     motion = blendshapes(browInnerUp=0.3, jawOpen=0.2, mouthSmile=0.1)
     controls = WarpRenderer(portrait)._controls(motion[None])[0, : len(motion)]
-    np.testing.assert_allclose(controls, motion - rest, atol=1e-6)
+    np.testing.assert_allclose(controls, motion - rest / blendshape_gains(), atol=1e-6)
     lips = ARKIT.indices([name for name in ARKIT.lip_names if name in ARKIT_BLENDSHAPES])
     np.testing.assert_array_equal(portrait.reference()[lips], portrait.fit.blendshapes[0][lips])
 
