@@ -11,7 +11,9 @@ from emotalker.audio.io import load_audio
 from emotalker.coefficients import ARKIT
 from emotalker.core.emotions import EMOTIONS
 from emotalker.inference import generator as generator_module
+from emotalker.inference.emotion_track import EmotionTrack
 from emotalker.inference.generator import MotionGenerator
+from emotalker.inference.hearing import emotion_probabilities
 from emotalker.inference.performance import (
     EXPRESSIVE_LIPS,
     OPENING_LIPS,
@@ -21,8 +23,8 @@ from emotalker.inference.performance import (
     Performance,
     PerformanceConfig,
 )
-from emotalker.inference.style import DEFAULT_STYLE, Style, StyleError, emotion_weights
-from emotalker.models.expression import EXPRESSIVE, ExpressionConfig, ExpressionPrior
+from emotalker.inference.style import DEFAULT_STYLE, Style, StyleError
+from emotalker.models.expression import EXPRESSIVE, OPENING, ExpressionConfig, ExpressionPrior
 
 POSE = np.arange(ARKIT.dim)[ARKIT.pose]
 
@@ -61,7 +63,7 @@ def published_method(generator: MotionGenerator, samples: np.ndarray, reference:
     """Encoder, transformer, VQ-VAE and lip branch without any step, ``(T, D)``."""
     wav, portrait = torch.from_numpy(samples)[None], torch.from_numpy(reference)[None]
     features = generator.encoder.encode_long(wav)
-    emotion = torch.from_numpy(emotion_weights(generator.encoder.recognize_emotion(features), None))[None]
+    emotion = torch.from_numpy(emotion_probabilities(generator.encoder.recognize_emotion(features)))[None]
     codes = generator.transformer.generate(
         features,
         portrait,
@@ -94,7 +96,8 @@ def test_all_steps_off_is_the_published_method(generator, samples, reference, de
         ("expected_motion", np.setdiff1d(np.arange(ARKIT.dim), entries(SAMPLED_ENTRIES))),
         ("neutral_articulation", ARKIT.lip),
         ("slow_expression", ARKIT.lip),
-        ("mean_correction", entries(EXPRESSIVE)),
+        ("motion_variance", np.concatenate([entries(("brow",)), ARKIT.lip, POSE])),  # lips follow the face
+        ("mean_correction", entries((*EXPRESSIVE, *OPENING))),
         ("pose_smoothing", POSE),
         ("pose_limits", POSE),
     ],
@@ -119,10 +122,10 @@ def test_reference_range_clamps_the_reference(generator, samples, reference, all
 
 
 def test_emotion_sharpening_changes_only_the_recognized_weights(generator, samples, reference, all_on):
-    recognized = {"angry": 0.6, "calm": 0.4}
+    recognized = EmotionTrack.constant(emotion_probabilities({"angry": 0.6, "calm": 0.4}))
     angry = EMOTIONS.index("angry")
-    assert steps("emotion_sharpening").emotion(recognized)[angry] == pytest.approx(0.6)
-    assert steps().emotion(recognized)[angry] == pytest.approx(0.6**3 / (0.6**3 + 0.4**3))
+    assert steps("emotion_sharpening").emotion(recognized, 3)[-1, angry] == pytest.approx(0.6)
+    assert steps().emotion(recognized, 3)[-1, angry] == pytest.approx(0.6**3 / (0.6**3 + 0.4**3))
     requested = Style(emotion={"happy": 1.0})
     on, off = (
         generator.generate(samples, reference, style=requested, performance=performance).coefficients
@@ -179,17 +182,42 @@ def test_slow_expression_keeps_closed_lips_closed():
     assert (fast[:, opening] == 0.5).all()
 
 
-@pytest.mark.parametrize(("requested", "fraction"), [(None, 0.4), ({"happy": 0.5}, 0.7), ({"happy": 1.0}, 1.0)])
-def test_mean_correction_is_larger_for_requested_emotions(requested, fraction):
-    prior, happy = ExpressionPrior(ExpressionConfig()), torch.eye(8)[[EMOTIONS.index("happy")]]
+def test_mean_correction_gives_the_motion_the_mean_of_the_expression():
+    prior, happy = ExpressionPrior(ExpressionConfig()), torch.eye(8)[[EMOTIONS.index("happy")]][:, None].expand(1, 10, 8)
     smile = ARKIT.index("mouthSmileLeft")
-    prior.offsets[EMOTIONS.index("happy"), smile] = 0.5
+    prior.offsets.zero_()[EMOTIONS.index("happy"), smile] = 0.5
     face, lips = torch.zeros(1, 10, len(ARKIT.face)), torch.zeros(1, 10, len(ARKIT.lip))
-    style = Style(emotion=requested)
-    corrected_face, corrected_lips = steps(style=style, expression=prior).correct(face, lips, happy)
+    corrected_face, corrected_lips = steps(expression=prior).correct(face, lips, happy)
     assert torch.equal(corrected_face, face)
-    assert corrected_lips[0, :, list(ARKIT.lip).index(smile)].mean().item() == pytest.approx(fraction * 0.5)
-    assert steps("mean_correction", style=style, expression=prior).correct(face, lips, happy)[1] is lips
+    assert corrected_lips[0, :, list(ARKIT.lip).index(smile)].mean().item() == pytest.approx(0.5)
+    intense = steps(style=Style(intensity=1.5), expression=prior).correct(face, lips, happy)[1]
+    assert intense[0, :, list(ARKIT.lip).index(smile)].mean().item() == pytest.approx(0.75)
+    assert steps("mean_correction", expression=prior).correct(face, lips, happy)[1] is lips
+
+
+def test_expressions_open_the_mouth_only_where_the_voice_does():
+    angry = torch.eye(8)[[EMOTIONS.index("angry")]][:, None].expand(1, 10, 8)
+    jaw = ARKIT.lip_names.index("jawOpen")
+    face, lips = torch.zeros(1, 10, len(ARKIT.face)), torch.zeros(1, 10, len(ARKIT.lip))
+    lips[0, 5:, jaw] = 0.2
+    corrected = steps(expression=ExpressionPrior(ExpressionConfig())).correct(face, lips, angry)[1]
+    assert corrected[0, :5, jaw].max() == 0 and corrected[0, 5:, jaw].min() > 0.3
+
+
+def test_gestures_raise_the_brows_nod_and_blink():
+    seconds = np.arange(16000 * 20) / 16000
+    syllables = ((0.05 + np.cos(np.pi * seconds) ** 8) * 0.3 * np.sin(2 * np.pi * 150 * seconds)).astype(np.float32)
+    face = torch.zeros(1, 500, len(ARKIT.face))
+    names = [ARKIT.names[i] for i in ARKIT.face]
+
+    def moved(*disabled: str) -> set[str]:
+        changed = steps(*disabled).gestures(face, syllables, np.random.default_rng(0))[0].abs().max(0).values > 1e-3
+        return {name for name, yes in zip(names, changed, strict=True) if yes}
+
+    brows = {"browInnerUp", "browOuterUpLeft", "browOuterUpRight", "pitch"}
+    assert moved("blink_rate") == brows and moved("accents") == {"eyeBlinkLeft", "eyeBlinkRight"}
+    assert moved() == brows | {"eyeBlinkLeft", "eyeBlinkRight"} and not moved("accents", "blink_rate")
+    assert not face.any(), "the argument is unchanged"
 
 
 def test_unknown_steps_raise_style_errors():

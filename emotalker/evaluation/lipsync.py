@@ -9,13 +9,14 @@ from pathlib import Path
 
 import numpy as np
 
+from emotalker.audio.activity import log_energy
 from emotalker.coefficients import ARKIT
 from emotalker.core.errors import DataError
 from emotalker.core.splits import Split, split_of_name
 from emotalker.data.readers.grid import Tracks
 from emotalker.evaluation.tables import markdown_table
 from emotalker.face.landmarks import FaceLandmarker
-from emotalker.face.topology import EYE_CORNERS, INNER_LIPS
+from emotalker.face.resting import lip_gap
 
 #: Words of GRID's commands that contain a bilabial, by the end of the word at which it lies; the letter m is spoken "em".
 BILABIAL_WORDS = {
@@ -52,14 +53,6 @@ def track_mouth(frames: Iterable[np.ndarray], landmarker: FaceLandmarker) -> Mou
         jaw_open.append(np.nan if face is None else face.scores[ARKIT.index("jawOpen")])
         gap.append(np.nan if face is None else lip_gap(face.points[:, :2]))
     return MouthTrack(np.array(jaw_open), np.array(gap))
-
-
-def lip_gap(points: np.ndarray) -> float:
-    """Mean distance of the inner lips' middle thirds over the eye distance, from ``(478, 2)`` landmarks."""
-    middle = slice(3, 8)
-    gap = np.linalg.norm(points[INNER_LIPS.lower[middle]] - points[INNER_LIPS.upper[middle]], axis=1).mean()
-    right, left = points[EYE_CORNERS[:2]].mean(0), points[EYE_CORNERS[2:]].mean(0)
-    return float(gap / np.linalg.norm(left - right))
 
 
 def stored_lip_gap(landmarks: np.ndarray, landmark_index: np.ndarray) -> np.ndarray:
@@ -101,13 +94,6 @@ def closure_ratio(gap: np.ndarray, seconds: float, fps: int = 25) -> float:
         return float("nan")
     low, high = np.nanmin(gap), np.nanmax(gap)
     return float((np.nanmin(around) - low) / (high - low)) if high > low else float("nan")
-
-
-def log_energy(samples: np.ndarray, frames: int, samples_per_frame: int = 640) -> np.ndarray:
-    """Log of the root mean square of each video frame's audio, ``(N,)`` to ``(frames,)``, in dB above -60 dB."""
-    padded = np.pad(samples, (0, max(0, frames * samples_per_frame - len(samples))))[: frames * samples_per_frame]
-    power = np.square(padded.reshape(frames, samples_per_frame)).mean(1)
-    return np.maximum(10 * np.log10(power + 1e-12), -60.0)
 
 
 @dataclass(frozen=True)

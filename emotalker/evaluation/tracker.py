@@ -68,7 +68,7 @@ def synthetic_film(tracker: Tracker, seed: int, moments: int, size: int) -> Know
 def portrait_film(tracker: Tracker, path: str, seed: int, moments: int, size: int) -> KnownFilm:
     """A picture moved at random by the renderer; CheckpointError, ImageError and the like as in inference."""
     random_moments = random_film(np.random.default_rng(seed), moments)
-    portrait = Portrait.from_image(load_image(path), tracker.backend, tracker.model, size, path)
+    portrait = Portrait.from_image(load_image(path), tracker.backend, tracker.model, size, path, keep_expression=1.0)
     motion = portrait_motion(random_moments)
     pose = motion[:, ARKIT.pose]
     return KnownFilm(WarpRenderer(portrait).render(motion), random_moments.blendshapes, pose[:, :3], pose[:, 3:])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
@@ -10,14 +10,19 @@ import numpy as np
 from emotalker.coefficients import ARKIT, ARKIT_BLENDSHAPES, CoefficientSpace
 from emotalker.coefficients.rotation import rotation_matrix
 from emotalker.core.errors import FaceNotFoundError
+from emotalker.face.expression_lines import soften_lines
 from emotalker.face.fit import FaceFit, fit_face
 from emotalker.face.geometry import Camera
 from emotalker.face.landmarks import FaceLandmarker
 from emotalker.face.model import FaceModel
+from emotalker.face.resting import ADDED, entries, lip_gap, shown_expression
 from emotalker.face.topology import FACE_OVAL
 
 #: Side of the crop in face heights (top of the face oval to the chin); includes hair and shoulders.
 CROP_SCALE = 2.2
+
+#: Level of a blendshape from which its lines in the skin are softened in full when it is removed.
+FULL = 0.6
 
 
 @dataclass
@@ -25,22 +30,35 @@ class Portrait:
     """One person's picture with the data that a renderer takes.
 
     Attributes:
-        image: ``(S, S, 3)`` uint8 RGB crop.
+        image: ``(S, S, 3)`` uint8 RGB crop, with softer lines where an expression is removed.
         landmarks: ``(478, 2)`` pixels of the crop.
         fit: identity, blendshapes, pose and camera of the crop, one frame.
         model: the head model of the fit.
+        expression: ``(52,)`` the part of the fitted blendshapes that is the picture's own expression.
+        keep_expression: the share of it that the face at rest keeps, 0..1.
     """
 
     image: np.ndarray
     landmarks: np.ndarray
     fit: FaceFit
     model: FaceModel
+    expression: np.ndarray = field(default_factory=lambda: np.zeros(len(ARKIT_BLENDSHAPES), np.float32))
+    keep_expression: float = 0.0
 
     @classmethod
     def from_image(
-        cls, image: np.ndarray, landmarker: FaceLandmarker, model: FaceModel, size: int = 512, name: str = "the image"
+        cls,
+        image: np.ndarray,
+        landmarker: FaceLandmarker,
+        model: FaceModel,
+        size: int = 512,
+        name: str = "the image",
+        keep_expression: float = 0.0,
     ) -> Portrait:
         """Find the largest face in ``(H, W, 3)`` uint8 RGB, crop around it and fit the head.
+
+        ``keep_expression`` is the share of the picture's own expression that the face at rest keeps, 0..1; see
+        :func:`emotalker.face.resting.shown_expression`.
 
         Raises:
             FaceNotFoundError: there is no face; the message contains ``name``.
@@ -55,21 +73,34 @@ class Portrait:
             raise FaceNotFoundError(f"the face in {name} is too small or too blurred: give a sharper or larger picture")
         landmarks = in_crop[0].points[:, :2].astype(np.float64)
         fit = fit_face(model, landmarks, Camera.default(size, size), in_crop[0].scores)
-        return cls(crop, landmarks, fit, model)
+        shown = shown_expression(fit.blendshapes[0], in_crop[0].scores, lip_gap(landmarks), model)
+        smile, brows = ((1 - keep_expression) * shown[entries(name)].mean() for name in ("mouthSmile", "browInnerUp"))
+        image = soften_lines(crop, landmarks, min(smile / FULL, 1.0), min(brows / FULL, 1.0))
+        return cls(image, landmarks, fit, model, shown, keep_expression)
 
     @property
     def size(self) -> int:
         """Side of the crop, pixels."""
         return self.image.shape[0]
 
+    @property
+    def removed(self) -> np.ndarray:
+        """``(52,)`` the part of the fitted blendshapes that the face at rest is rendered without.
+
+        With the whole expression kept, this is the lips' shape, which the motion replaces.
+        """
+        replaced = np.where(ADDED, 0, self.fit.blendshapes[0])
+        return (self.expression + self.keep_expression * (replaced - self.expression)).astype(np.float32)
+
     def reference(self, space: CoefficientSpace = ARKIT) -> np.ndarray:
-        """The person's coefficients at rest, ``(D,)``: the fitted lip blendshapes, and zero elsewhere.
+        """The person's coefficients at rest, ``(D,)``: the fitted lip blendshapes without expression, and zero elsewhere.
 
         As in training, all other coefficients are relative to the person's resting face and pose.
         """
         reference = np.zeros(space.dim, np.float32)
         lips = [n for n in space.lip_names if n in ARKIT_BLENDSHAPES]
-        reference[space.indices(lips)] = self.fit.blendshapes[0][ARKIT.indices(lips)]
+        at_rest = self.fit.blendshapes[0] - (1 - self.keep_expression) * self.expression
+        reference[space.indices(lips)] = at_rest[ARKIT.indices(lips)]
         return reference
 
     def vertices(self) -> np.ndarray:

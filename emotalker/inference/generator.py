@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,8 @@ from emotalker.audio.mel import MelSpectrogram
 from emotalker.coefficients import CoefficientSpace, MotionTrack
 from emotalker.core.checkpoint import load_checkpoint, shipped
 from emotalker.core.errors import CheckpointError
+from emotalker.inference.emotion_track import EmotionTrack
+from emotalker.inference.hearing import EmotionRecognizer, EncoderRecognizer, hear_over_time
 from emotalker.inference.performance import PERFORMANCE, LipPredictor, Performance, PerformanceConfig, neutral_weights
 from emotalker.inference.style import DEFAULT_STYLE, Style, StyleError, apply_amplitudes
 from emotalker.models import VQVAE, AudioEncoder, CrossModalTransformer, ExpressionPrior, LipBranch
@@ -23,6 +26,19 @@ from emotalker.models.transformer import Mode
 LIP_CHUNK, LIP_CONTEXT = 500, 8
 #: Distance between the seeds of a recording's sampled rows, so that neighbouring user seeds share no row.
 ROW_SEED_STEP = 1_000_003
+#: Frames between the times of :attr:`GeneratedMotion.emotion`.
+EMOTION_STEP = 5
+
+
+@dataclass
+class GeneratedMotion(MotionTrack):
+    """A motion and the emotion that it shows.
+
+    Attributes:
+        emotion: weights of the emotions that the motion was generated with, before the style's intensity.
+    """
+
+    emotion: EmotionTrack
 
 
 class MotionGenerator:
@@ -33,6 +49,7 @@ class MotionGenerator:
         transformer, vqvae: the face branch: code prediction, and decoding of codes to motion.
         lip: the lip branch.
         expression: mean expressions of the emotions; None disables the step ``mean_correction``.
+        recognizer: of emotion; None for the emotion head of ``encoder``.
     """
 
     def __init__(
@@ -42,9 +59,10 @@ class MotionGenerator:
         vqvae: VQVAE,
         lip: LipBranch,
         expression: ExpressionPrior | None = None,
+        recognizer: EmotionRecognizer | None = None,
     ):
         self.encoder, self.transformer, self.vqvae, self.lip = encoder, transformer, vqvae, lip
-        self.expression = expression
+        self.expression, self.recognizer = expression, recognizer
         self.mel = MelSpectrogram().to(self.device)
         for network in (encoder, transformer, vqvae, lip):
             network.eval().requires_grad_(False)
@@ -103,7 +121,7 @@ class MotionGenerator:
         temperature: float = 1.0,
         top_p: float = 0.9,
         performance: PerformanceConfig = PERFORMANCE,
-    ) -> MotionTrack:
+    ) -> GeneratedMotion:
         """Predict one frame for every 640 samples.
 
         Args:
@@ -124,9 +142,10 @@ class MotionGenerator:
         steps = Performance(performance, style, self.space, self.expression)
         portrait = steps.reference(portrait, self.lip.standardizer)
 
-        # speech features and emotion weights
+        # speech features, and emotion weights of every frame
         features = self.encoder.encode_long(wav)
-        emotion, neutral = self._emotion(features, steps), self._tensor(neutral_weights())
+        weights = self._emotion(wav, features, steps)
+        emotion, neutral = self._tensor(weights), self._tensor(neutral_weights())
 
         # codes, one row per decoding mode
         modes, has_emotions = steps.decoding_modes(decoding), self.transformer.config.num_emotions > 0
@@ -138,25 +157,37 @@ class MotionGenerator:
             temperature=temperature,
             top_p=top_p,
             generators=self._generators(seed, modes),
-            emotion=emotion if has_emotions else None,
+            emotion=self._tensor(code_means(weights, self.transformer.config.frames_per_code // 2)) if has_emotions else None,
             unconditional=neutral if has_emotions else None,
             guidance_scale=style.intensity,
         )
         # face motion, then lips
-        face = steps.face(self.vqvae.decode(codes.features)[:, :frames])
+        face = steps.vary(steps.face(self.vqvae.decode(codes.features)[:, :frames]))
         lips = steps.lips(self._lip_predictor(wav, frames, portrait), face, emotion, neutral)
 
         face, lips = steps.correct(face, lips, emotion)
+        rng = np.random.default_rng(seed)
+        face, lips = steps.rest(steps.gestures(face, samples, rng), lips, samples)
         motion = self.space.merge(face[0].cpu().numpy(), lips[0].cpu().numpy())
         motion[:, self.space.pose] = steps.pose(motion[:, self.space.pose])
-        return MotionTrack(apply_amplitudes(motion, self.space, style, np.random.default_rng(seed)), self.space)
+        motion = apply_amplitudes(motion, self.space, style, rng)
+        shown = EmotionTrack(np.arange(0, frames, EMOTION_STEP) / self.space.fps, weights[::EMOTION_STEP])
+        return GeneratedMotion(motion, self.space, shown)
+
+    @torch.inference_mode()
+    def emotion_weights(
+        self, samples: np.ndarray, style: Style = DEFAULT_STYLE, performance: PerformanceConfig = PERFORMANCE
+    ) -> np.ndarray:
+        """The emotion weights of every frame with which :meth:`generate` generates, ``(N,)`` to ``(F, 8)``."""
+        wav = self._tensor(samples)
+        return self._emotion(wav, self.encoder.encode_long(wav), Performance(performance, style, self.space, self.expression))
 
     def hear_emotion(self, samples: np.ndarray) -> dict[str, float]:
         """Probabilities of the emotions of a recording ``(N,)``; empty if the encoder has no emotion head."""
         return self.encoder.recognize_emotion(self.encoder.encode_long(self._tensor(samples)))
 
     def _tensor(self, values: np.ndarray) -> Tensor:
-        """``(N,)`` to ``(1, N)`` float32 on the networks' device."""
+        """Add a batch dimension: ``(...)`` to ``(1, ...)`` float32 on the networks' device."""
         return torch.from_numpy(np.ascontiguousarray(values, np.float32))[None].to(self.device)
 
     def _generators(self, seed: int, modes: list[Mode]) -> list[torch.Generator]:
@@ -164,11 +195,17 @@ class MotionGenerator:
         numbers = np.cumsum([mode == "sample" for mode in modes]) - 1
         return [torch.Generator(self.device).manual_seed(seed + max(0, int(n)) * ROW_SEED_STEP) for n in numbers]
 
-    def _emotion(self, features: Tensor, steps: Performance) -> Tensor:
-        """Emotion weights ``(1, 8)``; StyleError if the style requests an emotion and the networks have no such input."""
-        if steps.style.emotion and not (self.transformer.config.num_emotions and self.lip.config.num_emotions):
+    def _emotion(self, wav: Tensor, features: Tensor, steps: Performance) -> np.ndarray:
+        """``emotion_windows``; returns weights of the frames ``(F, 8)``, with the emotion that the style requests.
+
+        Raises:
+            StyleError: the style requests an emotion and the networks have no emotion input.
+        """
+        if steps.style.requested is not None and not (self.transformer.config.num_emotions and self.lip.config.num_emotions):
             raise StyleError("these checkpoints have no emotion input; leave --emotion out, or use the shipped checkpoints")
-        return self._tensor(steps.emotion(self.encoder.recognize_emotion(features)))
+        recognizer = self.recognizer or EncoderRecognizer(self.encoder, features)
+        heard = hear_over_time(recognizer, wav[0], steps.config.uses("emotion_windows"))
+        return steps.emotion(heard, features.shape[1] // 2)
 
     def _lip_predictor(self, wav: Tensor, frames: int, reference: Tensor) -> LipPredictor:
         """The lip branch on one recording. The audio is encoded once, in chunks that bound the memory."""
@@ -178,14 +215,21 @@ class MotionGenerator:
             chunks.append((start, span, self.lip.encode_audio(windows[:, span])))
 
         def predict(face: Tensor, emotion: Tensor) -> Tensor:
-            condition = emotion if self.lip.config.num_emotions else None
+            weights = emotion if emotion.ndim == 3 else emotion[:, None].expand(-1, frames, -1)
             expression, parts = face[..., : len(self.lip.face_expression)], []
             for start, span, audio in chunks:
+                condition = weights[:, span] if self.lip.config.num_emotions else None
                 lips = self.lip.predict(audio, expression[:, span], reference, condition)
                 parts.append(lips[:, start - span.start : start - span.start + LIP_CHUNK])
             return torch.cat(parts, 1)
 
         return predict
+
+
+def code_means(weights: np.ndarray, frames_per_code: int) -> np.ndarray:
+    """Mean of each code's frames, ``(F, 8)`` to ``(ceil(F / frames_per_code), 8)``; the last frame fills the last code."""
+    padded = np.pad(weights, ((0, -len(weights) % frames_per_code), (0, 0)), mode="edge")
+    return padded.reshape(-1, frames_per_code, weights.shape[1]).mean(1, dtype=np.float64)
 
 
 def _check_device(device: str | torch.device) -> None:

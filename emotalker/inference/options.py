@@ -17,12 +17,29 @@ def add_style_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("style (default: the emotion of the voice)")
     group.add_argument("--emotion", help="replace the recognised emotion: happy, or a mix such as sad:0.6,angry:0.2")
     group.add_argument(
+        "--emotion-track",
+        metavar="E.CSV",
+        help="the emotion over time, instead of --emotion: columns time,emotion,share or time,valence,arousal",
+    )
+    group.add_argument(
         "--intensity", type=amplitude, default=1.0, help="intensity of the emotion, 0 to 3 (default: %(default)s)"
     )
     group.add_argument("--expression", type=amplitude, default=1.0, help="amplitude of brows, eyelids and cheeks, 0 to 3")
     group.add_argument("--head", type=amplitude, default=1.0, help="amplitude of head motion, 0 to 3; 0 keeps it still")
     group.add_argument("--lips", type=amplitude, default=1.0, help="amplitude of lips and jaw, 0 to 3")
     group.add_argument("--blinks", type=blink_rate, help="blinks per minute, 0 to 120 (default: as predicted)")
+    group.add_argument(
+        "--shading",
+        type=amplitude,
+        default=1.5,
+        help="strength of folds of the skin, 0 to 3; 1 is the mean of the people measured (default: %(default)s)",
+    )
+    group.add_argument(
+        "--keep-expression",
+        type=fraction,
+        default=0.0,
+        help="share of the picture's own smile, open mouth or raised brows that is kept, 0 to 1 (default: %(default)s)",
+    )
 
 
 def add_decoding_options(parser: argparse.ArgumentParser) -> None:
@@ -42,12 +59,17 @@ def add_decoding_options(parser: argparse.ArgumentParser) -> None:
 
 
 def style_from(args: argparse.Namespace) -> Style:
-    """The style from :func:`add_style_options`; StyleError if the emotion is unknown."""
+    """The style from :func:`add_style_options`; StyleError if the emotion is unknown.
+
+    Raises EmotionTrackError if the file of the emotion track cannot be used.
+    """
+    from emotalker.inference.emotion_track import EmotionTrack
     from emotalker.inference.style import Style, parse_emotion
 
     names = ("intensity", "expression", "head", "lips", "blinks")
     emotion = parse_emotion(args.emotion) if args.emotion else None
-    return Style(emotion=emotion, **{name: getattr(args, name) for name in names})
+    track = EmotionTrack.load(args.emotion_track) if args.emotion_track else None
+    return Style(emotion=emotion, emotion_track=track, **{name: getattr(args, name) for name in names})
 
 
 def performance_from(args: argparse.Namespace) -> PerformanceConfig:

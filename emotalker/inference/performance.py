@@ -7,7 +7,7 @@ Each step has a name in :data:`STEPS` and can be switched off by it. With all st
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,21 +16,30 @@ from scipy.ndimage import gaussian_filter1d
 from torch import Tensor
 from torch.nn import functional as F
 
+from emotalker.audio.activity import pauses
 from emotalker.coefficients import CoefficientSpace
 from emotalker.coefficients.statistics import Standardizer
 from emotalker.core.emotions import EMOTIONS
+from emotalker.inference.emotion_track import EmotionTrack
+from emotalker.inference.gestures import accents, add_blinks
+from emotalker.inference.silence import relaxation, rest_weight
 from emotalker.inference.style import Style, StyleError, emotion_weights
-from emotalker.models.expression import ExpressionPrior
+from emotalker.models.expression import EXPRESSIVE, OPENING, ExpressionPrior
 from emotalker.models.transformer import Mode
 
 #: The steps in the order in which they are applied.
 STEPS = (
     "reference_range",  # clamp the portrait's coefficients to the range of the training data
+    "emotion_windows",  # recognise the emotion in overlapping windows, so that it changes over time
     "emotion_sharpening",  # raise the recognised probabilities to a power
     "expected_motion",  # interpolate between continuous and sampled decoding; average the pose over several samples
+    "motion_variance",  # scale the variation of brows and head to that of real motion
     "neutral_articulation",  # interpolate between neutral and emotional articulation
     "slow_expression",  # low-pass the face branch's influence on the lips, and keep closed lips closed
     "mean_correction",  # move the mean of the motion towards the emotion's mean expression
+    "accents",  # raise the brows and nod slightly on stressed syllables
+    "blink_rate",  # add blinks, of which the networks predict too few
+    "silence_rest",  # in pauses, close the lips and relax the expression
     "pose_smoothing",  # smooth the head pose across code boundaries
     "pose_limits",  # limit the head pose to the range that the renderer supports
 )
@@ -42,7 +51,10 @@ OPENING_LIPS = ("jawOpen", "mouthUpperUp", "mouthLowerDown", "mouthShrug")
 #: Face entries that are taken from the sampled decoding unchanged: interpolation would leave half-closed eyes.
 SAMPLED_ENTRIES = ("eyeBlink", "eyeLook")
 
-#: Predicts lips ``(1, F, len(space.lip))`` from a face ``(1, F, len(space.face))`` and emotion weights ``(1, 8)``.
+BROWS, RAISED_BROWS = ("brow",), ("browInnerUp", "browOuterUp")
+
+#: Predicts lips ``(1, F, len(space.lip))`` from a face ``(1, F, len(space.face))`` and emotion weights
+#: ``(1, 8)`` or ``(1, F, 8)``.
 LipPredictor = Callable[[Tensor, Tensor], Tensor]
 
 
@@ -60,8 +72,13 @@ class PerformanceConfig:
         sharpening_exponent: power of the recognised probabilities. With 1 the generated expressions are too weak, because
             the recogniser spreads probability over several emotions; large values turn its errors into wrong expressions
             (``scripts/evaluate_motion.py``).
+        emotion_smoothing: standard deviation of the Gaussian filter on the emotion weights, seconds. A sudden change takes
+            2.6 standard deviations from 10 % to 90 %.
         sampling_weight: weight of the sampled decoding in brows and head pose; the rest is the continuous decoding. Sampled
             motion has more variance, continuous motion correlates better with the voice (``scripts/evaluate_motion.py``).
+        brow_variation, head_variation: factors of the deviations of brows and of the head's pose from their means.
+            Predictions vary less than real motion; the variance of a whole recording is restored, as in speech synthesis
+            (Toda and Tokuda 2007) (``scripts/evaluate_motion.py``).
         pose_samples: number of further samples that are averaged with the continuous decoding's pose. The mean pose is
             estimated from several samples, because a single sample is noisy (``scripts/evaluate_motion.py``).
         articulation_weight: weight of the emotion in the articulation. 1 reduces lip sync on voices whose emotion is
@@ -70,9 +87,13 @@ class PerformanceConfig:
             it, blinks and frowns of sampled codes show up in the articulation (``scripts/evaluate_motion.py``).
         open_jaw: jawOpen below which the lips are kept closed. Below it, the influence of the face branch on opening
             entries is scaled in proportion to jawOpen (``scripts/evaluate_motion.py``).
-        recognized_correction, requested_correction: fraction of the mean-expression correction for a recognised emotion and
-            for one that the user requests. A requested emotion gets more, because the voice does not support it
-            (``scripts/evaluate_motion.py``).
+        correction: fraction of the mean-expression correction; 1 makes the mean of the motion the emotion's expression
+            (``scripts/evaluate_video.py``).
+        accent_brows, accent_nod: largest rise of the brows and nod on a stressed syllable, blendshape units and radians.
+        added_blinks: blinks a minute that are added to the predicted ones (``scripts/evaluate_motion.py``).
+        rest_expression: fraction of the expression that remains in a long pause. Real faces keep about 0.8 of it 1 to 1.6 s
+            after speech (RAVDESS).
+        relax_seconds, recover_seconds: time constants of the expression in a pause and in the speech after it.
         pose_frames: standard deviation of the Gaussian filter on the pose, frames at 25 fps; about half a code
             (``scripts/evaluate_motion.py``).
         pose_limits: asymptotic limits of pitch, yaw, roll in radians and shifts in centimetres. The warping renderer shows
@@ -82,13 +103,21 @@ class PerformanceConfig:
     disabled: frozenset[str] = frozenset()
     reference_deviations: float = 1.0
     sharpening_exponent: float = 3.0
+    emotion_smoothing: float = 0.15
     sampling_weight: float = 0.4
+    brow_variation: float = 1.5
+    head_variation: float = 2.5
     pose_samples: int = 2
     articulation_weight: float = 0.5
     expression_seconds: float = 0.4
     open_jaw: float = 0.1
-    recognized_correction: float = 0.4
-    requested_correction: float = 1.0
+    correction: float = 1.0
+    accent_brows: float = 0.12
+    accent_nod: float = 0.025
+    added_blinks: float = 8.0
+    rest_expression: float = 0.85
+    relax_seconds: float = 1.0
+    recover_seconds: float = 0.2
     pose_frames: float = 2.5
     pose_limits: tuple[float, ...] = (0.18, 0.2, 0.18, 1.5, 1.2, 2.0)
 
@@ -129,10 +158,18 @@ class Performance:
         limit = self.config.reference_deviations
         return standardizer.inverse(standardizer(reference).clamp(-limit, limit))
 
-    def emotion(self, recognized: Mapping[str, float]) -> np.ndarray:
-        """``emotion_sharpening``; returns weights ``(8,)`` of EMOTIONS from recognised probabilities and the style."""
+    def emotion(self, heard: EmotionTrack, frames: int) -> np.ndarray:
+        """``emotion_sharpening``; returns weights ``(frames, 8)`` of EMOTIONS from recognised probabilities and the style."""
         exponent = self.config.sharpening_exponent if self.config.uses("emotion_sharpening") else 1.0
-        return emotion_weights(recognized, self.style.emotion, exponent)
+        sharpened = EmotionTrack(heard.times, emotion_weights(heard.weights, exponent=exponent))
+        return emotion_weights(self._frames(sharpened, frames), self._requested(frames))
+
+    def _requested(self, frames: int) -> np.ndarray | None:
+        """Weights ``(frames, 8)`` that the style requests; None if it requests no emotion."""
+        return None if self.style.requested is None else self._frames(self.style.requested, frames)
+
+    def _frames(self, track: EmotionTrack, frames: int) -> np.ndarray:
+        return track.frames(frames, self.space.fps, self.config.emotion_smoothing)
 
     def decoding_modes(self, decoding: Mode) -> list[Mode]:
         """``expected_motion``, first part: decoding modes of the rows of one batch, which :meth:`face` merges.
@@ -154,6 +191,16 @@ class Performance:
         unchanged = self._entries(self.space.names, SAMPLED_ENTRIES, decoded.device)[torch.from_numpy(self.space.face)]
         return torch.lerp(expected, sampled, torch.where(unchanged, 1.0, self.config.sampling_weight))
 
+    def vary(self, face: Tensor) -> Tensor:
+        """``motion_variance`` of ``(1, F, len(space.face))``."""
+        if not self.config.uses("motion_variance"):
+            return face
+        names = [self.space.names[i] for i in self.space.face]
+        brows, head = (self._entries(names, prefixes, face.device) for prefixes in (BROWS, self.space.pose_names))
+        scale = 1 + brows * (self.config.brow_variation - 1) + head * (self.config.head_variation - 1)
+        mean = face.mean(1, keepdim=True)
+        return mean + scale * (face - mean)
+
     def lips(self, predict: LipPredictor, face: Tensor, emotion: Tensor, neutral: Tensor) -> Tensor:
         """``neutral_articulation`` and ``slow_expression``; with both off, ``predict(face, emotion)``.
 
@@ -164,7 +211,8 @@ class Performance:
         Args:
             predict: the lip branch on this recording.
             face: ``(1, F, len(space.face))``.
-            emotion, neutral: weights ``(1, 8)`` of the emotion and of neutral.
+            emotion: weights ``(1, F, 8)``.
+            neutral: weights ``(1, 8)`` of neutral.
 
         Returns:
             ``(1, F, len(space.lip))``.
@@ -193,16 +241,49 @@ class Performance:
         return slow * (expressive + opening * jaw)
 
     def correct(self, face: Tensor, lips: Tensor, emotion: Tensor) -> tuple[Tensor, Tensor]:
-        """``mean_correction`` of face ``(1, F, ...)`` and lips ``(1, F, ...)`` for emotion weights ``(1, 8)``."""
+        """``mean_correction`` of face ``(1, F, ...)`` and lips ``(1, F, ...)`` for emotion weights ``(1, F, 8)``.
+
+        Entries that open the lips move in proportion to the jaw where it is nearly closed, so that closures stay closed.
+        """
         if self.expression is None or not self.config.uses("mean_correction"):
             return face, lips
-        requested = min(1.0, sum((self.style.emotion or {}).values()))
-        low, high = self.config.recognized_correction, self.config.requested_correction
-        fraction, target = low + (high - low) * requested, emotion * self.style.intensity
-        return (
-            face + fraction * self.expression.correction(face, target, self.space.face),
-            lips + fraction * self.expression.correction(lips, target, self.space.lip),
-        )
+        target = emotion * self.style.intensity
+        change = self.expression.correction(lips, target, self.space.lip)
+        names = self.space.lip_names
+        jaw = (lips[..., names.index("jawOpen")] / self.config.open_jaw).clamp(0, 1)[..., None]
+        change = change * torch.where(self._entries(names, OPENING, lips.device), jaw, 1.0)
+        fraction = self.config.correction
+        return face + fraction * self.expression.correction(face, target, self.space.face), lips + fraction * change
+
+    def gestures(self, face: Tensor, samples: np.ndarray, rng: np.random.Generator) -> Tensor:
+        """``accents`` and ``blink_rate`` in a face ``(1, F, len(space.face))`` of a recording ``(N,)``."""
+        names, face = [self.space.names[i] for i in self.space.face], face.clone()
+        frames, fps = face.shape[1], self.space.fps
+        if self.config.uses("accents"):
+            accent = torch.from_numpy(accents(samples, frames, fps)).to(face)[:, None]
+            face += self.config.accent_brows * accent * self._entries(names, RAISED_BROWS, face.device)
+            face += self.config.accent_nod * accent * self._entries(names, ("pitch",), face.device)
+        if self.config.uses("blink_rate"):
+            lids = self._entries(names, ("eyeBlink",), face.device)
+            blinking = add_blinks(face[0][:, lids].cpu().numpy(), self.config.added_blinks, fps, rng)
+            face[0, :, lids] = torch.from_numpy(blinking).to(face)
+        return face
+
+    def rest(self, face: Tensor, lips: Tensor, samples: np.ndarray) -> tuple[Tensor, Tensor]:
+        """``silence_rest``: in the pauses of the recording ``(N,)``, articulation goes to rest and the expression decays.
+
+        Blinks, gaze and head pose of the face ``(1, F, ...)`` are unchanged. Expressive lip entries decay with the face, so
+        that the expression of the mouth does not vanish between words.
+        """
+        if not self.config.uses("silence_rest"):
+            return face, lips
+        config, silent = self.config, pauses(samples, face.shape[1])
+        relaxed = relaxation(silent, self.space.fps, config.relax_seconds, config.recover_seconds)
+        expression = torch.from_numpy(1 - (1 - config.rest_expression) * relaxed).to(face)[:, None]
+        articulation = torch.from_numpy(1 - rest_weight(silent)).to(face)[:, None]
+        names = [self.space.names[i] for i in self.space.face]
+        in_face, in_lips = (self._entries(n, EXPRESSIVE, face.device) for n in (names, self.space.lip_names))
+        return face * torch.where(in_face, expression, 1.0), lips * torch.where(in_lips, expression, articulation)
 
     def pose(self, pose: np.ndarray) -> np.ndarray:
         """``pose_smoothing`` and ``pose_limits`` of ``(T, 6)``, radians and centimetres."""

@@ -14,11 +14,11 @@ import numpy as np
 import torch
 
 from emotalker.audio.io import SAMPLE_RATE, load_audio
-from emotalker.coefficients import MotionTrack
 from emotalker.face.landmarks import FaceLandmarker
 from emotalker.face.model import FaceModel
 from emotalker.face.portrait import Portrait
-from emotalker.inference.generator import MotionGenerator
+from emotalker.inference.emotion_track import EmotionTrack
+from emotalker.inference.generator import GeneratedMotion, MotionGenerator
 from emotalker.inference.performance import PERFORMANCE, PerformanceConfig
 from emotalker.inference.style import DEFAULT_STYLE, Style
 from emotalker.models.transformer import Mode
@@ -43,7 +43,7 @@ class TalkingVideo:
         seconds: wall time of each stage so far.
     """
 
-    motion: MotionTrack
+    motion: GeneratedMotion
     audio: np.ndarray
     portrait: Portrait
     make_renderer: RendererFactory
@@ -51,6 +51,11 @@ class TalkingVideo:
 
     def __len__(self) -> int:
         return len(self.motion.coefficients)
+
+    @property
+    def emotion(self) -> EmotionTrack:
+        """The emotion that the motion shows, heard or requested, before intensity."""
+        return self.motion.emotion
 
     @property
     def fps(self) -> int:
@@ -140,6 +145,7 @@ class TalkingHead:
         temperature: float = 1.0,
         top_p: float = 0.9,
         performance: PerformanceConfig = PERFORMANCE,
+        keep_expression: float = 0.0,
         liveliness: float | None = None,
     ) -> TalkingVideo:
         """Predict the motion of a portrait from a voice; frames are rendered when the result is iterated over or saved.
@@ -149,10 +155,12 @@ class TalkingHead:
             image: a file, or ``(H, W, 3)`` uint8 RGB.
             size: width and height of the video, pixels; even.
             seed: of all random numbers (sampled codes, blinks).
-            style: emotion, intensity, amplitudes and blink rate.
+            style: emotion, also over time, intensity, amplitudes and blink rate.
             decoding: "sample" samples codes, "continuous" is the published method, "nearest" uses the nearest codes.
             temperature, top_p: of "sample"; see :func:`emotalker.models.sampling.sample_codes`.
             performance: the steps around the published method and their constants.
+            keep_expression: share of the picture's own expression that the face at rest keeps, 0..1. At 0, a smile falls and
+                an open mouth closes before the face performs.
             liveliness: deprecated name of ``performance.sampling_weight``.
 
         Raises:
@@ -168,7 +176,7 @@ class TalkingHead:
             samples = load_audio(audio)
             pixels = image if isinstance(image, np.ndarray) else load_image(image)
         with _timed(seconds, "portrait"):
-            portrait = Portrait.from_image(pixels, self.landmarker, self.face_model, size, name)
+            portrait = Portrait.from_image(pixels, self.landmarker, self.face_model, size, name, keep_expression)
         with _timed(seconds, "motion"):
             motion = self.generator.generate(
                 samples,

@@ -10,9 +10,9 @@ import numpy as np
 from emotalker.coefficients import CoefficientSpace
 from emotalker.core.emotions import EMOTIONS, emotion_of
 from emotalker.core.errors import EmoTalkerError
+from emotalker.inference.emotion_track import EmotionTrack
+from emotalker.inference.gestures import BLINK
 
-#: eyeBlink during a blink, one value per frame at 25 fps: the eyes close in two frames and open in four.
-_BLINK = np.array([0.45, 1.0, 1.0, 0.7, 0.35, 0.1], np.float32)
 #: eyeBlink above this is part of a blink; below it, of an expression.
 _BLINK_THRESHOLD = 0.35
 
@@ -31,6 +31,7 @@ class Style:
         intensity: of the emotion; 0 is neutral, 1 unchanged, 2 twice as far from neutral.
         expression, head, lips: amplitudes of upper face, head motion and lips; ``head=0`` keeps the head still.
         blinks: blinks per minute; None keeps the predicted ones.
+        emotion_track: as ``emotion``, but over time; not together with it.
     """
 
     emotion: Mapping[str, float] | None = None
@@ -39,6 +40,18 @@ class Style:
     head: float = 1.0
     lips: float = 1.0
     blinks: float | None = None
+    emotion_track: EmotionTrack | None = None
+
+    def __post_init__(self) -> None:
+        if self.emotion and self.emotion_track is not None:
+            raise StyleError("both an emotion and an emotion track are given; leave out --emotion or --emotion-track")
+
+    @property
+    def requested(self) -> EmotionTrack | None:
+        """The emotion that replaces the recognised one: ``emotion_track``, or ``emotion`` at all times; None without both."""
+        if not self.emotion:
+            return self.emotion_track
+        return EmotionTrack.constant(np.array([self.emotion.get(name, 0.0) for name in EMOTIONS]))
 
 
 #: The recognised emotion with the predicted amplitudes.
@@ -67,33 +80,23 @@ def parse_emotion(text: str) -> dict[str, float]:
     return {name: weight / total for name, weight in weights.items()}
 
 
-def emotion_weights(
-    recognized: Mapping[str, float], requested: Mapping[str, float] | None, exponent: float = 1.0
-) -> np.ndarray:
+def emotion_weights(probabilities: np.ndarray, requested: np.ndarray | None = None, exponent: float = 1.0) -> np.ndarray:
     """Weights of the emotions to generate.
 
     Args:
-        recognized: probabilities by the audio encoder's names; empty if it has no emotion head.
-        requested: as :attr:`Style.emotion`.
+        probabilities: recognised, ``(..., 8)`` of :data:`~emotalker.core.emotions.EMOTIONS`; zero if none are known.
+        requested: weights of the same shape that replace the recognised ones; these get the rest to a sum of 1.
         exponent: power of the probabilities; values above 1 increase the weight of the most probable emotion.
 
     Returns:
-        ``(8,)`` float32 in the order of :data:`~emotalker.core.emotions.EMOTIONS`; all zero if both are empty.
+        ``(..., 8)`` float32.
     """
-    weights = np.zeros(len(EMOTIONS), np.float32)
-    for name, probability in recognized.items():
-        emotion = emotion_of(name)
-        if emotion is not None:
-            weights[EMOTIONS.index(emotion)] += probability
-    total = weights.sum()
-    if total > 0:
-        weights = weights**exponent
-        weights *= total / weights.sum()
-    if requested:
-        weights *= max(0.0, 1.0 - sum(requested.values()))
-        for name, weight in requested.items():
-            weights[EMOTIONS.index(name)] += weight
-    return weights
+    total = probabilities.sum(-1, keepdims=True)
+    weights = probabilities**exponent
+    weights = weights * total / np.maximum(weights.sum(-1, keepdims=True), np.finfo(np.float32).tiny)
+    if requested is not None:
+        weights = requested + weights * (1 - requested.sum(-1, keepdims=True)).clip(0)
+    return weights.astype(np.float32)
 
 
 def apply_amplitudes(motion: np.ndarray, space: CoefficientSpace, style: Style, rng: np.random.Generator) -> np.ndarray:
@@ -122,7 +125,7 @@ def set_blinks(lids: np.ndarray, per_minute: float, fps: int, rng: np.random.Gen
     at = rng.uniform(0.2, 1.0) * mean
     while at < len(lids):
         start = int(at)
-        pulse = _BLINK[: len(lids) - start, None]
+        pulse = BLINK[: len(lids) - start, None]
         lids[start : start + len(pulse)] = np.maximum(lids[start : start + len(pulse)], pulse)
-        at += max(len(_BLINK) + 2, rng.gamma(4.0, mean / 4.0))
+        at += max(len(BLINK) + 2, rng.gamma(4.0, mean / 4.0))
     return lids

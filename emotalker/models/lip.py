@@ -117,7 +117,7 @@ class LipBranch(nn.Module):
             face: ``(B, F, E')`` raw non-lip expression of each frame: entries ``face_expression`` of motion vectors, the
                 first E' entries of the face branch.
             reference: ``(B, D)`` raw motion vector of the portrait; only its lip entries are used.
-            emotion: ``(B, num_emotions)`` weights; zeros or None if unknown.
+            emotion: weights ``(B, num_emotions)``, or of each frame ``(B, F, num_emotions)``; zeros or None if unknown.
 
         Returns:
             ``(B, F, len(space.lip))`` raw units.
@@ -137,7 +137,8 @@ class LipBranch(nn.Module):
         face = (face - mean[self.face_expression]) / std[self.face_expression]
         if emotion is None:
             emotion = face.new_zeros(batch, self.config.num_emotions)
-        emotion = emotion[:, None].expand(-1, frames, -1)
+        if emotion.ndim == 2:
+            emotion = emotion[:, None].expand(-1, frames, -1)
         hidden = torch.cat([audio, lips, face, emotion], dim=-1).transpose(1, 2)
         return self.head(hidden).transpose(1, 2) * std[self.lip] + mean[self.lip]
 

@@ -79,8 +79,8 @@ class CrossModalTransformer(nn.Module):
     with a period of h codes (FaceFormer), because neither the bias nor the window encodes positions within a period. Before
     training, ``standardizer.set`` takes the statistics of the reference entries. Source: docs/method.md 4.
 
-    With ``num_emotions``, projected emotion weights are added to the tokens. Training sets them to zero for some clips, so
-    that the network also predicts the emotion from the voice.
+    With ``num_emotions``, projected emotion weights, of the recording or of each code, are added to the tokens. Training sets
+    them to zero for some clips, so that the network also predicts the emotion from the voice.
     """
 
     Config = TransformerConfig
@@ -112,7 +112,7 @@ class CrossModalTransformer(nn.Module):
             audio: ``(B, S, audio_dim)`` speech features, S = 8 L for L codes.
             quantized: ``(B, L, C)`` the VQ-VAE's vectors of the target; the last one is not used.
             reference: ``(B, reference_dim)`` raw coefficients of the speaker at rest.
-            emotion: ``(B, num_emotions)`` weights; zeros or None if unknown.
+            emotion: weights ``(B, num_emotions)``, or of each code ``(B, L, num_emotions)``; zeros or None if unknown.
         """
         length = quantized.shape[1]
         memory, start = self._encode_audio(audio)
@@ -170,31 +170,32 @@ class CrossModalTransformer(nn.Module):
                 code sampled from the logits ("sample"); one mode for all rows or one per row.
             temperature, top_k, top_p: of "sample"; see :func:`~emotalker.models.sampling.sample_codes`.
             generators: one per row, for "sample"; the codes of a row do not depend on the other rows.
-            emotion: ``(B or 1, num_emotions)`` as in :meth:`forward`.
-            unconditional: ``(B or 1, num_emotions)`` weights of the unconditional prediction, e.g. neutral.
+            emotion: ``(B or 1, num_emotions)`` or ``(B or 1, L, num_emotions)`` as in :meth:`forward`.
+            unconditional: weights of the unconditional prediction, e.g. neutral; shapes as ``emotion``.
             guidance_scale: of classifier-free guidance (Ho and Salimans 2022). 0 is the unconditional prediction, 1 the
                 conditional one; larger values extrapolate. Any value except 1 doubles the computation.
 
         Raises:
-            ValueError: a mode is unknown, the number of modes is not B, there is no audio, or ``emotion`` is given and
-                ``num_emotions`` is 0.
+            ValueError: a mode is unknown, the number of modes is not B, there is no audio, ``emotion`` is given and
+                ``num_emotions`` is 0, or it has neither 1 nor L codes.
         """
         rows, frames, k = len(audio), audio.shape[1], self.config.frames_per_code
         modes = [mode] * rows if isinstance(mode, str) else list(mode)
         if len(modes) != rows or not set(modes) <= set(MODES):
             raise ValueError(f"unknown decoding mode {mode!r} for {rows} rows; known: {', '.join(MODES)}")
+        length = -(-frames // k)
         memory, token = self._encode_audio(audio)
-        condition = self._condition(reference, emotion)
+        condition = self._condition(reference, emotion).expand(-1, length, -1)
         guided = unconditional is not None and guidance_scale != 1.0
         if guided:  # one batch: conditional rows, then unconditional rows
             memory, token = memory.repeat(2, 1, 1), token.repeat(2, 1, 1)
-            condition = torch.cat([condition, self._condition(reference, unconditional)])
-        length = -(-frames // k)
+            condition = torch.cat([condition, self._condition(reference, unconditional).expand(-1, length, -1)])
         caches = [KeyValueCache(min(length, self.config.max_context)) for _ in self.layers]
         sampling = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
         features, codes = [], []
         for position in range(length):
-            x = token + condition + self._code_positions(torch.tensor([position], device=audio.device))
+            place = self._code_positions(torch.tensor([position], device=audio.device))
+            x = token + condition[:, position : position + 1] + place
             output = self._step(x, memory[:, max(0, position - 1) * k : (position + 1) * k], caches, position)
             if guided:
                 output = output.guided(guidance_scale)
@@ -241,13 +242,14 @@ class CrossModalTransformer(nn.Module):
         return projected + self.positions[torch.arange(audio.shape[1], device=audio.device) % len(self.positions)], start
 
     def _condition(self, reference: Tensor, emotion: Tensor | None) -> Tensor:
-        """Projected reference and emotion, which are added to each token, ``(B, 1, d)``."""
-        condition = self.reference_projection(self.standardizer(reference))
+        """Projected reference and emotion, which are added to the tokens, ``(B, 1, d)`` or, by code, ``(B, L, d)``."""
+        condition = self.reference_projection(self.standardizer(reference))[:, None]
         if emotion is not None:
             if self.emotion_projection is None:
                 raise ValueError("this transformer has no emotion input: num_emotions is 0")
-            condition = condition + self.emotion_projection(emotion)
-        return condition[:, None]
+            projected = self.emotion_projection(emotion)
+            condition = condition + (projected if emotion.ndim == 3 else projected[:, None])
+        return condition
 
     def _code_positions(self, position: Tensor) -> Tensor:
         """Positional encoding of codes, ``(...)`` to ``(..., d)``."""

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from emotalker.coefficients import ARKIT, ARKIT_BLENDSHAPES
+from emotalker.coefficients import ARKIT
+from emotalker.face.resting import ADDED
 from emotalker.face.topology import (
     EYE_CORNERS,
     INNER_LIPS,
@@ -23,14 +24,24 @@ from emotalker.face.topology import (
 from emotalker.render.opening_line import OpeningLine, opening_edges
 from emotalker.render.warp import smoothstep
 
-#: Lip blendshapes that are not only speech: the motion is added to the portrait's own level instead of replacing it.
-_ADDED = ("mouthSmile", "mouthFrown", "mouthDimple", "mouthLeft", "mouthRight")
-
 #: Centres of the basis functions of the lip gap correction along the mouth (corners at -1 and 1).
 _GAP_CENTRES = np.array([-0.8, -0.4, 0.0, 0.4, 0.8])
 
+#: Blendshapes of the eyes.
+_EYES = np.array([i for i, name in enumerate(ARKIT.names[: ARKIT.expression.stop]) if name.startswith("eye")])
+
 #: Lip gaps below this fraction of the mouth's width count as closed, because tracked gaps are never exactly zero.
 _CLOSED_GAP = 0.02
+
+#: Largest sum of a blendshape in the picture and in the motion, for those that are added.
+_LARGEST_SUM = 1.3
+
+#: Width of the rim of an open mouth that is blended with teeth, relative to the mouth's width.
+_TEETH_RIM = 0.025
+
+#: Closed lips of a mouth that is open in the photo overlap by this fraction of the mouth's width, because the edges of the
+#: warped lips are not exact.
+_OVERLAP = 0.02
 
 
 class FaceControls:
@@ -47,6 +58,7 @@ class FaceControls:
         landmark_values: ``(478, 52, 2)`` pixels per unit of each blendshape at the landmarks.
         extra_points, extra_values: ``(M, 2)`` and ``(M, 52, 2)``: more surface points and static points around the face.
         rest: ``(52,)`` the portrait's own blendshapes.
+        removed: ``(52,)`` the part of ``rest`` that zero motion does not show.
     """
 
     def __init__(
@@ -56,11 +68,12 @@ class FaceControls:
         extra_points: np.ndarray,
         extra_values: np.ndarray,
         rest: np.ndarray,
+        removed: np.ndarray,
     ):
         self.points = np.concatenate([landmarks[SKIN_POINTS], extra_points])
         skin = landmark_values[SKIN_POINTS].copy()
         self.openings = [
-            opening_edges(landmarks, INNER_LIPS, _CLOSED_GAP),
+            opening_edges(landmarks, INNER_LIPS, _CLOSED_GAP, _TEETH_RIM),
             opening_edges(landmarks, RIGHT_EYE),
             opening_edges(landmarks, LEFT_EYE),
         ]
@@ -70,7 +83,8 @@ class FaceControls:
             self._calibrate_blink(skin, landmarks, LEFT_EYE, LEFT_BROW, "Left"),
         ]
         eye_distance = np.linalg.norm(landmarks[EYE_CORNERS[:2]].mean(0) - landmarks[EYE_CORNERS[2:]].mean(0))
-        skin_gap = self._gap_values(landmarks[SKIN_POINTS], mouth.line, eye_distance)
+        half_gap = np.linalg.norm(mouth.lower - mouth.upper, axis=1) / 2
+        skin_gap = self._gap_values(landmarks[SKIN_POINTS], mouth.line, half_gap, eye_distance)
         extra_gap = np.zeros((len(extra_points), *skin_gap.shape[1:]))
         self.values = np.concatenate(
             [np.concatenate([skin, skin_gap], 1), np.concatenate([extra_values, extra_gap], 1)]
@@ -81,12 +95,15 @@ class FaceControls:
         normal = mouth.line.normal
         self._gap = (skin[lower] - skin[upper]) @ normal  # (P, 52) gap in pixels per unit of each blendshape
         self._rest_gap = (mouth.lower - mouth.upper)[inner] @ normal
+        self._rest_gap = self._rest_gap + np.clip(self._rest_gap / 5, 0, _OVERLAP * mouth.line.width)
         bumps = self._bumps(mouth.line.local(mouth.line.points[inner])[0])
         self._solve_gap = np.linalg.pinv(bumps)  # (5, P)
         self._closed = _CLOSED_GAP * mouth.line.width
-        added = [n.startswith(_ADDED) or n not in ARKIT.lip_names for n in ARKIT_BLENDSHAPES]
-        self._replaced_rest = np.where(added, 0.0, rest).astype(np.float32)
-        self._largest = np.where(added, np.clip(1.0 - rest, 0.0, 1.0), 1.0).astype(np.float32)  # their sum is at most 1
+        self._removed = removed
+        # What the picture keeps and what the motion adds have a limit. It is above 1 because neutral faces are fitted with
+        # up to 0.3 of some blendshapes.
+        self._largest = np.where(ADDED, np.clip(_LARGEST_SUM - rest + removed, 0.0, 1.0), 1.0).astype(np.float32)
+        self._blink_scale = [max(0.5, 1 + removed[_EYES] @ closing[_EYES] / opening) for _, closing, opening in self._blinks]
 
     @property
     def sides(self) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -99,16 +116,18 @@ class FaceControls:
         width = _GAP_CENTRES[1] - _GAP_CENTRES[0]
         return np.cos(np.pi / 2 * np.clip(np.abs(along[:, None] - _GAP_CENTRES) / width, 0, 1)) ** 2
 
-    def _gap_values(self, points: np.ndarray, line: OpeningLine, reach: float) -> np.ndarray:
+    def _gap_values(self, points: np.ndarray, line: OpeningLine, half_gap: np.ndarray, reach: float) -> np.ndarray:
         """Displacement of points ``(N, 2)`` per unit of each lip gap correction, ``(N, 5, 2)`` pixels.
 
-        A correction opens the lips by one pixel at its centre and fades towards nose and chin.
+        A correction opens the lips by one pixel at its centre and fades towards nose and chin. ``half_gap (P,)`` is the
+        distance in pixels of the photo's lips from the line's points.
         """
         along, across = line.local(points)
         side = np.where(across < 0, -0.5, 0.5)
         side[INNER_LIPS.upper], side[INNER_LIPS.lower] = -0.5, 0.5
         side[INNER_LIPS.upper[[0, -1]]] = 0.0
-        fade = np.exp(-((across * line.half_width / (0.35 * reach)) ** 2))
+        beyond = np.clip(np.abs(across) * line.half_width - np.interp(along, line.local(line.points)[0], half_gap), 0, None)
+        fade = np.exp(-((beyond / (0.35 * reach)) ** 2))
         return (self._bumps(along) * (side * fade)[:, None])[..., None] * line.normal
 
     def _calibrate_blink(
@@ -147,8 +166,9 @@ class FaceControls:
     def __call__(self, blendshapes: np.ndarray) -> np.ndarray:
         """Blendshapes ``(T, 52)`` to control amounts ``(T, C)`` float32."""
         blendshapes = np.minimum(blendshapes, self._largest)
-        change = blendshapes - self._replaced_rest
-        for blink, closing, opening in self._blinks:
+        change = blendshapes - self._removed
+        for (blink, closing, opening), scale in zip(self._blinks, self._blink_scale, strict=True):
+            change[:, blink] *= scale  # the eye is more or less open at rest than in the photo
             excess = np.clip(change @ closing - opening, 0, None) / closing[blink]
             change[:, blink] -= np.minimum(excess, np.clip(change[:, blink], 0, None))
         target = np.clip(blendshapes @ self._gap.T - self._closed, 0, None)

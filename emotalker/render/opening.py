@@ -9,6 +9,9 @@ from emotalker.render.displacement_field import DisplacementField
 from emotalker.render.opening_line import LOWER, UPPER, OpeningEdges, OpeningLine
 from emotalker.render.warp import Inverter, Region, sample, smoothstep
 
+#: Darkness of the line of contact of closed lips, and its width relative to the mouth's: about as in photos of closed mouths.
+_CONTACT_SHADE, _CONTACT_WIDTH = np.array([0.4, 0.44, 0.44], np.float32), 0.012
+
 
 class OpeningWarp:
     """Warps the skin layers on both sides of one opening and composes them over the interior.
@@ -19,6 +22,8 @@ class OpeningWarp:
         field: displacement per control, ``2 * controls`` channels.
         index: index of the opening's line in the field.
         softness: width of the edge between skin and interior, pixels.
+        contact_gap: where the opening is wider than this in the portrait, pixels, the line of contact of its closed edges is
+            darkened, because the portrait does not show it; None for never.
     """
 
     def __init__(
@@ -28,6 +33,7 @@ class OpeningWarp:
         field: DisplacementField,
         index: int,
         softness: float = 1.5,
+        contact_gap: float | None = None,
     ):
         self.region = region
         points = region.field_points()
@@ -45,6 +51,18 @@ class OpeningWarp:
         self._inside_lower = (half * OpeningLine(edges.lower).local(pixels)[1]).astype(np.float32)
         self._softness = softness
         self._feather = self._edge_feather(region)
+        self._contact = None if contact_gap is None else self._unseen_contact(edges, pixels, contact_gap)
+        self._contact_width = _CONTACT_WIDTH * 2 * half
+
+    @staticmethod
+    def _unseen_contact(edges: OpeningEdges, pixels: np.ndarray, contact_gap: float) -> np.ndarray | None:
+        """Whether the portrait is open at each pixel of the region, ``(H, W)`` in 0..1; None if it is closed everywhere."""
+        gap = np.linalg.norm(edges.lower - edges.upper, axis=1)
+        if gap.max() <= contact_gap:
+            return None
+        along = edges.line.local(pixels)[0]
+        at_pixels = np.interp(along, edges.line.local(edges.line.points)[0], gap, left=0, right=0)
+        return smoothstep(at_pixels / contact_gap - 1).astype(np.float32)
 
     @staticmethod
     def _edge_feather(region: Region, width: int = 10) -> np.ndarray:
@@ -68,20 +86,40 @@ class OpeningWarp:
             fields: ``(2, rows, columns, 2)``, one frame of :meth:`fields`.
             interior: eyeball or mouth interior over the region, ``(height, width, 3)`` uint8.
         """
-        colours, distances = [], []
+        colours, distances, contact = [], [], None
         for displacement, inside in zip(fields, (self._inside_upper, self._inside_lower), strict=True):
             backward = self.region.upsample(self._inverter(displacement))
             colours.append(sample(portrait, self._grid + backward).astype(np.float32))
             distances.append(sample(inside, self._local_grid + backward, cv2.INTER_LINEAR))
+            if contact is None and self._contact is not None:
+                contact = sample(self._contact, self._local_grid + backward, cv2.INTER_LINEAR)
         upper, lower = layer_weights(distances[0], distances[1], self._softness)
         mixed = (
             colours[0] * upper[..., None]
             + colours[1] * lower[..., None]
             + interior.astype(np.float32) * (1 - upper - lower)[..., None]
         )
+        if contact is not None:
+            line = contact_line(distances[0], distances[1], self._softness, self._contact_width)
+            mixed *= 1 - _CONTACT_SHADE * (contact * line)[..., None]
         patch = canvas[self.region.slices]
         blended = patch + self._feather * (mixed - patch)
         patch[:] = np.clip(blended + 0.5, 0, 255).astype(np.uint8)
+
+
+def contact_line(upper: np.ndarray, lower: np.ndarray, softness: float, width: float) -> np.ndarray:
+    """1 where the edges of both layers touch, falling to 0 within ``width`` pixels, and 0 between separate layers.
+
+    Args:
+        upper, lower: ``(...)`` signed distances to the layers' edges in pixels, positive on the layer.
+        softness: gap in pixels at which the line has vanished.
+        width: standard deviation across the line, pixels.
+
+    Returns:
+        ``(...)``.
+    """
+    touching = np.clip(1 + (upper + lower) / softness, 0, 1)
+    return np.exp(-(((upper - lower) / (2 * width)) ** 2) / 2) * touching
 
 
 def layer_weights(upper: np.ndarray, lower: np.ndarray, softness: float) -> tuple[np.ndarray, np.ndarray]:

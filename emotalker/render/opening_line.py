@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -85,21 +85,25 @@ class OpeningEdges(NamedTuple):
     lower: np.ndarray
 
 
-def opening_edges(points: np.ndarray, contours: Contours, closed_gap: float = 0.0) -> OpeningEdges:
+def opening_edges(points: np.ndarray, contours: Contours, closed_gap: float = 0.0, open_rim: float = _RIM) -> OpeningEdges:
     """The line and the edges of an opening in a photo.
 
     Args:
         points: ``(478, 2)`` landmarks, pixels.
         contours: the opening.
         closed_gap: gaps up to this fraction of the width count as closed: both edges are on the middle line.
+        open_rim: width of the blended rim where the gap is at least eight times as wide, relative to the opening's width.
     """
     upper, lower = points[contours.upper], points[contours.lower]
     middle = (upper + lower) / 2
-    line = OpeningLine(middle)
     gap = np.linalg.norm(lower - upper, axis=1)
+    line = OpeningLine(middle)
+    # The edges of an opening that is taller than wide are separated as well.
+    line = replace(line, reach=max(line.reach, 2 * line.reach * gap.max() / line.width))
     least = closed_gap * line.width
     open_fraction = (np.clip(gap - least, 0, None) / np.maximum(gap, 1e-6))[:, None]
     # The rim of an opening blends skin and interior. If it moved with the skin layers, it would be visible as a bright line.
-    rim = 1 + _RIM * line.width / np.maximum(gap / 2, 1e-6)[:, None]
+    wide = np.clip(gap / (4 * open_rim * line.width) - 1, 0, 1)
+    rim = 1 + (_RIM + wide * (open_rim - _RIM))[:, None] * line.width / np.maximum(gap / 2, 1e-6)[:, None]
     open_fraction = open_fraction * np.minimum(rim, 1.5)
     return OpeningEdges(line, middle + (upper - middle) * open_fraction, middle + (lower - middle) * open_fraction)

@@ -20,9 +20,11 @@ from emotalker.face.topology import CHIN, FACE_OVAL, INNER_LIPS, LEFT_EYE, LEFT_
 from emotalker.render.controls import FaceControls
 from emotalker.render.displacement_field import DisplacementField
 from emotalker.render.eyes import Eyeball
+from emotalker.render.gains import blendshape_gains
 from emotalker.render.mouth import MouthInterior
 from emotalker.render.opening import OpeningWarp
 from emotalker.render.rigid import RigidWarp
+from emotalker.render.shading import PortraitShading, ShadingModel
 from emotalker.render.warp import Inverter, Region, outside_polygon, sample, smoothstep
 
 #: Number of frames whose fields are computed in one matrix product.
@@ -35,19 +37,26 @@ class WarpRenderer:
     Args:
         portrait: the picture and its fit.
         space: layout of the motion.
+        shading: strength of the shading of expressions: 1 as measured on people, 0 none.
 
     Raises:
         ValueError: the space is not arkit.
     """
 
-    def __init__(self, portrait: Portrait, space: CoefficientSpace = ARKIT):
+    def __init__(self, portrait: Portrait, space: CoefficientSpace = ARKIT, shading: float = 1.5):
         if space != ARKIT:
             raise ValueError(f"the warp renderer takes {ARKIT.name} motion, not {space.name}")
         self.portrait, self.space = portrait, space
         vertices = portrait.vertices()
         extra_points, extra_values = self._surroundings(vertices)
+        gains = blendshape_gains()
         controls = FaceControls(
-            portrait.landmarks, portrait.landmark_displacement(), extra_points, extra_values, portrait.fit.blendshapes[0]
+            portrait.landmarks,
+            portrait.landmark_displacement() * gains[:, None],
+            extra_points,
+            extra_values * gains[:, None],
+            portrait.fit.blendshapes[0] / gains,  # the fit is in units of the head model
+            portrait.removed / gains,
         )
         face_height = self._face_height()
         field = DisplacementField(
@@ -61,6 +70,7 @@ class WarpRenderer:
         self._prepare_face(field, face_height)
         self._prepare_openings(field, controls)
         self._rigid = self._prepare_rigid(vertices, face_height)
+        self._shading = PortraitShading(portrait, ShadingModel.load(), shading)
 
     def _face_height(self) -> float:
         """Height of the face oval, pixels."""
@@ -120,7 +130,9 @@ class WarpRenderer:
             outline = points[np.concatenate([contours.upper, contours.lower])]
             margin = (0.35 * half, 1.5 * half)
             region = Region.around(outline, margin, size, step=2 if index == 0 else 1)
-            self._opening_warps.append(OpeningWarp(region, edges, field, index, softness=max(1.0, size / 360)))
+            contact_gap = 0.04 * edges.line.width if index == 0 else None
+            softness = max(1.0, size / 360)
+            self._opening_warps.append(OpeningWarp(region, edges, field, index, softness, contact_gap))
             interiors.append((region, edges))
         self._mouth = MouthInterior(portrait, *interiors[0])
         self._eyes = [Eyeball(portrait, *interiors[1], RIGHT_IRIS), Eyeball(portrait, *interiors[2], LEFT_IRIS)]
@@ -152,11 +164,12 @@ class WarpRenderer:
         face = (controls @ self._basis.reshape(len(self._basis), -1)).reshape(len(motion), rows, columns, 2)
         opening_fields = [warp.fields(controls) for warp in self._opening_warps]
         for t, pose in enumerate(motion[:, self.space.pose]):
-            canvas = self.portrait.image.copy()
-            backward = self._region.upsample(self._inverter(face[t]))
-            canvas[self._region.slices] = sample(self.portrait.image, self._grid + backward)
             change = controls[t, : blendshapes.shape[1]]
+            image = self._shading(change)
+            canvas = image.copy()
+            backward = self._region.upsample(self._inverter(face[t]))
+            canvas[self._region.slices] = sample(image, self._grid + backward)
             interiors = [self._mouth(blendshapes[t], opening_fields[0][t, 0]), self._eyes[0](change), self._eyes[1](change)]
             for warp, fields, interior in zip(self._opening_warps, opening_fields, interiors, strict=True):
-                warp.compose(canvas, self.portrait.image, fields[t], interior)
+                warp.compose(canvas, image, fields[t], interior)
             yield self._rigid(canvas, pose)

@@ -97,7 +97,7 @@ class FaceSources:
         return faces
 
     def _prepared(self, image: np.ndarray, name: str) -> Portrait:
-        return Portrait.from_image(image, self._backend, self.model, PORTRAIT_SIZE, name)
+        return Portrait.from_image(image, self._backend, self.model, PORTRAIT_SIZE, name, keep_expression=1.0)
 
     def video(self, path: str | os.PathLike, number: int) -> list[dict[str, np.ndarray]]:
         """Every fifth frame of a real video, labelled by a fit to MediaPipe's landmarks and scores.

@@ -1,0 +1,1 @@
+"""Measures how expressions shade skin, for ``emotalker/assets/shading.npz``."""
