@@ -1,4 +1,4 @@
-"""Measure the mean motion that the trained networks generate for neutral speech, the last training stage. Takes about a minute.
+"""Measure the mean motion that the trained networks generate for neutral speech, the last training stage; about a minute.
 
 python scripts/fit_expression.py --data data/ravdess_landmarks --runs runs --output runs/expression/best.safetensors
 """
