@@ -32,14 +32,14 @@ EXPRESSIONS: dict[str, dict[str, float]] = {
     },
     "fear": {
         "browInnerUp": 0.9, "browOuterUp": 0.7, "browDown": 0.3, "eyeWide": 1.0, "mouthStretch": 0.6,
-        "mouthLowerDown": 0.6, "mouthFrown": 0.2, "jawOpen": 0.3, "pitch": -0.06,
+        "mouthLowerDown": 0.6, "jawOpen": 0.4, "pitch": -0.06,
     },
     "disgusted": {
         "noseSneer": 0.8, "browDown": 0.1, "mouthUpperUp": 0.85, "eyeSquint": 0.4, "cheekSquint": 0.3, "mouthFrown": 0.45,
         "mouthShrugLower": 0.2, "pitch": -0.03,
     },
     "surprised": {
-        "browInnerUp": 0.45, "browOuterUp": 0.95, "eyeWide": 0.9, "jawOpen": 0.35, "mouthFunnel": 0.25, "pitch": -0.05,
+        "browInnerUp": 0.45, "browOuterUp": 0.95, "eyeWide": 0.9, "jawOpen": 0.4, "mouthFunnel": 0.25, "pitch": -0.05,
     },
     "contempt": {
         "mouthDimpleLeft": 0.7, "mouthSmileLeft": 0.5, "mouthPressLeft": 0.3, "browOuterUpLeft": 0.3, "eyeSquint": 0.2,
