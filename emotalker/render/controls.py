@@ -27,6 +27,12 @@ from emotalker.render.warp import smoothstep
 #: Centres of the basis functions of the lip gap correction along the mouth (corners at -1 and 1).
 _GAP_CENTRES = np.array([-0.8, -0.4, 0.0, 0.4, 0.8])
 
+#: Blendshapes that shape the mouth without parting the lips: the head model parts them, people smile with closed lips.
+_SHAPING = np.array([
+    name.startswith(("mouthSmile", "mouthFrown", "mouthDimple", "mouthStretch", "mouthPress"))
+    for name in ARKIT.names[: ARKIT.expression.stop]
+])  # fmt: skip
+
 #: Blendshapes of the eyes.
 _EYES = np.array([i for i, name in enumerate(ARKIT.names[: ARKIT.expression.stop]) if name.startswith("eye")])
 
@@ -94,6 +100,7 @@ class FaceControls:
         upper, lower = INNER_LIPS.upper[inner], INNER_LIPS.lower[inner]
         normal = mouth.line.normal
         self._gap = (skin[lower] - skin[upper]) @ normal  # (P, 52) gap in pixels per unit of each blendshape
+        self._articulated_gap = self._gap * ~_SHAPING
         self._rest_gap = (mouth.lower - mouth.upper)[inner] @ normal
         self._rest_gap = self._rest_gap + np.clip(self._rest_gap / 5, 0, _OVERLAP * mouth.line.width)
         bumps = self._bumps(mouth.line.local(mouth.line.points[inner])[0])
@@ -171,6 +178,6 @@ class FaceControls:
             change[:, blink] *= scale  # the eye is more or less open at rest than in the photo
             excess = np.clip(change @ closing - opening, 0, None) / closing[blink]
             change[:, blink] -= np.minimum(excess, np.clip(change[:, blink], 0, None))
-        target = np.clip(blendshapes @ self._gap.T - self._closed, 0, None)
+        target = np.clip(blendshapes @ self._articulated_gap.T - self._closed, 0, None)
         missing = target - self._rest_gap - change @ self._gap.T
         return np.concatenate([change, missing @ self._solve_gap.T], 1).astype(np.float32)
