@@ -88,8 +88,8 @@ class PerformanceConfig:
             it, blinks and frowns of sampled codes show up in the articulation (``scripts/evaluate_motion.py``).
         open_jaw: jawOpen below which the lips are kept closed. Below it, the influence of the face branch on opening
             entries is scaled in proportion to jawOpen (``scripts/evaluate_motion.py``).
-        expression_gaps: lip gaps over the eye distance up to which an expression does not open the lips at all, and from which
-            it does in full; between them, in proportion.
+        expression_gaps: lip gaps over the eye distance up to which an expression does not open the lips at all, and from
+            which it does in full; between them, in proportion.
         correction: fraction of the mean-expression correction; 1 makes the mean of the motion the emotion's expression
             (``scripts/evaluate_video.py``).
         accent_brows, accent_nod: largest rise of the brows and nod on a stressed syllable, blendshape units and radians.
