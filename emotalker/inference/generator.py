@@ -12,10 +12,11 @@ from torch import Tensor
 from emotalker.audio.mel import MelSpectrogram
 from emotalker.coefficients import CoefficientSpace, MotionTrack
 from emotalker.core.checkpoint import load_checkpoint, shipped
+from emotalker.core.emotions import EMOTIONS
 from emotalker.core.errors import CheckpointError
 from emotalker.inference.performance import PERFORMANCE, LipPredictor, Performance, PerformanceConfig, neutral_weights
 from emotalker.inference.style import DEFAULT_STYLE, Style, StyleError, apply_amplitudes
-from emotalker.models import VQVAE, AudioEncoder, CrossModalTransformer, ExpressionPrior, LipBranch
+from emotalker.models import VQVAE, AudioEncoder, CrossModalTransformer, EmotionRecognizer, ExpressionPrior, LipBranch
 from emotalker.models.hubert import SAMPLES_PER_VIDEO_FRAME
 from emotalker.models.transformer import Mode
 
@@ -33,6 +34,7 @@ class MotionGenerator:
         transformer, vqvae: the face branch: code prediction, and decoding of codes to motion.
         lip: the lip branch.
         expression: mean expressions of the emotions; None disables the step ``mean_correction``.
+        recognizer: of the voice's emotion; None uses the encoder's emotion head.
     """
 
     def __init__(
@@ -42,16 +44,19 @@ class MotionGenerator:
         vqvae: VQVAE,
         lip: LipBranch,
         expression: ExpressionPrior | None = None,
+        recognizer: EmotionRecognizer | None = None,
     ):
         self.encoder, self.transformer, self.vqvae, self.lip = encoder, transformer, vqvae, lip
         self.expression = expression
+        self.recognizer = recognizer.eval().requires_grad_(False).attach(encoder) if recognizer is not None else None
         self.mel = MelSpectrogram().to(self.device)
         for network in (encoder, transformer, vqvae, lip):
             network.eval().requires_grad_(False)
 
     @classmethod
     def from_pretrained(cls, folder: str | os.PathLike | None = None, device: str | torch.device = "cpu") -> MotionGenerator:
-        """Load ``audio_encoder``, ``transformer``, ``vqvae``, ``lip`` and, if present, ``expression`` (``.safetensors``).
+        """Load ``audio_encoder``, ``transformer``, ``vqvae``, ``lip`` and, if present, ``expression`` and
+        ``emotion_recognizer`` (``.safetensors``).
 
         Args:
             folder: of the checkpoints; None for the shipped ones. A subfolder ``audio_encoder/`` in Hugging Face's layout
@@ -77,9 +82,11 @@ class MotionGenerator:
                 f"the transformer in {folder} takes audio features of {transformer.config.audio_dim} entries, the audio "
                 f"encoder outputs {encoder.dim}; use the audio encoder that the transformer was trained with"
             )
-        path = folder / "expression.safetensors"
-        expression = load_checkpoint(path, "expression", device) if path.exists() else None
-        return cls(encoder, transformer, vqvae, lip, expression)
+        optional = {kind: folder / f"{kind}.safetensors" for kind in ("expression", "emotion_recognizer")}
+        expression, recognizer = (
+            load_checkpoint(path, kind, device) if path.exists() else None for kind, path in optional.items()
+        )
+        return cls(encoder, transformer, vqvae, lip, expression, recognizer)
 
     @property
     def space(self) -> CoefficientSpace:
@@ -126,7 +133,7 @@ class MotionGenerator:
 
         # speech features and emotion weights
         features = self.encoder.encode_long(wav)
-        emotion, neutral = self._emotion(features, steps), self._tensor(neutral_weights())
+        emotion, neutral = self._emotion(wav, features, steps), self._tensor(neutral_weights())
 
         # codes, one row per decoding mode
         modes, has_emotions = steps.decoding_modes(decoding), self.transformer.config.num_emotions > 0
@@ -152,8 +159,15 @@ class MotionGenerator:
         return MotionTrack(apply_amplitudes(motion, self.space, style, np.random.default_rng(seed)), self.space)
 
     def hear_emotion(self, samples: np.ndarray) -> dict[str, float]:
-        """Probabilities of the emotions of a recording ``(N,)``; empty if the encoder has no emotion head."""
-        return self.encoder.recognize_emotion(self.encoder.encode_long(self._tensor(samples)))
+        """Probabilities of the emotions of a recording ``(N,)``; empty without recogniser and emotion head."""
+        wav = self._tensor(samples)
+        return self._hear(wav, None if self.recognizer else self.encoder.encode_long(wav))
+
+    def _hear(self, wav: Tensor, features: Tensor | None) -> dict[str, float]:
+        """Probabilities by name, of a recording ``(1, N)`` or, without recogniser, of its features."""
+        if self.recognizer is None:
+            return self.encoder.recognize_emotion(features)
+        return dict(zip(EMOTIONS, self.recognizer.recognize(wav[0]).tolist(), strict=True))
 
     def _tensor(self, values: np.ndarray) -> Tensor:
         """``(N,)`` to ``(1, N)`` float32 on the networks' device."""
@@ -164,11 +178,11 @@ class MotionGenerator:
         numbers = np.cumsum([mode == "sample" for mode in modes]) - 1
         return [torch.Generator(self.device).manual_seed(seed + max(0, int(n)) * ROW_SEED_STEP) for n in numbers]
 
-    def _emotion(self, features: Tensor, steps: Performance) -> Tensor:
+    def _emotion(self, wav: Tensor, features: Tensor, steps: Performance) -> Tensor:
         """Emotion weights ``(1, 8)``; StyleError if the style requests an emotion and the networks have no such input."""
         if steps.style.emotion and not (self.transformer.config.num_emotions and self.lip.config.num_emotions):
             raise StyleError("these checkpoints have no emotion input; leave --emotion out, or use the shipped checkpoints")
-        return self._tensor(steps.emotion(self.encoder.recognize_emotion(features)))
+        return self._tensor(steps.emotion(self._hear(wav, features)))
 
     def _lip_predictor(self, wav: Tensor, frames: int, reference: Tensor) -> LipPredictor:
         """The lip branch on one recording. The audio is encoded once, in chunks that bound the memory."""
