@@ -78,3 +78,15 @@ class SpeechVideoAugmentation(WaveAugmentation):
 
     warp: float = setting(0.2, "largest relative change of the vocal tract's length")
     speeds: tuple[float, float] = setting((0.85, 1.2), "slowest and fastest speed factor")
+
+
+@dataclass(frozen=True)
+class RoomAugmentation(WaveAugmentation):
+    """Changes of channel, room and voice."""
+
+    gain: float = 0.0
+    room: float = setting(0.4, "probability of reverberation, 0.1 to 0.7 s")
+    band: float = setting(0.25, "probability of a telephone's or codec's band")
+    tract: float = setting(0.6, "probability of another vocal tract length, up to 12% either way")
+    speed: float = setting(0.6, "probability of another speed")
+    speeds: tuple[float, float] = setting((0.85, 1.2), "slowest and fastest speed factor")
