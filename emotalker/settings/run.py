@@ -64,6 +64,14 @@ class RunConfig(Settings):
 
 
 @dataclass(frozen=True)
+class MotionAugmentation(Settings):
+    """Changes to a motion."""
+
+    mirror: float = setting(0.5, "probability of the mirror image; only in spaces with entries for left and right")
+    scales: tuple[float, float] = setting((0.8, 1.25), "smallest and largest factor of the amplitude")
+
+
+@dataclass(frozen=True)
 class WaveAugmentation(Settings):
     """Probabilities of the changes to a waveform."""
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.signal import fftconvolve, resample_poly
 
-from emotalker.settings.run import WaveAugmentation
+from emotalker.coefficients import CoefficientSpace
+from emotalker.settings.run import MotionAugmentation, WaveAugmentation
 
 SAMPLE_RATE = 16000  # Hz
 #: Speed factors are multiples of 1/20, so that resampling stays a cheap polyphase filter.
@@ -102,6 +103,19 @@ def mask_mel(mel: np.ndarray, rng: np.random.Generator, fill: float, bands: int 
     mel[top : top + height] = fill
     mel[:, left : left + width] = fill
     return mel
+
+
+def augment_motion(
+    motion: np.ndarray, space: CoefficientSpace, options: MotionAugmentation, rng: np.random.Generator
+) -> np.ndarray:
+    """Mirror ``(T, D)`` and scale its amplitude at random; blendshapes stay below 1."""
+    scale, mirror = rng.uniform(*options.scales), rng.random() < options.mirror
+    if mirror and space.name == "arkit":
+        motion = space.mirrored(motion)
+    motion = motion * np.float32(scale)
+    if space.name == "arkit":
+        motion[:, space.expression] = motion[:, space.expression].clip(None, 1)
+    return motion
 
 
 @dataclass(frozen=True)
