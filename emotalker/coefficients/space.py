@@ -118,7 +118,7 @@ class CoefficientSpace:
         return self.indices(swapped), np.array(signs, np.float32)
 
     def mirrored(self, motion: np.ndarray) -> np.ndarray:
-        """Motion ``(..., D)`` of the face in a mirror; ValueError if the entries are not named after the sides of the face."""
+        """Motion ``(..., D)`` of the face in a mirror; ValueError if no entries are named after the sides of the face."""
         if not any("Left" in name for name in self.names):
             raise ValueError(f"the space {self.name!r} has no entries for left and right, so motion cannot be mirrored")
         partner, sign = self._mirror
