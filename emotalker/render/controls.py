@@ -42,6 +42,9 @@ _CLOSED_GAP = 0.02
 #: Largest sum of a blendshape in the picture and in the motion, for those that are added.
 _LARGEST_SUM = 1.3
 
+#: Largest widening of an eye by one unit of eyeWide, relative to its opening: about 3 of 10 millimetres.
+_WIDEST = 0.35
+
 #: Width of the rim of an open mouth that is blended with teeth, relative to the mouth's width.
 _TEETH_RIM = 0.025
 
@@ -140,7 +143,7 @@ class FaceControls:
     def _calibrate_blink(
         self, skin: np.ndarray, landmarks: np.ndarray, eye: Contours, brow: np.ndarray, side: str
     ) -> tuple[int, np.ndarray, float]:
-        """Scale one eye's blink in place so that one unit closes the eye.
+        """Scale one eye's blink in place so that one unit closes the eye, and limit its eyeWide.
 
         Returns:
             index of the blink blendshape, closing in pixels per unit of each blendshape ``(52,)``, and the opening in pixels.
@@ -155,6 +158,9 @@ class FaceControls:
         points = landmarks[SKIN_POINTS]
         distance = np.linalg.norm(points[:, None] - line.points, axis=-1).min(1)
         skin[:, blink] *= (1 + (scale - 1) * np.exp(-((distance / line.half_width) ** 2)))[:, None]
+        wide = ARKIT.index(f"eyeWide{side}")
+        widening = (skin[lower, wide] - skin[upper, wide]) @ normal
+        skin[:, wide] *= min(1.0, _WIDEST * opening.mean() / max(widening.mean(), 1e-3))
         missing = opening - (skin[upper, blink] - skin[lower, blink]) @ normal
         skin[upper, blink] += (0.85 * missing)[:, None] * normal
         skin[lower, blink] -= (0.15 * missing)[:, None] * normal
