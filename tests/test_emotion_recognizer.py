@@ -184,7 +184,7 @@ def test_nuisance_directions_are_those_of_the_speakers(world, encoder, tmp_path)
     rows[:, 7] += torch.tensor([float(ord(speaker)) for speaker in speakers])  # one entry tells the speaker
     rows[:, 3] += 5.0 * described.targets  # another the emotion
     (found,) = training.nuisance_directions(rows, described, 1)
-    assert found[7].abs() > 0.99 and found.norm() == pytest.approx(1, abs=1e-4)
+    assert found[7].abs() > 0.95 and found.norm() == pytest.approx(1, abs=1e-4)
 
 
 def test_weights_balance_emotions_and_corpora():
