@@ -3,7 +3,7 @@
 python scripts/evaluate_emotion_recognizer.py --root path/to/corpora                                  # the shipped weights
 python scripts/evaluate_emotion_recognizer.py --root path/to/corpora --leave-out savee nemo plain     # trains without each
 
---leave-out all leaves out each corpus in turn. "plain" is all speech without acted emotion together.
+--leave-out all leaves out each corpus in turn, and "plain", which is all speech without acted emotion together.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> None:
     args = parse_arguments()
 
-    from emotalker.data.emotional_speech import ACTED
+    from emotalker.data.emotional_speech import ACTED, PLAIN
 
     from emotalker.core.checkpoint import load_checkpoint, shipped
     from emotalker.core.launch import compose
@@ -40,7 +40,7 @@ def main() -> None:
     path = folder / "audio_encoder.safetensors"
     config = compose(EmotionRecognizerTraining, [f"data.root={args.root}", f"data.encoder={path}", *args.override])
     encoder = load_checkpoint(path, "audio_encoder")
-    left = (*ACTED, evaluation.PLAIN_SPEECH) if args.leave_out == ["all"] else args.leave_out
+    left = (*ACTED, *PLAIN, evaluation.PLAIN_SPEECH) if args.leave_out == ["all"] else args.leave_out
     described = describe_corpora(config.data, encoder, config.data.corpora if left else ("ravdess", "javanese"))
 
     print(evaluation.TABLE)
@@ -51,12 +51,15 @@ def main() -> None:
             emotions = evaluation.emotions_of(own.clips)
             title = f"{corpus}, test actors"
             print(evaluation.row(title, evaluation.measure(evaluation.hear_described(recognizer, own), emotions)))
+            if corpus == "ravdess":
+                print(f"| {title}, 8 classes with calm | | {evaluation.accuracy_with_calm(recognizer, own):.3f} | |")
             if args.head:
                 head = evaluation.measure(evaluation.hear_with_head(encoder, own.clips), emotions)
                 print(evaluation.row(f"{title}, encoder's head", head))
     for corpus in left:
         for name, result in evaluation.leave_out(corpus, config, encoder, described).items():
-            print(evaluation.row(f"{name}, left out", result), flush=True)
+            together = ", with all plain speech" if corpus == evaluation.PLAIN_SPEECH else ""
+            print(evaluation.row(f"{name}, left out{together}", result), flush=True)
             if args.head:
                 own = described.where(lambda clip, name=name: clip.corpus == name)
                 head = evaluation.hear_with_head(encoder, own.clips)

@@ -177,6 +177,16 @@ def test_measures_count_each_emotion_equally():
     assert result.confusion[NEUTRAL, disgusted] == 1
 
 
+def test_nuisance_directions_are_those_of_the_speakers(world, encoder, tmp_path):
+    described = training.describe_corpora(settings(world, tmp_path).data, encoder, ["savee"])
+    rng, speakers = np.random.default_rng(0), [clip.speaker for clip in described.clips]
+    rows = torch.from_numpy(rng.standard_normal(described.descriptions.shape[1:])).float() * 0.1
+    rows[:, 7] += torch.tensor([float(ord(speaker)) for speaker in speakers])  # one entry tells the speaker
+    rows[:, 3] += 5.0 * described.targets  # another the emotion
+    (found,) = training.nuisance_directions(rows, described, 1)
+    assert found[7].abs() > 0.95 and found.norm() == pytest.approx(1, abs=1e-4)
+
+
 def test_weights_balance_emotions_and_corpora():
     happy, sad = (EMOTIONS.index(name) for name in ("happy", "sad"))
     targets = torch.tensor([happy] * 4 + [happy] + [sad] * 2)

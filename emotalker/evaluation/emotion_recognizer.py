@@ -19,7 +19,7 @@ from emotalker.training.emotion_recognizer import DescribedClips, train_describe
 
 #: The emotions that nearly all corpora have, in which corpora are compared.
 FIVE = tuple(EMOTIONS.index(name) for name in ("neutral", "happy", "sad", "angry", "fear"))
-#: All plain speech is left out together under this name: who acts no emotion is then new to the recogniser.
+#: Name under which all plain speech is left out together: speech that is not acted is then new to the recogniser.
 PLAIN_SPEECH = "plain"
 
 
@@ -65,6 +65,15 @@ def emotions_of(clips: Sequence[EmotionClip]) -> Tensor:
 def hear_described(recognizer: EmotionRecognizer, described: DescribedClips) -> Tensor:
     """Probabilities ``(N, 8)`` of the clips' unchanged speech, up to 5 s of each."""
     return recognizer.eval().probabilities(described.descriptions[0].float())
+
+
+@torch.no_grad()
+def accuracy_with_calm(recognizer: EmotionRecognizer, described: DescribedClips) -> float:
+    """Unweighted accuracy of all classes that occur, calm and neutral apart, only these being predicted."""
+    targets, found = described.targets, recognizer.eval()(described.descriptions[0].float())
+    classes = targets.unique()
+    heard = classes[found[:, classes].argmax(-1)]
+    return unweighted_accuracy(confusion_matrix(targets, heard, found.shape[1]))
 
 
 @torch.no_grad()

@@ -48,9 +48,11 @@ class EmotionRecognizerConfig(EmotionRecognizerSize):
 @register_model("emotion_recognizer")
 class EmotionRecognizer(nn.Module):
     """Classifies the statistics of a window: mean and standard deviation over its speech of all hidden states of the audio
-    encoder (Snyder et al. 2018 for the pooling), and of prosody. The probabilities of several classifiers are averaged.
+    encoder (Snyder et al. 2018 for the pooling), and of prosody. The directions in which speakers and recordings differ most
+    are removed (nuisance attribute projection, Solomonoff et al. 2005). Probabilities of several classifiers are averaged.
 
-    ``mean`` and ``std`` of the descriptions, and ``bias`` and ``temperature`` of the calibration are set by training.
+    ``mean`` and ``std`` of the descriptions, ``nuisance``, and the calibration's ``bias`` and ``temperature`` are set by
+    training.
     Frames of the whole recording are computed once; windows differ only in the frames they pool.
     """
 
@@ -71,6 +73,7 @@ class EmotionRecognizer(nn.Module):
         )
         self.register_buffer("mean", torch.zeros(config.inputs))
         self.register_buffer("std", torch.ones(config.inputs))
+        self.register_buffer("nuisance", torch.zeros(config.nuisance, config.inputs))
         self.register_buffer("bias", torch.zeros(len(CLASSES)))
         self.register_buffer("temperature", torch.ones(()))
         self._encoder: list[AudioEncoder] = []  # a list, because the encoder's weights are not the recogniser's
@@ -86,9 +89,14 @@ class EmotionRecognizer(nn.Module):
         self._encoder = [encoder]
         return self
 
+    def standardize(self, descriptions: Tensor) -> Tensor:
+        """Zero mean, unit variance, and without outliers: ``(..., inputs)`` to the same shape."""
+        return ((descriptions - self.mean) / self.std).clamp(-self.config.clip, self.config.clip)
+
     def member_logits(self, descriptions: Tensor) -> Tensor:
         """``(B, inputs)`` to the logits of all classifiers ``(members, B, 9)``, before calibration."""
-        x = ((descriptions - self.mean) / self.std).clamp(-self.config.clip, self.config.clip)
+        x = self.standardize(descriptions)
+        x = x - (x @ self.nuisance.T) @ self.nuisance
         return torch.stack([member(x) for member in self.members])
 
     def forward(self, descriptions: Tensor) -> Tensor:

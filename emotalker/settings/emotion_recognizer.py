@@ -16,8 +16,8 @@ class EmotionRecognizerLoss(Settings):
     smoothing: float = setting(0.1, "label smoothing, 0 to 1")
     mixup: float = setting(0.0, "parameter of mixup's beta distribution; 0 mixes nothing")
     balance: float = setting(0.5, "weight of a corpus in an emotion is its number of clips to this power")
-    neutral: float = setting(1.0, "weight of neutral speech relative to each other emotion")
-    neutral_bias: float = setting(0.0, "added to the logit of neutral after training")
+    neutral: float = setting(0.6, "weight of neutral speech relative to each other emotion")
+    neutral_bias: float = setting(0.25, "added to the logit of neutral after training")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +33,7 @@ class EmotionRecognizerData(Settings):
     leave_out: tuple[str, ...] = setting((), "corpora of these to leave out of training and validation")
     recordings: str = setting("data/cache/emotional_speech", "folder of decoded recordings; made on first use")
     cache: str = setting("data/cache/emotion_recognizer", "folder of descriptions of crops; made on first use")
-    copies: int = setting(4, "augmented crops of each recording, besides the unchanged one")
+    copies: int = setting(3, "augmented crops of each recording, besides the unchanged one")
     seconds: tuple[float, float] = setting((1.8, 4.0), "shortest and longest augmented crop in seconds")
     augmentation: RoomAugmentation = setting(RoomAugmentation(), "changes to the waveform in augmented crops")
 
@@ -48,9 +48,9 @@ class EmotionRecognizerTraining(RunConfig):
     model: EmotionRecognizerSize = setting(EmotionRecognizerSize(), "size of the network")
     loss: EmotionRecognizerLoss = setting(EmotionRecognizerLoss(), "form of the loss, and calibration")
     data: EmotionRecognizerData = mandatory("training data")
-    steps: int = 500
-    batch_size: int = 256
+    steps: int = 300
+    batch_size: int = 192
     validate_every: int = 100
     save_every: int = 100
-    minimise: str = "error"
+    minimise: str = "entropy"
     optimizer: OptimizerConfig = OptimizerConfig(learning_rate=1e-3, weight_decay=5e-2, warmup=30, final=0.02)

@@ -99,6 +99,7 @@ class EmotionRecognizerSize(ModelConfig):
     """Size of the emotion recogniser."""
 
     hidden_dim: int = setting(128, "width of a classifier's hidden layer")
+    nuisance: int = setting(15, "directions in which speakers and corpora differ most, which are removed")
     members: int = setting(4, "classifiers whose probabilities are averaged")
     input_dropout: float = setting(0.3, "dropout probability of a window's description")
     dropout: float = setting(0.5, "dropout probability of the hidden layer")

@@ -156,7 +156,26 @@ def make_recognizer(config: EmotionRecognizerTraining, encoder: AudioEncoder, tr
     rows = training.descriptions.float().flatten(0, 1)
     model.mean.copy_(rows.mean(0))
     model.std.copy_(rows.std(0).clamp_min(1e-4))
+    found = nuisance_directions(model.standardize(training.descriptions[0].float()), training, config.model.nuisance)
+    model.nuisance[: len(found)] = found
     return model
+
+
+def nuisance_directions(standardized: Tensor, training: DescribedClips, count: int) -> Tensor:
+    """The ``count`` directions ``(count, inputs)`` in which speakers differ most when their emotions are accounted for.
+
+    Args:
+        standardized: unchanged descriptions ``(clips, inputs)``.
+        training: the clips.
+        count: of directions; fewer are returned if there are fewer speakers.
+    """
+    emotions = _merged(training.targets)
+    rest = standardized.clone()
+    for emotion in emotions.unique():
+        rest[emotions == emotion] -= standardized[emotions == emotion].mean(0)
+    speakers = np.array([f"{clip.corpus} {clip.speaker}" for clip in training.clips])
+    means = torch.stack([rest[torch.from_numpy(speakers == speaker)].mean(0) for speaker in np.unique(speakers)])
+    return torch.linalg.svd(means, full_matrices=False).Vh[:count]
 
 
 @torch.no_grad()
