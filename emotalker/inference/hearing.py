@@ -74,7 +74,6 @@ class EncoderRecognizer:
         centres = (np.array(starts) + length / 2) / FRAMES_PER_SECOND
         return centres, np.stack([emotion_probabilities(probabilities) for probabilities in heard])
 
-
     def _near_speech(self, wave: Tensor) -> np.ndarray:
         """Features outside pauses or within _MARGIN frames of speech, ``(T,)`` bool."""
         spoken = ~pauses(wave.cpu().numpy(), self.features.shape[1] // 2)

@@ -124,9 +124,7 @@ class EmotionObjective(Objective):
         if self.training and self.loss.mixup:
             other = torch.randperm(len(weight), device=weight.device)
             share = float(np.random.beta(self.loss.mixup, self.loss.mixup))
-            description, target, weight = (
-                share * x + (1 - share) * x[other] for x in (description, target, weight)
-            )
+            description, target, weight = (share * x + (1 - share) * x[other] for x in (description, target, weight))
         smoothing = self.loss.smoothing if self.training else 0.0
         target = (1 - smoothing) * target + smoothing * self.smooth
         logits = self.model.member_logits(description)
