@@ -75,9 +75,7 @@ class EmotionClip:
         """By speaker; by recording in plain speech. Corpora without test speakers are measured by leaving them out."""
         if self.corpus in PLAIN:
             return split_of_name(self.speaker)
-        return split_of_speaker(
-            self.speaker, VALIDATION_SPEAKERS.get(self.corpus, ()), TEST_SPEAKERS.get(self.corpus, ())
-        )
+        return split_of_speaker(self.speaker, VALIDATION_SPEAKERS.get(self.corpus, ()), TEST_SPEAKERS.get(self.corpus, ()))
 
 
 @dataclass(frozen=True)
@@ -145,7 +143,9 @@ def _indexed(root: Path, corpus: str) -> list[_Source]:
             rows = [row for row in csv.DictReader(file) if row["corpus"] == corpus]
         found = [_Source(corpus, row["speaker"], row["emotion"], str(index.parent / row["file"])) for row in rows]
     except (OSError, KeyError) as error:
-        raise DataError(f"{index} is not an index of emotional speech ({error}); correct data.root or data.corpora") from error
+        raise DataError(
+            f"{index} is not an index of emotional speech ({error}); correct data.root or data.corpora"
+        ) from error
     if not found:
         raise DataError(f"{index} lists no recording of {corpus}; remove it from data.corpora")
     unknown = sorted({source.label for source in found if emotion_of(source.label) is None})
@@ -184,6 +184,4 @@ def _pieces(clip: EmotionClip, seconds: float) -> list[EmotionClip]:
     """A long recording as pieces of about ``seconds``."""
     count = max(1, round(len(clip.samples) / (seconds * SAMPLE_RATE)))
     parts = np.array_split(clip.samples, count)
-    return [
-        EmotionClip(clip.corpus, clip.speaker, clip.emotion, clip.label, part, speech_span(part)) for part in parts
-    ]
+    return [EmotionClip(clip.corpus, clip.speaker, clip.emotion, clip.label, part, speech_span(part)) for part in parts]

@@ -114,7 +114,7 @@ class PerformanceConfig:
     articulation_weight: float = 0.5
     expression_seconds: float = 0.4
     open_jaw: float = 0.1
-    expression_gaps: tuple[float, float] = (0.03, 0.12)
+    expression_gaps: tuple[float, float] = (0.02, 0.18)
     correction: float = 1.0
     accent_brows: float = 0.12
     accent_nod: float = 0.025

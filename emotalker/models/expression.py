@@ -27,19 +27,19 @@ EXPRESSIONS: dict[str, dict[str, float]] = {
         "browInnerUp": 0.9, "browDown": 0.3, "mouthFrown": 0.75, "mouthShrugLower": 0.2, "eyeSquint": 0.35, "pitch": 0.09,
     },
     "angry": {
-        "browDown": 0.85, "eyeWide": 0.2, "eyeSquint": 0.25, "noseSneer": 0.65, "mouthUpperUp": 0.4, "mouthLowerDown": 0.4,
-        "mouthShrugUpper": 0.15, "mouthFunnel": 0.25, "jawOpen": 0.25, "pitch": 0.04,
+        "browDown": 0.85, "eyeWide": 0.2, "eyeSquint": 0.25, "noseSneer": 0.65, "mouthUpperUp": 0.55, "mouthLowerDown": 0.55,
+        "mouthShrugUpper": 0.2, "mouthFunnel": 0.3, "jawOpen": 0.35, "pitch": 0.04,
     },
     "fear": {
         "browInnerUp": 0.9, "browOuterUp": 0.7, "browDown": 0.3, "eyeWide": 1.0, "mouthStretch": 0.6,
-        "mouthLowerDown": 0.6, "jawOpen": 0.4, "pitch": -0.06,
+        "mouthLowerDown": 0.7, "jawOpen": 0.5, "pitch": -0.06,
     },
     "disgusted": {
-        "noseSneer": 0.8, "browDown": 0.1, "mouthUpperUp": 0.85, "eyeSquint": 0.4, "cheekSquint": 0.3, "mouthFrown": 0.45,
+        "noseSneer": 0.8, "browDown": 0.1, "mouthUpperUp": 1.0, "eyeSquint": 0.4, "cheekSquint": 0.3, "mouthFrown": 0.45,
         "mouthShrugLower": 0.2, "pitch": -0.03,
     },
     "surprised": {
-        "browInnerUp": 0.45, "browOuterUp": 0.95, "eyeWide": 0.9, "jawOpen": 0.4, "mouthFunnel": 0.25, "pitch": -0.05,
+        "browInnerUp": 0.45, "browOuterUp": 0.95, "eyeWide": 0.9, "jawOpen": 0.5, "mouthFunnel": 0.3, "pitch": -0.05,
     },
     "contempt": {
         "mouthDimpleLeft": 0.7, "mouthSmileLeft": 0.5, "mouthPressLeft": 0.3, "browOuterUpLeft": 0.3, "eyeSquint": 0.2,
