@@ -16,10 +16,10 @@ from emotalker.core.checkpoint import load_checkpoint, shipped
 from emotalker.core.emotions import EMOTIONS
 from emotalker.core.errors import CheckpointError
 from emotalker.inference.emotion_track import EmotionTrack
-from emotalker.inference.hearing import EncoderRecognizer, hear_over_time
+from emotalker.inference.hearing import EncoderRecognizer, WindowRecognizer, hear_over_time
 from emotalker.inference.performance import PERFORMANCE, LipPredictor, Performance, PerformanceConfig, neutral_weights
 from emotalker.inference.style import DEFAULT_STYLE, Style, StyleError, apply_amplitudes
-from emotalker.models import VQVAE, AudioEncoder, CrossModalTransformer, EmotionRecognizer, ExpressionPrior, LipBranch
+from emotalker.models import VQVAE, AudioEncoder, CrossModalTransformer, ExpressionPrior, LipBranch
 from emotalker.models.hubert import SAMPLES_PER_VIDEO_FRAME
 from emotalker.models.transformer import Mode
 
@@ -60,11 +60,10 @@ class MotionGenerator:
         vqvae: VQVAE,
         lip: LipBranch,
         expression: ExpressionPrior | None = None,
-        recognizer: EmotionRecognizer | None = None,
+        recognizer: WindowRecognizer | None = None,
     ):
         self.encoder, self.transformer, self.vqvae, self.lip = encoder, transformer, vqvae, lip
-        self.expression = expression
-        self.recognizer = recognizer.eval().requires_grad_(False).attach(encoder) if recognizer is not None else None
+        self.expression, self.recognizer = expression, recognizer
         self.mel = MelSpectrogram().to(self.device)
         for network in (encoder, transformer, vqvae, lip):
             network.eval().requires_grad_(False)
@@ -102,6 +101,8 @@ class MotionGenerator:
         expression, recognizer = (
             load_checkpoint(path, kind, device) if path.exists() else None for kind, path in optional.items()
         )
+        if recognizer is not None:
+            recognizer.eval().requires_grad_(False).attach(encoder)
         return cls(encoder, transformer, vqvae, lip, expression, recognizer)
 
     @property
