@@ -24,7 +24,6 @@ def main() -> None:
 
     import numpy as np
 
-    from emotalker.core.progress import track
     from emotalker.evaluation.renderer import response_table, responses
     from emotalker.face.landmarks import FaceLandmarker
     from emotalker.face.model import FaceModel
@@ -34,7 +33,7 @@ def main() -> None:
 
     landmarker, model = FaceLandmarker(args.landmarker), FaceModel.load()
     results = []
-    for path in track(args.portraits, "portraits"):
+    for path in args.portraits:
         portrait = Portrait.from_image(load_image(path), landmarker, model, args.size, path)
         results.append(responses(WarpRenderer(portrait, shading=args.shading), landmarker))
     print(response_table(np.array(results)))

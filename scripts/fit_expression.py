@@ -1,4 +1,4 @@
-"""Fit the mean expression of each emotion, the last training stage. Takes about a minute.
+"""Measure the mean motion that the trained networks generate for neutral speech, the last training stage; about a minute.
 
 python scripts/fit_expression.py --data data/ravdess_landmarks --runs runs --output runs/expression/best.safetensors
 """
@@ -13,7 +13,7 @@ from emotalker.core.cli import run
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", required=True, help="prepared corpus of acted emotions")
+    parser.add_argument("--data", required=True, help="prepared corpus with neutral speech")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder with the other runs (default: %(default)s)")
     parser.add_argument("--output", type=Path, help="file to write (default: expression/best.safetensors in --runs)")
     return parser.parse_args()

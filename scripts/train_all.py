@@ -52,6 +52,9 @@ def main() -> None:
     encoder, vqvae, sync = runs / "audio_encoder", runs / "vqvae", runs / "sync"
 
     step("train_audio_encoder.py", f"data.root={args.data}", f"run={encoder}", *recordings, *args.override)
+    if not args.permissive:
+        own = (f"data.root={args.data}", f"data.encoder={encoder / 'best.safetensors'}")
+        step("train_emotion_recognizer.py", *own, f"run={runs / 'emotion_recognizer'}", *args.override)
     step("train_vqvae.py", prepared, f"run={vqvae}", *args.override)
     best = [f"vqvae={vqvae / 'best.safetensors'}", f"encoder={encoder / 'best.safetensors'}"]
     step("train_transformer.py", prepared, f"run={runs / 'transformer'}", *best, *args.override)

@@ -19,7 +19,8 @@ SMILE, BROW, JAW = ARKIT.indices(["mouthSmileLeft", "browInnerUp", "jawOpen"])
 def test_the_table_has_the_actions_of_every_emotion_and_none_for_neutral():
     table = expression_table(ARKIT)
     assert set(EXPRESSIONS) == set(EMOTIONS) - {"neutral"}
-    assert not table[EMOTIONS.index("neutral")].any() and table.min() == 0 and table.max() <= 1
+    assert not table[EMOTIONS.index("neutral")].any()
+    assert table[:, ARKIT.expression].min() == 0 and table.max() <= 1 and np.abs(table[:, ARKIT.pose]).max() < 0.1
     happy = dict(zip(ARKIT.names, table[EMOTIONS.index("happy")], strict=True))
     assert happy["mouthSmileLeft"] == happy["mouthSmileRight"] > 0.5 and happy["browDownLeft"] == 0
     contempt = dict(zip(ARKIT.names, table[EMOTIONS.index("contempt")], strict=True))

@@ -11,6 +11,7 @@ from emotalker.core.errors import ConfigError
 from emotalker.core.launch import CONFIGS, compose, options_of
 from emotalker.settings.audio_encoder import AudioEncoderTraining
 from emotalker.settings.corpora import CorpusReport, Preparation
+from emotalker.settings.emotion_recognizer import EmotionRecognizerTraining
 from emotalker.settings.face_reader import FaceReaderTraining
 from emotalker.settings.lip import LipTraining
 from emotalker.settings.sync import SyncTraining
@@ -21,6 +22,7 @@ from emotalker.settings.vqvae import VQVAETraining
 #: Schema to the settings it requires.
 SCHEMAS = {
     AudioEncoderTraining: {"data.root"},
+    EmotionRecognizerTraining: {"data.root", "data.encoder"},
     VQVAETraining: set(),
     TransformerTraining: set(),
     LipTraining: set(),

@@ -33,6 +33,9 @@ MIRRORED_BLENDSHAPES = np.array([
 #: Rigid pose: rotations about x (right), y (up), z (towards the viewer), then translations along them.
 POSE_NAMES: tuple[str, ...] = ("pitch", "yaw", "roll", "shiftX", "shiftY", "shiftZ")
 
+#: Pose entries that change sign in a mirror.
+MIRROR_ODD = ("yaw", "roll", "shiftX")
+
 #: Opposite gaze directions of each eye; the resting gaze is subtracted from their difference.
 GAZE_PAIRS = tuple(
     (f"eyeLook{a}{side}", f"eyeLook{b}{side}") for side in ("Left", "Right") for a, b in (("Out", "In"), ("Up", "Down"))
@@ -106,6 +109,20 @@ class CoefficientSpace:
     def face(self) -> np.ndarray:
         """Indices of all other entries (non-lip expression and pose), which the face branch predicts."""
         return np.setdiff1d(np.arange(self.dim), self.lip)
+
+    @cached_property
+    def _mirror(self) -> tuple[np.ndarray, np.ndarray]:
+        """Index of each entry's mirror image, and the sign that it takes."""
+        swapped = [n.replace("Left", "?").replace("Right", "Left").replace("?", "Right") for n in self.names]
+        signs = [-1.0 if name in MIRROR_ODD else 1.0 for name in self.names]
+        return self.indices(swapped), np.array(signs, np.float32)
+
+    def mirrored(self, motion: np.ndarray) -> np.ndarray:
+        """Motion ``(..., D)`` of the face in a mirror; ValueError if no entries are named after the sides of the face."""
+        if not any("Left" in name for name in self.names):
+            raise ValueError(f"the space {self.name!r} has no entries for left and right, so motion cannot be mirrored")
+        partner, sign = self._mirror
+        return motion[..., partner] * sign
 
     def merge(self, face: np.ndarray, lip: np.ndarray) -> np.ndarray:
         """Merge both branches: face ``(T, len(self.face))`` and lip ``(T, len(self.lip))`` -> ``(T, D)`` float32."""

@@ -15,7 +15,13 @@ Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
 
 #: Speakers by corpus, under the names that the corpus' files use.
-VALIDATION_SPEAKERS: Mapping[str, tuple[str, ...]] = {"ravdess": ("15", "16"), "javanese": ("07",)}
+VALIDATION_SPEAKERS: Mapping[str, tuple[str, ...]] = {
+    "ravdess": ("15", "16"),
+    "javanese": ("07",),
+    "nemo": ("nemo_TP0",),
+    "ased": ("ased_10", "ased_17", "ased_24", "ased_31"),
+    "banglaser_ext": ("bser_43", "bser_44"),
+}
 TEST_SPEAKERS: Mapping[str, tuple[str, ...]] = {"ravdess": ("17", "18", "19", "20"), "javanese": ("08", "09")}
 
 #: Fractions of the clips in a corpus that is split by name.

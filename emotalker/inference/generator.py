@@ -13,9 +13,10 @@ from torch import Tensor
 from emotalker.audio.mel import MelSpectrogram
 from emotalker.coefficients import CoefficientSpace, MotionTrack
 from emotalker.core.checkpoint import load_checkpoint, shipped
+from emotalker.core.emotions import EMOTIONS
 from emotalker.core.errors import CheckpointError
 from emotalker.inference.emotion_track import EmotionTrack
-from emotalker.inference.hearing import EmotionRecognizer, EncoderRecognizer, hear_over_time
+from emotalker.inference.hearing import EncoderRecognizer, WindowRecognizer, hear_over_time
 from emotalker.inference.performance import PERFORMANCE, LipPredictor, Performance, PerformanceConfig, neutral_weights
 from emotalker.inference.style import DEFAULT_STYLE, Style, StyleError, apply_amplitudes
 from emotalker.models import VQVAE, AudioEncoder, CrossModalTransformer, ExpressionPrior, LipBranch
@@ -49,7 +50,7 @@ class MotionGenerator:
         transformer, vqvae: the face branch: code prediction, and decoding of codes to motion.
         lip: the lip branch.
         expression: mean expressions of the emotions; None disables the step ``mean_correction``.
-        recognizer: of emotion; None for the emotion head of ``encoder``.
+        recognizer: of the voice's emotion; None uses the encoder's emotion head.
     """
 
     def __init__(
@@ -59,7 +60,7 @@ class MotionGenerator:
         vqvae: VQVAE,
         lip: LipBranch,
         expression: ExpressionPrior | None = None,
-        recognizer: EmotionRecognizer | None = None,
+        recognizer: WindowRecognizer | None = None,
     ):
         self.encoder, self.transformer, self.vqvae, self.lip = encoder, transformer, vqvae, lip
         self.expression, self.recognizer = expression, recognizer
@@ -69,7 +70,8 @@ class MotionGenerator:
 
     @classmethod
     def from_pretrained(cls, folder: str | os.PathLike | None = None, device: str | torch.device = "cpu") -> MotionGenerator:
-        """Load ``audio_encoder``, ``transformer``, ``vqvae``, ``lip`` and, if present, ``expression`` (``.safetensors``).
+        """Load ``audio_encoder``, ``transformer``, ``vqvae``, ``lip`` and, if present, ``expression`` and
+        ``emotion_recognizer`` (``.safetensors``).
 
         Args:
             folder: of the checkpoints; None for the shipped ones. A subfolder ``audio_encoder/`` in Hugging Face's layout
@@ -95,9 +97,13 @@ class MotionGenerator:
                 f"the transformer in {folder} takes audio features of {transformer.config.audio_dim} entries, the audio "
                 f"encoder outputs {encoder.dim}; use the audio encoder that the transformer was trained with"
             )
-        path = folder / "expression.safetensors"
-        expression = load_checkpoint(path, "expression", device) if path.exists() else None
-        return cls(encoder, transformer, vqvae, lip, expression)
+        optional = {kind: folder / f"{kind}.safetensors" for kind in ("expression", "emotion_recognizer")}
+        expression, recognizer = (
+            load_checkpoint(path, kind, device) if path.exists() else None for kind, path in optional.items()
+        )
+        if recognizer is not None:
+            recognizer.eval().requires_grad_(False).attach(encoder)
+        return cls(encoder, transformer, vqvae, lip, expression, recognizer)
 
     @property
     def space(self) -> CoefficientSpace:
@@ -182,9 +188,12 @@ class MotionGenerator:
         wav = self._tensor(samples)
         return self._emotion(wav, self.encoder.encode_long(wav), Performance(performance, style, self.space, self.expression))
 
+    @torch.inference_mode()
     def hear_emotion(self, samples: np.ndarray) -> dict[str, float]:
-        """Probabilities of the emotions of a recording ``(N,)``; empty if the encoder has no emotion head."""
-        return self.encoder.recognize_emotion(self.encoder.encode_long(self._tensor(samples)))
+        """Probabilities of EMOTIONS of a recording ``(N,)``; all zero without recogniser and emotion head."""
+        wav = self._tensor(samples)
+        recognizer = self.recognizer or EncoderRecognizer(self.encoder, self.encoder.encode_long(wav))
+        return dict(zip(EMOTIONS, hear_over_time(recognizer, wav[0], over_time=False).weights[0].tolist(), strict=True))
 
     def _tensor(self, values: np.ndarray) -> Tensor:
         """Add a batch dimension: ``(...)`` to ``(1, ...)`` float32 on the networks' device."""

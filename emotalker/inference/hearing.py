@@ -29,7 +29,7 @@ _SMALLEST = 1e-6  # probability, before logarithms
 _MARGIN = 5  # video frames of a pause that count as speech
 
 
-class EmotionRecognizer(Protocol):
+class WindowRecognizer(Protocol):
     """A network that recognises emotion in windows of a recording."""
 
     def windows(self, wave: Tensor, seconds: float, hop: float) -> tuple[np.ndarray, np.ndarray]:
@@ -60,7 +60,7 @@ class EncoderRecognizer:
         self.encoder, self.features = encoder, features
 
     def windows(self, wave: Tensor, seconds: float, hop: float) -> tuple[np.ndarray, np.ndarray]:
-        """As :meth:`EmotionRecognizer.windows`; ``wave`` is the recording of the features."""
+        """As :meth:`WindowRecognizer.windows`; ``wave`` is the recording of the features."""
         total = self.features.shape[1]
         complete = seconds * SAMPLE_RATE >= len(wave)  # the features of the last frame reach beyond the wave
         length = total if complete else min(total, round(seconds * FRAMES_PER_SECOND))
@@ -73,7 +73,6 @@ class EncoderRecognizer:
             heard.append(self.encoder.recognize_emotion(window[:, near] if near.any() else window))
         centres = (np.array(starts) + length / 2) / FRAMES_PER_SECOND
         return centres, np.stack([emotion_probabilities(probabilities) for probabilities in heard])
-
 
     def _near_speech(self, wave: Tensor) -> np.ndarray:
         """Features outside pauses or within _MARGIN frames of speech, ``(T,)`` bool."""
@@ -91,7 +90,7 @@ def emotion_probabilities(recognized: Mapping[str, float]) -> np.ndarray:
     return probabilities
 
 
-def hear_over_time(recognizer: EmotionRecognizer, wave: Tensor, over_time: bool = True) -> EmotionTrack:
+def hear_over_time(recognizer: WindowRecognizer, wave: Tensor, over_time: bool = True) -> EmotionTrack:
     """The emotion of a recording.
 
     A window alone is too short to be reliable. Its probabilities p_t are combined with those of the whole recording q:

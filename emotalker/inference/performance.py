@@ -20,6 +20,7 @@ from emotalker.audio.activity import pauses
 from emotalker.coefficients import CoefficientSpace
 from emotalker.coefficients.statistics import Standardizer
 from emotalker.core.emotions import EMOTIONS
+from emotalker.inference.articulation import lip_parting
 from emotalker.inference.emotion_track import EmotionTrack
 from emotalker.inference.gestures import accents, add_blinks
 from emotalker.inference.silence import relaxation, rest_weight
@@ -87,6 +88,8 @@ class PerformanceConfig:
             it, blinks and frowns of sampled codes show up in the articulation (``scripts/evaluate_motion.py``).
         open_jaw: jawOpen below which the lips are kept closed. Below it, the influence of the face branch on opening
             entries is scaled in proportion to jawOpen (``scripts/evaluate_motion.py``).
+        expression_gaps: lip gaps over the eye distance up to which an expression does not open the lips at all, and from
+            which it does in full; between them, in proportion.
         correction: fraction of the mean-expression correction; 1 makes the mean of the motion the emotion's expression
             (``scripts/evaluate_video.py``).
         accent_brows, accent_nod: largest rise of the brows and nod on a stressed syllable, blendshape units and radians.
@@ -111,6 +114,7 @@ class PerformanceConfig:
     articulation_weight: float = 0.5
     expression_seconds: float = 0.4
     open_jaw: float = 0.1
+    expression_gaps: tuple[float, float] = (0.02, 0.18)
     correction: float = 1.0
     accent_brows: float = 0.12
     accent_nod: float = 0.025
@@ -243,15 +247,17 @@ class Performance:
     def correct(self, face: Tensor, lips: Tensor, emotion: Tensor) -> tuple[Tensor, Tensor]:
         """``mean_correction`` of face ``(1, F, ...)`` and lips ``(1, F, ...)`` for emotion weights ``(1, F, 8)``.
 
-        Entries that open the lips move in proportion to the jaw where it is nearly closed, so that closures stay closed.
+        Entries that open the lips move only where the voice parts them, so that closures stay closed.
         """
         if self.expression is None or not self.config.uses("mean_correction"):
             return face, lips
         target = emotion * self.style.intensity
         change = self.expression.correction(lips, target, self.space.lip)
         names = self.space.lip_names
-        jaw = (lips[..., names.index("jawOpen")] / self.config.open_jaw).clamp(0, 1)[..., None]
-        change = change * torch.where(self._entries(names, OPENING, lips.device), jaw, 1.0)
+        closed, opened = self.config.expression_gaps
+        gap = (lips @ torch.from_numpy(lip_parting()).to(lips))[..., None]
+        parted = ((gap - closed) / (opened - closed)).clamp(0, 1)
+        change = change * torch.where(self._entries(names, OPENING, lips.device), parted, 1.0)
         fraction = self.config.correction
         return face + fraction * self.expression.correction(face, target, self.space.face), lips + fraction * change
 

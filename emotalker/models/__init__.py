@@ -1,5 +1,6 @@
 """The networks. Importing this package registers all of them for :func:`emotalker.core.checkpoint.load_checkpoint`."""
 
+from emotalker.models.emotion_recognizer import EmotionRecognizer
 from emotalker.models.expression import ExpressionPrior
 from emotalker.models.hubert import AudioEncoder
 from emotalker.models.lip import LipBranch
@@ -13,6 +14,7 @@ __all__ = [
     "VQVAE",
     "AudioEncoder",
     "CrossModalTransformer",
+    "EmotionRecognizer",
     "ExpressionPrior",
     "LipBranch",
     "SyncExpert",

@@ -17,25 +17,33 @@ from emotalker.core.emotions import EMOTIONS
 
 #: The expression of each emotion at full weight, both sides of the face where no side is named. Which actions belong to an
 #: emotion is from Ekman, Friesen and Hager 2002 (contempt: Ekman and Friesen 1986); how strong each is was chosen with
-#: ``scripts/evaluate_video.py`` and by eye on portraits of RAVDESS actors 01 to 14. docs/method.md 9.
+#: ``scripts/evaluate_video.py`` and by eye on portraits of RAVDESS actors 01 to 14. Pitch, in radians, lowers the head.
+#: docs/method.md 9.
 EXPRESSIONS: dict[str, dict[str, float]] = {
-    "happy": {"mouthSmile": 0.85, "cheekSquint": 0.5, "eyeSquint": 0.3, "mouthUpperUp": 0.2, "mouthDimple": 0.15},
-    "sad": {"browInnerUp": 0.9, "browDown": 0.3, "mouthFrown": 0.75, "mouthShrugLower": 0.2, "eyeSquint": 0.35},
+    "happy": {
+        "mouthSmile": 0.85, "cheekSquint": 0.5, "eyeSquint": 0.3, "mouthUpperUp": 0.2, "mouthDimple": 0.15, "pitch": -0.03,
+    },
+    "sad": {
+        "browInnerUp": 0.9, "browDown": 0.3, "mouthFrown": 0.75, "mouthShrugLower": 0.2, "eyeSquint": 0.35, "pitch": 0.09,
+    },
     "angry": {
-        "browDown": 0.85, "eyeWide": 0.2, "eyeSquint": 0.25, "noseSneer": 0.65, "mouthUpperUp": 0.4, "mouthLowerDown": 0.4,
-        "mouthShrugUpper": 0.15, "mouthFunnel": 0.25, "jawOpen": 0.25,
+        "browDown": 0.85, "eyeWide": 0.2, "eyeSquint": 0.25, "noseSneer": 0.65, "mouthUpperUp": 0.55, "mouthLowerDown": 0.55,
+        "mouthShrugUpper": 0.2, "mouthFunnel": 0.3, "jawOpen": 0.35, "pitch": 0.04,
     },
     "fear": {
         "browInnerUp": 0.9, "browOuterUp": 0.7, "browDown": 0.3, "eyeWide": 1.0, "mouthStretch": 0.6,
-        "mouthLowerDown": 0.6, "mouthFrown": 0.2, "jawOpen": 0.3,
+        "mouthLowerDown": 0.7, "jawOpen": 0.5, "pitch": -0.06,
     },
     "disgusted": {
-        "noseSneer": 0.8, "browDown": 0.1, "mouthUpperUp": 0.85, "eyeSquint": 0.4, "cheekSquint": 0.3, "mouthFrown": 0.45,
-        "mouthShrugLower": 0.2,
+        "noseSneer": 0.8, "browDown": 0.1, "mouthUpperUp": 1.0, "eyeSquint": 0.4, "cheekSquint": 0.3, "mouthFrown": 0.45,
+        "mouthShrugLower": 0.2, "pitch": -0.03,
     },
-    "surprised": {"browInnerUp": 0.45, "browOuterUp": 0.95, "eyeWide": 0.9, "jawOpen": 0.35, "mouthFunnel": 0.25},
+    "surprised": {
+        "browInnerUp": 0.45, "browOuterUp": 0.95, "eyeWide": 0.9, "jawOpen": 0.5, "mouthFunnel": 0.3, "pitch": -0.05,
+    },
     "contempt": {
         "mouthDimpleLeft": 0.7, "mouthSmileLeft": 0.5, "mouthPressLeft": 0.3, "browOuterUpLeft": 0.3, "eyeSquint": 0.2,
+        "pitch": -0.06,
     },
 }  # fmt: skip
 #: Name prefixes of entries that open the lips: they are added where the voice opens the jaw, so that closures stay closed.

@@ -155,6 +155,8 @@ class VQVAE(nn.Module):
         commitment_weight: float,
         emotion_weight: float,
         velocity_weight: float,
+        class_weights: Tensor | None = None,
+        smoothing: float = 0.0,
     ) -> dict[str, Tensor]:
         """The terms of docs/method.md 3 on standardised motion, and their weighted sum as ``"loss"``.
 
@@ -162,6 +164,8 @@ class VQVAE(nn.Module):
             target: ``(B, T, D)`` raw motion.
             emotion: ``(B,)`` int64 labels, -1 for clips without a label; None for no labels.
             emotion_weight: 0 during warm-up.
+            class_weights: ``(num_emotions,)`` weights that balance the emotions; None weights clips equally.
+            smoothing: label smoothing of the emotions.
 
         Returns:
             Scalars ``loss``, ``reconstruction``, ``velocity``, ``commitment``, ``emotion`` (0 if unlabelled), ``perplexity``.
@@ -173,7 +177,12 @@ class VQVAE(nn.Module):
             velocity = F.smooth_l1_loss(predicted.diff(dim=1), expected.diff(dim=1))
         if emotion is not None:
             labelled = (emotion >= 0).sum().clamp_min(1)  # avoids NaN for a batch without labels
-            classification = F.cross_entropy(output.emotion_logits, emotion, ignore_index=-1, reduction="sum") / labelled
+            classification = (
+                F.cross_entropy(
+                    output.emotion_logits, emotion, class_weights, ignore_index=-1, reduction="sum", label_smoothing=smoothing
+                )
+                / labelled
+            )
         loss = (
             reconstruction
             + velocity_weight * velocity

@@ -27,6 +27,12 @@ from emotalker.render.warp import smoothstep
 #: Centres of the basis functions of the lip gap correction along the mouth (corners at -1 and 1).
 _GAP_CENTRES = np.array([-0.8, -0.4, 0.0, 0.4, 0.8])
 
+#: Blendshapes that shape the mouth without parting the lips: the head model parts them, people smile with closed lips.
+_SHAPING = np.array([
+    name.startswith(("mouthSmile", "mouthFrown", "mouthDimple", "mouthStretch", "mouthPress"))
+    for name in ARKIT.names[: ARKIT.expression.stop]
+])  # fmt: skip
+
 #: Blendshapes of the eyes.
 _EYES = np.array([i for i, name in enumerate(ARKIT.names[: ARKIT.expression.stop]) if name.startswith("eye")])
 
@@ -35,6 +41,9 @@ _CLOSED_GAP = 0.02
 
 #: Largest sum of a blendshape in the picture and in the motion, for those that are added.
 _LARGEST_SUM = 1.3
+
+#: Largest widening of an eye by one unit of eyeWide, relative to its opening: about 3 of 10 millimetres.
+_WIDEST = 0.35
 
 #: Width of the rim of an open mouth that is blended with teeth, relative to the mouth's width.
 _TEETH_RIM = 0.025
@@ -94,6 +103,7 @@ class FaceControls:
         upper, lower = INNER_LIPS.upper[inner], INNER_LIPS.lower[inner]
         normal = mouth.line.normal
         self._gap = (skin[lower] - skin[upper]) @ normal  # (P, 52) gap in pixels per unit of each blendshape
+        self._articulated_gap = self._gap * ~_SHAPING
         self._rest_gap = (mouth.lower - mouth.upper)[inner] @ normal
         self._rest_gap = self._rest_gap + np.clip(self._rest_gap / 5, 0, _OVERLAP * mouth.line.width)
         bumps = self._bumps(mouth.line.local(mouth.line.points[inner])[0])
@@ -133,7 +143,7 @@ class FaceControls:
     def _calibrate_blink(
         self, skin: np.ndarray, landmarks: np.ndarray, eye: Contours, brow: np.ndarray, side: str
     ) -> tuple[int, np.ndarray, float]:
-        """Scale one eye's blink in place so that one unit closes the eye.
+        """Scale one eye's blink in place so that one unit closes the eye, and limit its eyeWide.
 
         Returns:
             index of the blink blendshape, closing in pixels per unit of each blendshape ``(52,)``, and the opening in pixels.
@@ -148,6 +158,9 @@ class FaceControls:
         points = landmarks[SKIN_POINTS]
         distance = np.linalg.norm(points[:, None] - line.points, axis=-1).min(1)
         skin[:, blink] *= (1 + (scale - 1) * np.exp(-((distance / line.half_width) ** 2)))[:, None]
+        wide = ARKIT.index(f"eyeWide{side}")
+        widening = (skin[lower, wide] - skin[upper, wide]) @ normal
+        skin[:, wide] *= min(1.0, _WIDEST * opening.mean() / max(widening.mean(), 1e-3))
         missing = opening - (skin[upper, blink] - skin[lower, blink]) @ normal
         skin[upper, blink] += (0.85 * missing)[:, None] * normal
         skin[lower, blink] -= (0.15 * missing)[:, None] * normal
@@ -171,6 +184,6 @@ class FaceControls:
             change[:, blink] *= scale  # the eye is more or less open at rest than in the photo
             excess = np.clip(change @ closing - opening, 0, None) / closing[blink]
             change[:, blink] -= np.minimum(excess, np.clip(change[:, blink], 0, None))
-        target = np.clip(blendshapes @ self._gap.T - self._closed, 0, None)
+        target = np.clip(blendshapes @ self._articulated_gap.T - self._closed, 0, None)
         missing = target - self._rest_gap - change @ self._gap.T
         return np.concatenate([change, missing @ self._solve_gap.T], 1).astype(np.float32)

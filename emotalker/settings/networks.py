@@ -92,3 +92,15 @@ class StudentSize(ModelConfig):
     hidden_dropout: float = setting(0.0, "dropout probability of the residual stream, which carries the teacher's features")
     attention_dropout: float = setting(0.05, "dropout probability of attention weights")
     activation_dropout: float = setting(0.05, "dropout probability inside the feed-forward layers")
+
+
+@dataclass(frozen=True)
+class EmotionRecognizerSize(ModelConfig):
+    """Size of the emotion recogniser."""
+
+    hidden_dim: int = setting(128, "width of a classifier's hidden layer")
+    nuisance: int = setting(15, "directions in which speakers and corpora differ most, which are removed")
+    members: int = setting(4, "classifiers whose probabilities are averaged")
+    input_dropout: float = setting(0.3, "dropout probability of a window's description")
+    dropout: float = setting(0.5, "dropout probability of the hidden layer")
+    clip: float = setting(4.0, "largest standardised entry of a description, either way, in standard deviations")

@@ -64,6 +64,14 @@ class RunConfig(Settings):
 
 
 @dataclass(frozen=True)
+class MotionAugmentation(Settings):
+    """Changes to a motion."""
+
+    mirror: float = setting(0.5, "probability of the mirror image; only in spaces with entries for left and right")
+    scales: tuple[float, float] = setting((0.8, 1.25), "smallest and largest factor of the amplitude")
+
+
+@dataclass(frozen=True)
 class WaveAugmentation(Settings):
     """Probabilities of the changes to a waveform."""
 
@@ -77,4 +85,16 @@ class SpeechVideoAugmentation(WaveAugmentation):
     """Changes to speech and to the motion that belongs to it."""
 
     warp: float = setting(0.2, "largest relative change of the vocal tract's length")
+    speeds: tuple[float, float] = setting((0.85, 1.2), "slowest and fastest speed factor")
+
+
+@dataclass(frozen=True)
+class RoomAugmentation(WaveAugmentation):
+    """Changes of channel, room and voice."""
+
+    gain: float = 0.0
+    room: float = setting(0.4, "probability of reverberation, 0.1 to 0.7 s")
+    band: float = setting(0.25, "probability of a telephone's or codec's band")
+    tract: float = setting(0.6, "probability of another vocal tract length, up to 12% either way")
+    speed: float = setting(0.6, "probability of another speed")
     speeds: tuple[float, float] = setting((0.85, 1.2), "slowest and fastest speed factor")

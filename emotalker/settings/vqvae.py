@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from emotalker.core.config import Settings, setting
 from emotalker.settings.networks import VQVAESize
-from emotalker.settings.run import OptimizerConfig, Roots, RunConfig, Space
+from emotalker.settings.run import MotionAugmentation, OptimizerConfig, Roots, RunConfig, Space
 
 
 @dataclass(frozen=True)
@@ -18,6 +18,7 @@ class VQVAELoss(Settings):
     commitment_weight: float = setting(0.2, "weight of the commitment term")
     velocity_weight: float = setting(0.5, "weight of the velocity's smooth L1 error")
     emotion_weight: float = setting(0.2, "weight of the emotion head's cross-entropy; 0 during warm-up")
+    smoothing: float = setting(0.1, "label smoothing of the emotions, 0 to 1")
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class VQVAEData(Settings):
 
     root: Roots = setting("data/grid", "prepared corpus, or a list of them")
     frames: int = setting(64, "length of a window, frames at 25 fps")
+    augmentation: MotionAugmentation = setting(MotionAugmentation(), "changes to the motion in training")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,4 +47,4 @@ class VQVAETraining(RunConfig):
     validate_every: int = 250
     save_every: int = 250
     optimizer: OptimizerConfig = OptimizerConfig(learning_rate=5e-4, weight_decay=1e-4, warmup=100, final=0.05)
-    minimise: str = "reconstruction"
+    minimise: str = "loss"

@@ -24,6 +24,7 @@ from emotalker.models.probe import LinearProbe
 from emotalker.models.whisper import whisper_encoder
 from emotalker.settings.audio_encoder import AudioEncoderTraining, DistillationLoss
 from emotalker.training.augment import SpeechAugmentation
+from emotalker.training.classification import balanced_weights, confusion_matrix, unweighted_accuracy
 from emotalker.training.sampling import Key, seed_step
 from emotalker.training.solver import STATE, Objective, Solver
 from emotalker.training.teacher_crops import TeacherCrops, distort_mel
@@ -35,19 +36,17 @@ class DistillationObjective(Objective):
     Args:
         encoder: the student on a log-mel stem, with an emotion head if there are emotion labels.
         layers, teacher_dim: number of the teacher's layers to predict, and their width.
-        emotion_counts: ``(8,)`` how often each emotion occurs in training.
+        class_weights: ``(8,)`` weights of the emotions in their cross-entropy.
         loss: weight of the emotion term and label smoothing.
     """
 
-    def __init__(self, encoder: AudioEncoder, layers: int, teacher_dim: int, emotion_counts: Tensor, loss: DistillationLoss):
+    def __init__(self, encoder: AudioEncoder, layers: int, teacher_dim: int, class_weights: Tensor, loss: DistillationLoss):
         super().__init__()
         self.encoder, self.loss = encoder, loss
         self.heads = nn.ModuleList(nn.Linear(encoder.dim, teacher_dim) for _ in range(layers))
         self.register_buffer("mean", torch.zeros(layers, 1, teacher_dim))
         self.register_buffer("std", torch.ones(layers, 1, teacher_dim))
-        weights = emotion_counts.sum() / (emotion_counts.clamp_min(1) * (emotion_counts > 0).sum().clamp_min(1))
-        weights = weights * (emotion_counts > 0)  # label smoothing would otherwise raise emotions that never occur
-        self.register_buffer("class_weights", weights.float())
+        self.register_buffer("class_weights", class_weights)
         encoder.hubert.feature_extractor.distort = distort_mel
 
     def forward(self, batch: dict[str, Tensor], step: int) -> dict[str, Tensor]:
@@ -70,18 +69,13 @@ class DistillationObjective(Objective):
         smoothing = self.loss.smoothing if self.training else 0.0
         options = {"ignore_index": -1, "reduction": "sum", "label_smoothing": smoothing}
         entropy = F.cross_entropy(logits, emotion, self.class_weights, **options) / labelled.sum().clamp_min(1)
-        confusion = logits.new_zeros(len(EMOTIONS), len(EMOTIONS))
-        pairs = (emotion[labelled], logits.argmax(-1)[labelled])
-        confusion.index_put_(pairs, logits.new_tensor(1.0 / len(emotion)), accumulate=True)
-        return {"emotion": entropy, "confusion": confusion}
+        return {"emotion": entropy, "confusion": confusion_matrix(emotion, logits)}
 
     def report(self, means: dict[str, Tensor]) -> dict[str, float]:
         """All means, with unweighted accuracy (mean recall of the emotions that occur) in place of the confusion matrix."""
         values = {name: value.item() for name, value in means.items() if name != "confusion"}
         if "confusion" in means:
-            counts = means["confusion"].sum(1)
-            recall = means["confusion"].diagonal()[counts > 0] / counts[counts > 0]
-            values["unweighted_accuracy"] = recall.mean().item() if len(recall) else 0.0
+            values["unweighted_accuracy"] = unweighted_accuracy(means["confusion"])
         return values
 
 
@@ -152,11 +146,13 @@ def train(config: AudioEncoderTraining) -> dict[str, float]:
 
     recordings = load_recordings(data.root, data.corpora, data.cache, teacher, data.layers)
     training, validation = ([r for r in recordings if r.split == split] for split in ("train", "val"))
-    counts = torch.bincount(torch.tensor([r.emotion for r in training if r.emotion >= 0], dtype=torch.long), minlength=8)
+    labels = [r.emotion for r in training]
 
     seed_step(config.seed, 0)
-    encoder = teacher(student.pop("layers"), emotions=EMOTIONS if counts.sum() else (), **student)
-    objective = DistillationObjective(encoder, len(data.layers), recordings[0].targets.shape[-1], counts, config.loss)
+    encoder = teacher(student.pop("layers"), emotions=EMOTIONS if max(labels) >= 0 else (), **student)
+    objective = DistillationObjective(
+        encoder, len(data.layers), recordings[0].targets.shape[-1], balanced_weights(labels), config.loss
+    )
     augmentation = SpeechAugmentation(**asdict(data.augmentation))
     crops = TeacherCrops(training, data.seconds, augmentation, data.speeds, data.copies)
     if not (config.resume and (Path(config.run) / STATE).exists()):

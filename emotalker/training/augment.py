@@ -8,9 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.signal import resample_poly
+from scipy.signal import fftconvolve, resample_poly
 
-from emotalker.settings.run import WaveAugmentation
+from emotalker.coefficients import CoefficientSpace
+from emotalker.settings.run import MotionAugmentation, WaveAugmentation
 
 SAMPLE_RATE = 16000  # Hz
 #: Speed factors are multiples of 1/20, so that resampling stays a cheap polyphase filter.
@@ -46,6 +47,32 @@ def random_filter(
     return np.fft.irfft(np.fft.rfft(wave) * 10 ** (gain_db / 20), len(wave)).astype(np.float32)
 
 
+def add_reverberation(wave: np.ndarray, rng: np.random.Generator, low: float = 0.1, high: float = 0.7) -> np.ndarray:
+    """Add a random room to ``(N,)``: exponentially decaying noise as impulse response (Polack 1988).
+
+    Args:
+        wave: 16 kHz.
+        rng: random generator.
+        low, high: range of the reverberation time (decay by 60 dB) in seconds. The energy of the reverberation is -15 to 3 dB
+            of the direct sound's.
+    """
+    seconds = np.exp(rng.uniform(np.log(low), np.log(high)))
+    time = np.arange(round(seconds * SAMPLE_RATE)) / SAMPLE_RATE
+    response = rng.standard_normal(len(time)) * 10 ** (-3 * time / seconds)
+    response[: SAMPLE_RATE // 500] = 0  # first reflection after 2 ms
+    response *= 10 ** (rng.uniform(-15, 3) / 20) / (np.sqrt(np.sum(response**2)) + 1e-9)
+    response[0] = 1
+    return fftconvolve(wave, response)[: len(wave)].astype(np.float32)
+
+
+def limit_band(wave: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Keep the band of a telephone or a low-rate codec: from 50-350 Hz to 3-6 kHz, 48 dB per octave outside."""
+    frequency = np.maximum(np.fft.rfftfreq(len(wave), 1 / SAMPLE_RATE), 1)
+    low, high = rng.uniform(50, 350), np.exp(rng.uniform(np.log(3000), np.log(6000)))
+    octaves = np.maximum(0, np.log2(low / frequency)) + np.maximum(0, np.log2(frequency / high))
+    return np.fft.irfft(np.fft.rfft(wave) * 10 ** (-48 * octaves / 20), len(wave)).astype(np.float32)
+
+
 def random_speed(rng: np.random.Generator, slowest: float = 0.85, fastest: float = 1.2) -> float:
     """A speed factor, a multiple of 1/20: 1.1 is 10% faster, with pitch and formants 10% higher."""
     low, high = np.ceil(slowest * SPEED_STEPS), np.floor(fastest * SPEED_STEPS)
@@ -76,6 +103,19 @@ def mask_mel(mel: np.ndarray, rng: np.random.Generator, fill: float, bands: int 
     mel[top : top + height] = fill
     mel[:, left : left + width] = fill
     return mel
+
+
+def augment_motion(
+    motion: np.ndarray, space: CoefficientSpace, options: MotionAugmentation, rng: np.random.Generator
+) -> np.ndarray:
+    """Mirror ``(T, D)`` and scale its amplitude at random; blendshapes stay below 1."""
+    scale, mirror = rng.uniform(*options.scales), rng.random() < options.mirror
+    if mirror and space.name == "arkit":
+        motion = space.mirrored(motion)
+    motion = motion * np.float32(scale)
+    if space.name == "arkit":
+        motion[:, space.expression] = motion[:, space.expression].clip(None, 1)
+    return motion
 
 
 @dataclass(frozen=True)

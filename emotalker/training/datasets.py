@@ -15,7 +15,8 @@ from emotalker.coefficients.statistics import Statistics
 from emotalker.core.emotions import EMOTIONS
 from emotalker.core.errors import DataError
 from emotalker.data.shards import Clip
-from emotalker.training.augment import SpeechAugmentation, mask_mel, random_speed, resample_wave, warp_mel
+from emotalker.settings.run import MotionAugmentation
+from emotalker.training.augment import SpeechAugmentation, augment_motion, mask_mel, random_speed, resample_wave, warp_mel
 from emotalker.training.sampling import Key
 
 SAMPLES_PER_FRAME = 640
@@ -87,20 +88,32 @@ class References:
 
 
 class MotionWindows(Dataset):
-    """Random windows of the face branch's motion, for the VQ-VAE: ``motion (frames, len(entries))``, ``emotion ()``."""
+    """Random windows of the face branch's motion, for the VQ-VAE: ``motion (frames, len(entries))``, ``emotion ()``.
 
-    def __init__(self, clips: Sequence[Clip], frames: int, entries: np.ndarray):
+    Args:
+        clips: with motion.
+        frames: window length.
+        entries: the face branch's entries.
+        augmentation: of the motion; None uses it unchanged.
+    """
+
+    def __init__(
+        self, clips: Sequence[Clip], frames: int, entries: np.ndarray, augmentation: MotionAugmentation | None = None
+    ):
         self.clips = long_enough(clips, frames)
-        self.frames = frames
-        self.motion = [clip.motion[:, entries] for clip in self.clips]
+        self.frames, self.entries, self.augmentation = frames, entries, augmentation
+        self.motion = [clip.motion for clip in self.clips]
 
     def __len__(self) -> int:
         return len(self.clips)
 
     def __getitem__(self, key: Key) -> dict:
-        motion = self.motion[key.index]
-        start = int(key.rng().integers(0, len(motion) - self.frames + 1))
-        return {"motion": motion[start : start + self.frames], "emotion": self.clips[key.index].label}
+        rng, clip, motion = key.rng(), self.clips[key.index], self.motion[key.index]
+        start = int(rng.integers(0, len(motion) - self.frames + 1))
+        window = motion[start : start + self.frames]
+        if self.augmentation is not None:
+            window = augment_motion(window, clip.corpus.space, self.augmentation, rng)
+        return {"motion": window[:, self.entries], "emotion": clip.label}
 
 
 class SpeechMotion(Dataset):

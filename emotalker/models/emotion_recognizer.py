@@ -1,0 +1,184 @@
+"""Emotion recogniser: the emotion of a voice from the audio encoder's hidden states and prosody (docs/method.md 4)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from emotalker.core.checkpoint import register_model
+from emotalker.core.emotions import EMOTIONS
+from emotalker.core.errors import CheckpointError
+from emotalker.models.hubert import FRAMES_PER_SECOND, HOP_LENGTH, AudioEncoder
+from emotalker.models.prosody import STATISTICS, is_speech, prosody, prosody_statistics
+from emotalker.settings.networks import EmotionRecognizerSize
+
+#: Classes of the network: the emotions, and RAVDESS' calm, whose probability is added to neutral.
+CLASSES = (*EMOTIONS, "calm")
+NEUTRAL, CALM = CLASSES.index("neutral"), CLASSES.index("calm")
+#: Windows with less speech than this count as neutral, seconds.
+LEAST_SPEECH_SECONDS = 0.2
+#: Longer windows are divided into pieces whose probabilities are averaged: training examples are not longer.
+LONGEST_SECONDS = 5.0
+#: The encoder takes long recordings in pieces of this length, seconds.
+_CHUNK_SECONDS = 20.0
+
+
+@dataclass(frozen=True)
+class EmotionRecognizerConfig(EmotionRecognizerSize):
+    """The size, and what the audio encoder determines.
+
+    Attributes:
+        encoder_dim, encoder_layers: width and number of layers of the audio encoder.
+    """
+
+    encoder_dim: int = 512
+    encoder_layers: int = 2
+
+    @property
+    def inputs(self) -> int:
+        """Entries of a window's description."""
+        return 2 * self.encoder_dim * (self.encoder_layers + 1) + STATISTICS
+
+
+@register_model("emotion_recognizer")
+class EmotionRecognizer(nn.Module):
+    """Classifies the statistics of a window: mean and standard deviation over its speech of all hidden states of the audio
+    encoder (Snyder et al. 2018 for the pooling), and of prosody. The directions in which speakers and recordings differ most
+    are removed (nuisance attribute projection, Solomonoff et al. 2005). Probabilities of several classifiers are averaged.
+
+    ``mean`` and ``std`` of the descriptions, ``nuisance``, and the calibration's ``bias`` and ``temperature`` are set by
+    training.
+    Frames of the whole recording are computed once; windows differ only in the frames they pool.
+    """
+
+    Config = EmotionRecognizerConfig
+
+    def __init__(self, config: EmotionRecognizerConfig):
+        super().__init__()
+        self.config = config
+        self.members = nn.ModuleList(
+            nn.Sequential(
+                nn.Dropout(config.input_dropout),
+                nn.Linear(config.inputs, config.hidden_dim),
+                nn.GELU(),
+                nn.Dropout(config.dropout),
+                nn.Linear(config.hidden_dim, len(CLASSES)),
+            )
+            for _ in range(config.members)
+        )
+        self.register_buffer("mean", torch.zeros(config.inputs))
+        self.register_buffer("std", torch.ones(config.inputs))
+        self.register_buffer("nuisance", torch.zeros(config.nuisance, config.inputs))
+        self.register_buffer("bias", torch.zeros(len(CLASSES)))
+        self.register_buffer("temperature", torch.ones(()))
+        self._encoder: list[AudioEncoder] = []  # a list, because the encoder's weights are not the recogniser's
+
+    def attach(self, encoder: AudioEncoder) -> EmotionRecognizer:
+        """Set the audio encoder whose hidden states :meth:`windows` uses; CheckpointError if it has another size."""
+        found = (encoder.dim, len(encoder.hubert.encoder.layers))
+        if found != (self.config.encoder_dim, self.config.encoder_layers):
+            raise CheckpointError(
+                f"the emotion recogniser was trained with an audio encoder of width {self.config.encoder_dim} and "
+                f"{self.config.encoder_layers} layers, this one has {found[0]} and {found[1]}; use the one of its training"
+            )
+        self._encoder = [encoder]
+        return self
+
+    def standardize(self, descriptions: Tensor) -> Tensor:
+        """Zero mean, unit variance, and without outliers: ``(..., inputs)`` to the same shape."""
+        return ((descriptions - self.mean) / self.std).clamp(-self.config.clip, self.config.clip)
+
+    def member_logits(self, descriptions: Tensor) -> Tensor:
+        """``(B, inputs)`` to the logits of all classifiers ``(members, B, 9)``, before calibration."""
+        x = self.standardize(descriptions)
+        x = x - (x @ self.nuisance.T) @ self.nuisance
+        return torch.stack([member(x) for member in self.members])
+
+    def forward(self, descriptions: Tensor) -> Tensor:
+        """Calibrated logarithms of the probabilities of :data:`CLASSES`: ``(B, inputs)`` to ``(B, 9)``."""
+        mixed = self.member_logits(descriptions).log_softmax(-1).logsumexp(0) - math.log(self.config.members)
+        return (mixed / self.temperature + self.bias).log_softmax(-1)
+
+    def probabilities(self, descriptions: Tensor) -> Tensor:
+        """Probabilities of EMOTIONS: ``(B, inputs)`` to ``(B, 8)``."""
+        found = self(descriptions).exp()
+        calm = F.one_hot(torch.tensor(NEUTRAL), len(EMOTIONS)).to(found) * found[:, CALM:]
+        return found[:, :CALM] + calm
+
+    @torch.no_grad()
+    def windows(self, wave: Tensor, seconds: float = 2.0, hop: float = 0.5) -> tuple[np.ndarray, np.ndarray]:
+        """Emotion over time.
+
+        Args:
+            wave: ``(N,)`` at 16 kHz.
+            seconds: length of a window; a shorter recording is one window.
+            hop: distance of the starts of windows in seconds; the last window ends with the recording.
+
+        Returns:
+            Centres of the windows ``(W,)`` in seconds, and probabilities ``(W, 8)`` of EMOTIONS.
+        """
+        hidden, spoken, frames = self.frames(wave)
+        total = len(hidden)
+        complete = seconds * FRAMES_PER_SECOND >= total - 2  # a video frame more than the wave at most
+        length = total if complete else max(1, round(seconds * FRAMES_PER_SECOND))
+        step = max(1, round(hop * FRAMES_PER_SECOND))
+        starts = sorted({*range(0, total - length + 1, step), total - length})
+        found = [self._window(hidden[s : s + length], spoken[s : s + length], frames[s : s + length]) for s in starts]
+        return (np.array(starts) + length / 2) / FRAMES_PER_SECOND, torch.stack(found).cpu().numpy()
+
+    def recognize(self, wave: Tensor) -> Tensor:
+        """Probabilities ``(8,)`` of EMOTIONS of a whole recording ``(N,)``."""
+        return torch.from_numpy(self.windows(wave, math.inf)[1][0])
+
+    def _window(self, hidden: Tensor, spoken: Tensor, frames: Tensor) -> Tensor:
+        """Probabilities ``(8,)`` of a window, averaged over the pieces of a long one by their amount of speech."""
+        pieces = math.ceil(len(hidden) / (LONGEST_SECONDS * FRAMES_PER_SECOND))
+        parts = list(zip(*(x.tensor_split(pieces) for x in (hidden, spoken, frames)), strict=True))
+        least = LEAST_SPEECH_SECONDS * FRAMES_PER_SECOND
+        parts = [part for part in parts if part[1].sum() >= least]
+        if not parts:
+            return F.one_hot(torch.tensor(NEUTRAL, device=hidden.device), len(EMOTIONS)).float()
+        weights = torch.stack([part[1].sum() for part in parts]).float()
+        found = self.probabilities(torch.stack([describe(*part) for part in parts]))
+        return (weights / weights.sum()) @ found
+
+    @torch.no_grad()
+    def frames(self, wave: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """:func:`frames` with the attached encoder."""
+        if not self._encoder:
+            raise CheckpointError("the emotion recogniser has no audio encoder; attach one")
+        return frames(self._encoder[0], wave)
+
+
+@torch.no_grad()
+def frames(encoder: AudioEncoder, wave: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """What windows are described from, at 50 Hz.
+
+    Args:
+        encoder: its hidden states are used.
+        wave: ``(N,)`` at 16 kHz.
+
+    Returns:
+        All hidden states ``(T, layers + 1, dim)``, frames that are speech ``(T,)`` bool, and prosody ``(T, 8)``.
+    """
+    padded, parts = encoder.prepare(wave[None]), []
+    total = (padded.shape[-1] - 80) // HOP_LENGTH
+    pieces = math.ceil(total / (_CHUNK_SECONDS * FRAMES_PER_SECOND))
+    for place in torch.arange(total).tensor_split(pieces):
+        piece = padded[:, place[0] * HOP_LENGTH : (place[-1] + 1) * HOP_LENGTH + 80]
+        output = encoder.hubert(piece, output_hidden_states=True)
+        parts.append(torch.stack([*output.hidden_states[:-1], output.last_hidden_state], dim=2)[0].float())
+    measured = prosody(wave)
+    return torch.cat(parts), is_speech(measured), measured
+
+
+def describe(hidden: Tensor, spoken: Tensor, prosody: Tensor) -> Tensor:
+    """A window's description: ``(T, layers, dim)``, ``(T,)`` with some speech and ``(T, 8)`` to ``(inputs,)``."""
+    heard = hidden[spoken]
+    pooled = torch.stack([heard.mean(0), heard.std(0, correction=0)]).flatten()
+    return torch.cat([pooled, prosody_statistics(prosody, spoken)])
