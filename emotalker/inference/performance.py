@@ -34,9 +34,9 @@ STEPS = (
     "emotion_windows",  # recognise the emotion in overlapping windows, so that it changes over time
     "emotion_sharpening",  # raise the recognised probabilities to a power
     "expected_motion",  # interpolate between continuous and sampled decoding; average the pose over several samples
-    "motion_variance",  # scale the variation of brows and head to that of real motion
     "neutral_articulation",  # interpolate between neutral and emotional articulation
     "slow_expression",  # low-pass the face branch's influence on the lips, and keep closed lips closed
+    "motion_variance",  # scale the variation of brows and head to that of real motion
     "mean_correction",  # move the mean of the motion towards the emotion's mean expression
     "accents",  # raise the brows and nod slightly on stressed syllables
     "blink_rate",  # add blinks, of which the networks predict too few
