@@ -49,7 +49,7 @@ class MotionGenerator:
         encoder: speech features for the face branch.
         transformer, vqvae: the face branch: code prediction, and decoding of codes to motion.
         lip: the lip branch.
-        expression: mean expressions of the emotions; None disables the step ``mean_correction``.
+        expression: expressions of the emotions; None disables the step ``mean_correction``.
         recognizer: of the voice's emotion; None uses the encoder's emotion head.
     """
 
