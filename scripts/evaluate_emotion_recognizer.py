@@ -28,10 +28,9 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> None:
     args = parse_arguments()
 
-    from emotalker.data.emotional_speech import ACTED, PLAIN
-
     from emotalker.core.checkpoint import load_checkpoint, shipped
     from emotalker.core.launch import compose
+    from emotalker.data.emotional_speech import ACTED, PLAIN
     from emotalker.evaluation import emotion_recognizer as evaluation
     from emotalker.settings.emotion_recognizer import EmotionRecognizerTraining
     from emotalker.training.emotion_recognizer import describe_corpora

@@ -28,7 +28,7 @@ def main() -> None:
     names = args.networks
     if names is None:
         names = ["audio_encoder", "vqvae", "transformer", "lip"]
-        # optional: the recogniser, mean expressions, the training loss of the lips, and the judge that the evaluation uses
+        # optional: the recogniser, expressions, the training loss of the lips, and the judge that the evaluation uses
         names += [name for name in ("emotion_recognizer", "expression", "sync", "sync_judge") if (args.runs / name).is_dir()]
     card = export(
         {name: args.runs / name / "best.safetensors" for name in names},

@@ -6,7 +6,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from emotalker.data.emotional_speech import ACTED, load_emotion_clips
 from helpers import save_wav, tiny_hubert
 from safetensors.torch import load_file
 
@@ -14,6 +13,7 @@ from emotalker.core.checkpoint import load_checkpoint, read_metadata, save_check
 from emotalker.core.emotions import EMOTIONS
 from emotalker.core.errors import CheckpointError, DataError
 from emotalker.core.launch import compose
+from emotalker.data.emotional_speech import ACTED, load_emotion_clips
 from emotalker.evaluation import emotion_recognizer as evaluation
 from emotalker.models import AudioEncoder, EmotionRecognizer
 from emotalker.models.emotion_recognizer import CLASSES, NEUTRAL, EmotionRecognizerConfig

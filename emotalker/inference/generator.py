@@ -49,7 +49,7 @@ class MotionGenerator:
         encoder: speech features for the face branch.
         transformer, vqvae: the face branch: code prediction, and decoding of codes to motion.
         lip: the lip branch.
-        expression: mean expressions of the emotions; None disables the step ``mean_correction``.
+        expression: expressions of the emotions; None disables the step ``mean_correction``.
         recognizer: of the voice's emotion; None uses the encoder's emotion head.
     """
 
@@ -168,10 +168,10 @@ class MotionGenerator:
             guidance_scale=style.intensity,
         )
         # face motion, then lips
-        face = steps.vary(steps.face(self.vqvae.decode(codes.features)[:, :frames]))
+        face = steps.face(self.vqvae.decode(codes.features)[:, :frames])
         lips = steps.lips(self._lip_predictor(wav, frames, portrait), face, emotion, neutral)
 
-        face, lips = steps.correct(face, lips, emotion)
+        face, lips = steps.correct(steps.vary(face), lips, emotion)
         rng = np.random.default_rng(seed)
         face, lips = steps.rest(steps.gestures(face, samples, rng), lips, samples)
         motion = self.space.merge(face[0].cpu().numpy(), lips[0].cpu().numpy())

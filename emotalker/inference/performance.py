@@ -34,10 +34,10 @@ STEPS = (
     "emotion_windows",  # recognise the emotion in overlapping windows, so that it changes over time
     "emotion_sharpening",  # raise the recognised probabilities to a power
     "expected_motion",  # interpolate between continuous and sampled decoding; average the pose over several samples
-    "motion_variance",  # scale the variation of brows and head to that of real motion
     "neutral_articulation",  # interpolate between neutral and emotional articulation
     "slow_expression",  # low-pass the face branch's influence on the lips, and keep closed lips closed
-    "mean_correction",  # move the mean of the motion towards the emotion's mean expression
+    "motion_variance",  # scale the variation of brows and head to that of real motion
+    "mean_correction",  # move the mean of the motion to the expression of the emotion
     "accents",  # raise the brows and nod slightly on stressed syllables
     "blink_rate",  # add blinks, of which the networks predict too few
     "silence_rest",  # in pauses, close the lips and relax the expression
@@ -149,7 +149,7 @@ class Performance:
         config: constants.
         style: the user's settings.
         space: layout of the motion.
-        expression: mean expressions of the emotions; None disables ``mean_correction``.
+        expression: expressions of the emotions; None disables ``mean_correction``.
     """
 
     def __init__(self, config: PerformanceConfig, style: Style, space: CoefficientSpace, expression: ExpressionPrior | None):

@@ -96,7 +96,7 @@ class PortraitShading:
         self._slices = slice(low[1], high[1]), slice(low[0], high[0])
         self._image, self._face = portrait.image, portrait.image[self._slices].astype(np.float32)
         self._map, inside = _canonical_map(points, model.landmarks, low, high)
-        self._skin = inside * _skin_mask(portrait.landmarks, portrait.size)[self._slices]
+        self._skin = (inside * _skin_mask(portrait.landmarks, portrait.size)[self._slices]).astype(np.float32)
         self._entries = ARKIT.indices(model.names)
         self._ratios = model.log_ratios.reshape(len(model.names), -1)
         self._shape = model.log_ratios.shape[1:]
@@ -108,12 +108,12 @@ class PortraitShading:
         if not np.any(np.abs(weights) > 1e-3):
             return self._image
         canonical = (weights @ self._ratios).reshape(self._shape)
+        canonical = np.where(canonical > 0, BRIGHTENING * canonical, canonical)
+        canonical = MAX_LOG_RATIO * np.tanh(canonical / MAX_LOG_RATIO)  # here, because the canonical face has fewer pixels
         log_ratio = cv2.remap(canonical, self._map, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
-        log_ratio = np.where(log_ratio > 0, BRIGHTENING * log_ratio, log_ratio)
-        log_ratio = MAX_LOG_RATIO * np.tanh(log_ratio / MAX_LOG_RATIO) * self._skin
+        ratio = cv2.exp(cv2.multiply(log_ratio, self._skin))
         shaded = self._image.copy()
-        np.clip(self._face * cv2.exp(log_ratio)[..., None] + 0.5, 0, 255, out=(patch := np.empty_like(self._face)))
-        shaded[self._slices] = patch
+        shaded[self._slices] = cv2.multiply(self._face, cv2.merge([ratio] * 3), dtype=cv2.CV_8U)
         return shaded
 
 
