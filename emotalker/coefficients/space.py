@@ -43,6 +43,9 @@ GAZE_PAIRS = tuple(
 BLINKS = ("eyeBlinkLeft", "eyeBlinkRight")
 
 LIP_PREFIXES = ("jaw", "mouth", "tongue")
+#: Name prefixes of lip entries that express emotion: they shape the mouth without parting the lips. All other lip entries are
+#: articulation only.
+EXPRESSIVE_LIPS = ("mouthSmile", "mouthFrown", "mouthDimple", "mouthStretch", "mouthPress")
 
 
 @dataclass(frozen=True)

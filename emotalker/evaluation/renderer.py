@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from emotalker.coefficients import ARKIT, ARKIT_BLENDSHAPES
+from emotalker.coefficients import ARKIT
 from emotalker.evaluation.tables import markdown_table
 from emotalker.face.landmarks import FaceLandmarker
+from emotalker.face.resting import entries
 from emotalker.render.base import Renderer
 
 #: Facial actions, both sides of the face together.
@@ -19,11 +20,6 @@ ACTIONS = (
 LEVELS = np.linspace(0, 1, 6, dtype=np.float32)
 
 
-def entries_of(action: str) -> np.ndarray:
-    """Indices of an action's blendshapes, one or both sides."""
-    return ARKIT.indices([name for name in ARKIT_BLENDSHAPES if name in (action, f"{action}Left", f"{action}Right")])
-
-
 def responses(renderer: Renderer, landmarker: FaceLandmarker, actions: Sequence[str] = ACTIONS) -> np.ndarray:
     """Scores of each action, rendered alone at LEVELS, less the score at level 0.
 
@@ -32,13 +28,13 @@ def responses(renderer: Renderer, landmarker: FaceLandmarker, actions: Sequence[
     """
     motion = np.zeros((len(actions), len(LEVELS), ARKIT.dim), np.float32)
     for row, action in zip(motion, actions, strict=True):
-        row[:, entries_of(action)] = LEVELS[:, None]
+        row[:, entries(action)] = LEVELS[:, None]
     scores = np.full((len(actions), len(LEVELS)), np.nan)
     for i, frame in enumerate(renderer.render(motion.reshape(-1, ARKIT.dim))):
         action, level = divmod(i, len(LEVELS))
         faces = landmarker.detect(np.ascontiguousarray(frame))
         if faces:
-            scores[action, level] = faces[0].scores[entries_of(actions[action])].mean()
+            scores[action, level] = faces[0].scores[entries(actions[action])].mean()
     return scores - scores[:, :1]
 
 

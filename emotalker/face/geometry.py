@@ -1,4 +1,4 @@
-"""Rigid pose and the pinhole camera.
+"""Rigid pose, the pinhole camera, and barycentric coordinates in a picture.
 
 Model space: centimetres, x to the viewer's right, y up, z towards the viewer. The camera is at the origin and its optical
 axis is -z, so a face in front of it has negative z. Pixels: x right, y down, origin at the picture's top-left corner.
@@ -6,11 +6,12 @@ axis is -z, so a face in front of it has negative z. Pixels: x right, y down, or
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.spatial import cKDTree
+from scipy.spatial import Delaunay, cKDTree
 
 
 def align_rigid(source: ArrayLike, target: ArrayLike, weights: ArrayLike | None = None) -> tuple[np.ndarray, np.ndarray]:
@@ -78,3 +79,25 @@ def vertex_normals(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
     for axis in range(3):
         normals[:, axis] = np.bincount(triangles.ravel(), np.repeat(face[:, axis], 3), len(vertices))
     return normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
+
+
+def barycentric(points: np.ndarray, low: Sequence[int], high: Sequence[int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Where the pixels of a rectangle lie in the Delaunay triangulation of points.
+
+    Args:
+        points: ``(N, 2)`` pixels.
+        low, high: ``(x, y)`` of the rectangle's first pixel, and of the pixel after its last.
+
+    Returns:
+        ``(H * W, 3)`` indices of the triangle's corners, ``(H * W, 3)`` weights of the corners, and ``(H, W)`` bool, whether
+        the pixel is inside the triangulation; outside it, corners and weights are those of an arbitrary triangle.
+    """
+    rows, columns = np.mgrid[low[1] : high[1], low[0] : high[0]]
+    pixels = np.stack([columns, rows], -1).reshape(-1, 2) + 0.5
+    mesh = Delaunay(points)
+    triangle = mesh.find_simplex(pixels)
+    known = np.maximum(triangle, 0)
+    transform = mesh.transform[known]
+    weights = np.einsum("nij,nj->ni", transform[:, :2], pixels - transform[:, 2])
+    weights = np.concatenate([weights, 1 - weights.sum(1, keepdims=True)], 1)
+    return mesh.simplices[known], weights, (triangle >= 0).reshape(rows.shape)

@@ -18,6 +18,7 @@ from torch.nn import functional as F
 
 from emotalker.audio.activity import pauses
 from emotalker.coefficients import CoefficientSpace
+from emotalker.coefficients.space import EXPRESSIVE_LIPS
 from emotalker.coefficients.statistics import Standardizer
 from emotalker.core.emotions import EMOTIONS
 from emotalker.inference.articulation import lip_parting
@@ -45,8 +46,6 @@ STEPS = (
     "pose_limits",  # limit the head pose to the range that the renderer supports
 )
 
-#: Lip entries that express emotion. All other lip entries are articulation only.
-EXPRESSIVE_LIPS = ("mouthSmile", "mouthFrown", "mouthDimple", "mouthStretch", "mouthPress")
 #: Lip entries that open the lips.
 OPENING_LIPS = ("jawOpen", "mouthUpperUp", "mouthLowerDown", "mouthShrug")
 #: Face entries that are taken from the sampled decoding unchanged: interpolation would leave half-closed eyes.

@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from emotalker.coefficients import ARKIT
+from emotalker.coefficients.space import EXPRESSIVE_LIPS
 from emotalker.face.resting import ADDED
 from emotalker.face.topology import (
     EYE_CORNERS,
@@ -28,10 +29,7 @@ from emotalker.render.warp import smoothstep
 _GAP_CENTRES = np.array([-0.8, -0.4, 0.0, 0.4, 0.8])
 
 #: Blendshapes that shape the mouth without parting the lips: the head model parts them, people smile with closed lips.
-_SHAPING = np.array([
-    name.startswith(("mouthSmile", "mouthFrown", "mouthDimple", "mouthStretch", "mouthPress"))
-    for name in ARKIT.names[: ARKIT.expression.stop]
-])  # fmt: skip
+_SHAPING = np.array([name.startswith(EXPRESSIVE_LIPS) for name in ARKIT.expression_names])
 
 #: Blendshapes of the eyes.
 _EYES = np.array([i for i, name in enumerate(ARKIT.names[: ARKIT.expression.stop]) if name.startswith("eye")])

@@ -16,11 +16,11 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from scipy.spatial import Delaunay
 
 from emotalker.coefficients import ARKIT
 from emotalker.core.errors import CheckpointError
 from emotalker.core.files import replace_on_success
+from emotalker.face.geometry import barycentric
 from emotalker.face.portrait import Portrait
 from emotalker.face.topology import LEFT_EYE, OUTER_LIPS, RIGHT_EYE, SKIN_POINTS
 
@@ -125,15 +125,9 @@ def _canonical_map(
     Returns:
         ``(H, W, 2)`` float32 indices for :func:`cv2.remap`, and ``(H, W)`` float32, 1 inside the face.
     """
-    rows, columns = np.mgrid[low[1] : high[1], low[0] : high[0]]
-    pixels = np.stack([columns, rows], -1).reshape(-1, 2) + 0.5
-    mesh = Delaunay(points)
-    triangle = mesh.find_simplex(pixels)
-    transform = mesh.transform[np.maximum(triangle, 0)]
-    weights = np.einsum("nij,nj->ni", transform[:, :2], pixels - transform[:, 2])
-    weights = np.concatenate([weights, 1 - weights.sum(1, keepdims=True)], 1)
-    place = (canonical[mesh.simplices[np.maximum(triangle, 0)]] * weights[..., None]).sum(1) - 0.5
-    return place.reshape(*rows.shape, 2).astype(np.float32), (triangle >= 0).reshape(rows.shape).astype(np.float32)
+    corners, weights, inside = barycentric(points, low, high)
+    place = (canonical[corners] * weights[..., None]).sum(1) - 0.5
+    return place.reshape(*inside.shape, 2).astype(np.float32), inside.astype(np.float32)
 
 
 def _skin_mask(landmarks: np.ndarray, size: int) -> np.ndarray:

@@ -10,9 +10,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 from scipy.ndimage import gaussian_filter
-from scipy.spatial import Delaunay
 
 from emotalker.coefficients import ARKIT, ARKIT_BLENDSHAPES, MIRRORED_BLENDSHAPES
+from emotalker.face.geometry import barycentric
 from emotalker.face.landmarks import FaceLandmarker
 from emotalker.face.model import FaceModel
 from emotalker.face.topology import EYE_CORNERS, LEFT_BROW, LEFT_EYE, RIGHT_BROW, RIGHT_EYE, SKIN_POINTS
@@ -65,15 +65,8 @@ class CanonicalFace:
         points = FaceModel.load().landmark_mean[SKIN_POINTS, :2].astype(np.float64) * [1, -1]
         low, high = points.min(0), points.max(0)
         points = (points - (low + high) / 2) * ((SIZE - 2 * MARGIN) / (high - low).max()) + SIZE / 2
-        rows, columns = np.mgrid[:SIZE, :SIZE]
-        pixels = np.stack([columns, rows], -1).reshape(-1, 2) + 0.5
-        mesh = Delaunay(points)
-        simplex = mesh.find_simplex(pixels)
-        transform = mesh.transform[np.maximum(simplex, 0)]
-        weights = np.einsum("nij,nj->ni", transform[:, :2], pixels - transform[:, 2])
-        weights = np.concatenate([weights, 1 - weights.sum(1, keepdims=True)], 1)
-        inside = (simplex >= 0).reshape(SIZE, SIZE).astype(np.float32)
-        return cls(points, mesh.simplices[np.maximum(simplex, 0)], weights, inside)
+        triangles, weights, inside = barycentric(points, (0, 0), (SIZE, SIZE))
+        return cls(points, triangles, weights, inside.astype(np.float32))
 
     def align(self, image: np.ndarray, points: np.ndarray) -> np.ndarray:
         """Log brightness ``(SIZE, SIZE)`` of an RGB frame with landmarks ``(468, 2)`` in pixels."""
