@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import cv2
 import numpy as np
 
@@ -12,7 +14,7 @@ from emotalker.render.gains import blendshape_gains
 from emotalker.render.opening_line import OpeningEdges
 from emotalker.render.warp import Region, smoothstep
 
-#: Height of the band below the upper lid that lashes and lid shade, over the eye's width, and its largest share of the opening.
+#: Height of the band below the upper lid that lashes and lid shade, over the eye's width, and its largest share of the gap.
 _BAND, _MOST_OF_OPENING = 0.1, 0.3
 
 #: Outer rim of the iris, in radii: opaque up to the first, transparent from the second.
@@ -147,7 +149,7 @@ def _radial_profile(picture: np.ndarray, clear: np.ndarray, distance: np.ndarray
     """
     edges = np.array([0, 0.25, 0.4, 0.55, 0.7, 0.82, 0.92, 1.02])
     centres, colours = [], []
-    for low, high in zip(edges[:-1], edges[1:], strict=True):
+    for low, high in pairwise(edges):
         ring = clear & (distance >= low) & (distance < high)
         if ring.sum() >= 3:
             centres.append((low + high) / 2)
