@@ -73,6 +73,9 @@ class Eyeball:
         self._iris = np.concatenate([disc * opacity, opacity], -1).astype(np.float32)
         ball = self._composed(self._iris)
         self._shade = _lid_shade(picture, ball, visible, ys - top, band)
+        edge = np.abs(ys - top) < 1.5
+        edge &= opening > 0
+        self._rim = np.percentile(picture[edge] if edge.any() else picture.reshape(-1, 3), 50, axis=0).astype(np.float32)
         self._grid_x, self._grid_y = np.ascontiguousarray(grid[..., 0]), np.ascontiguousarray(grid[..., 1])
 
         displacement = portrait.landmark_displacement()
@@ -85,6 +88,8 @@ class Eyeball:
         lid[:, ARKIT_BLENDSHAPES.index(f"eyeBlink{side}")] = _UPPER_SHARE * least
         wide = ARKIT_BLENDSHAPES.index(f"eyeWide{side}")
         lid[:, wide] = np.maximum(lid[:, wide], -_RISE * least.max())
+        middle = np.argmax(opening)
+        self._opening = (int(middle), max(float(_UPPER_SHARE * opening[middle]), 1.0))
         self._lid_values = np.stack([np.interp(xs, upper[:, 0], v) for v in lid.T]).astype(np.float32)  # (52, W)
 
     @staticmethod
@@ -115,7 +120,12 @@ class Eyeball:
         ball = self._composed(cv2.warpAffine(self._iris, matrix, self._iris.shape[1::-1], flags=cv2.INTER_LINEAR))
         lid = (change @ self._lid_values).astype(np.float32)
         shade = cv2.remap(self._shade, self._grid_x, self._grid_y - lid, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        return np.clip(ball * shade[..., None] + 0.5, 0, 255).astype(np.uint8)
+        ball *= shade[..., None]
+        middle, opening = self._opening
+        closed = float(np.clip(lid[middle] / opening, 0, 1)) ** 4
+        if closed > 0.01:  # what is left between closed lids is their rims
+            ball += closed * (self._rim - ball)
+        return np.clip(ball + 0.5, 0, 255).astype(np.uint8)
 
 
 def _continued(picture: np.ndarray, known: np.ndarray, visible: np.ndarray, scale: float, shading: np.ndarray) -> np.ndarray:
