@@ -7,7 +7,6 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
-from emotalker.coefficients import ARKIT_BLENDSHAPES
 from emotalker.face.geometry import barycentric
 from emotalker.face.portrait import Portrait
 from emotalker.face.topology import LEFT_BROW, LEFT_EYE, RIGHT_BROW, RIGHT_EYE, SKIN_POINTS, Contours
@@ -24,8 +23,8 @@ _REACH = (0.55, 0.9)
 def with_lit_lids(model: ShadingModel, portrait: Portrait) -> ShadingModel:
     """The shading model with two more entries for one portrait, which lighten the lids as they close.
 
-    A closing lid in a warped photo is the skin between lashes and brow, stretched. In the photo it lies in a fold or in shadow,
-    and a closed eye would look like a dark band.
+    A closing lid in a warped photo is the skin between lashes and brow, stretched. In the photo it lies in a fold or in
+    shadow, and a closed eye would look like a dark band.
     """
     size = model.log_ratios.shape[-1]
     corners, weights, inside = barycentric(model.landmarks, (0, 0), (size, size))
@@ -49,11 +48,15 @@ def _missing_light(portrait: Portrait, eye: Contours, brow: np.ndarray) -> np.nd
     width = np.linalg.norm(upper[-1] - upper[0])
     # Broad shadow counts; creases and lashes stay dark lines.
     thin = 2 * round(0.05 * width) + 1
-    brightness = cv2.morphologyEx(portrait.image.mean(-1).astype(np.float32), cv2.MORPH_CLOSE, np.ones((thin, thin), np.uint8))
+    brightness = cv2.morphologyEx(
+        portrait.image.mean(-1).astype(np.float32), cv2.MORPH_CLOSE, np.ones((thin, thin), np.uint8)
+    )
     brightness = cv2.GaussianBlur(brightness, (0, 0), 0.04 * width)
     rows, columns = np.mgrid[:size, :size] + 0.5
     bottom = np.interp(columns[0], *lower.T)
-    below = (rows > bottom + 0.25 * width) & (rows < bottom + 0.5 * width) & (columns > upper[0, 0]) & (columns < upper[-1, 0])
+    below = (
+        (rows > bottom + 0.25 * width) & (rows < bottom + 0.5 * width) & (columns > upper[0, 0]) & (columns < upper[-1, 0])
+    )
     if not below.any():
         return np.zeros((size, size), np.float32)
     missing = np.log(_LID * np.median(brightness[below]) / np.maximum(brightness, 1))
@@ -63,5 +66,7 @@ def _missing_light(portrait: Portrait, eye: Contours, brow: np.ndarray) -> np.nd
     reach = np.maximum(top - np.interp(columns[0], *edge.T), 0.1 * width)
     up = (top - rows) / reach
     along = np.abs(columns[0] - upper[[0, -1], 0].mean()) / (width / 2)
-    weight = (up > -0.1) * (1 - smoothstep((up - _REACH[0]) / (_REACH[1] - _REACH[0]))) * (1 - smoothstep((along - 0.85) / 0.3))
+    weight = (
+        (up > -0.1) * (1 - smoothstep((up - _REACH[0]) / (_REACH[1] - _REACH[0]))) * (1 - smoothstep((along - 0.85) / 0.3))
+    )
     return cv2.GaussianBlur((np.clip(missing, 0, _MOST) * weight).astype(np.float32), (0, 0), 0.04 * width)

@@ -24,7 +24,10 @@ _RIM = (0.97, 1.15)
 _LARGEST_GAZE = 0.9
 
 #: The share of a blink that the upper lid moves, and its largest rise by eyeWide over the opening.
-_UPPER_SHARE, _RISE = 0.85, 0.45
+_UPPER_SHARE, _RISE = 0.85, 0.6
+
+#: Gain of brightness per rise of the upper lid over the opening: a risen lid shades the eye less.
+_LIGHT = 0.4
 
 
 class Eyeball:
@@ -120,8 +123,9 @@ class Eyeball:
         ball = self._composed(cv2.warpAffine(self._iris, matrix, self._iris.shape[1::-1], flags=cv2.INTER_LINEAR))
         lid = (change @ self._lid_values).astype(np.float32)
         shade = cv2.remap(self._shade, self._grid_x, self._grid_y - lid, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        ball *= shade[..., None]
         middle, opening = self._opening
+        risen = float(np.clip(-lid[middle] / opening, 0, _RISE))
+        ball *= shade[..., None] * np.float32(1 + _LIGHT * risen)
         closed = float(np.clip(lid[middle] / opening, 0, 1)) ** 4
         if closed > 0.01:  # what is left between closed lids is their rims
             ball += closed * (self._rim - ball)
