@@ -11,6 +11,7 @@ from emotalker.coefficients import ARKIT_BLENDSHAPES
 from emotalker.face.portrait import Portrait
 from emotalker.face.topology import LEFT_EYE, LEFT_IRIS, RIGHT_EYE
 from emotalker.render.gains import blendshape_gains
+from emotalker.render.mouth_light import mouth_light
 from emotalker.render.opening_line import OpeningEdges
 from emotalker.render.warp import Region, smoothstep
 
@@ -66,7 +67,8 @@ class Eyeball:
         along = (xs - upper[[0, -1], 0].mean()) / (width / 2)
         turned = 1 - 0.22 * np.clip(along**2, 0, 1) - np.clip((top - ys) / width, 0, 0.25)
         known = clear & (distance > 1.1 * _RIM[1])
-        self._sclera = _continued(picture, known, visible, 0.1 * width, turned.astype(np.float32)[..., None])
+        white = mouth_light(portrait).enamel
+        self._sclera = _continued(picture, known, visible, 0.1 * width, turned.astype(np.float32)[..., None], white)
         profile = _radial_profile(picture, iris_clear, distance, self._sclera)
         seen = (iris_clear & (distance < _RIM[1])).astype(np.float32)
         seen = (cv2.GaussianBlur(seen, (0, 0), 0.7) * seen)[..., None]
@@ -132,12 +134,14 @@ class Eyeball:
         return np.clip(ball + 0.5, 0, 255).astype(np.uint8)
 
 
-def _continued(picture: np.ndarray, known: np.ndarray, visible: np.ndarray, scale: float, shading: np.ndarray) -> np.ndarray:
+def _continued(
+    picture: np.ndarray, known: np.ndarray, visible: np.ndarray, scale: float, shading: np.ndarray, white: np.ndarray
+) -> np.ndarray:
     """The sclera ``(H, W, 3)`` float32 of a picture where it is ``known (H, W)``, and continued smoothly elsewhere.
 
     Bright pixels count more, because lashes, vessels and the corners are darker. ``scale`` is the finest scale, pixels. Where
     no sclera is known, the brighter pixels of what is ``visible`` are taken, or of the picture. ``shading (H, W, 1)`` is the
-    brightness of the ball.
+    brightness of the ball. Half of the difference of its colour from ``white (3,)`` is removed, because the corners are red.
     """
     brightness = picture.mean(-1)
     if known.sum() < 8:
@@ -152,7 +156,8 @@ def _continued(picture: np.ndarray, known: np.ndarray, visible: np.ndarray, scal
         local = cv2.GaussianBlur((flat * weight[..., None]).astype(np.float32), (0, 0), sigma) / (near + 1e-6)
         result = result + near / (near + 0.03) * (local - result)
     seen = cv2.GaussianBlur(known.astype(np.float32), (0, 0), 0.7)[..., None] * known[..., None]
-    result = result * shading
+    cast = white / white.mean() * result.mean(-1, keepdims=True)
+    result = np.sqrt(np.maximum(result, 1) * cast) * shading
     return (result + seen * (picture - result)).astype(np.float32)
 
 

@@ -23,6 +23,9 @@ _LOWER_EDGES = np.array([0.02, 0.03, 0.0, 0.06, 0.1, 0.12, 0.14])
 _SLOPES = np.array([0.01, 0.02, 0.09, 0.08, 0.06, 0.04, 0.04])
 _ROUNDING = 0.07
 
+#: Colour of each crown relative to the middle incisors: canines are darker and more yellow.
+_SHADES = np.array([[1.0, 1.0, 1.0], [0.98, 0.97, 0.97], [0.94, 0.91, 0.87]] + 4 * [[0.95, 0.94, 0.91]])
+
 #: Colour of the gums relative to the enamel.
 _GUM = np.array([0.78, 0.48, 0.47])
 
@@ -51,9 +54,10 @@ def tooth_colors(points: np.ndarray, upper: bool, edge: float) -> tuple[np.ndarr
     gap = np.minimum(1 - np.abs(across), 1) * (ends - starts)[tooth] / 2  # distance to the next tooth, cm
     root = smoothstep(height / _CROWN_HEIGHT)
     # Neighbours touch in the middle third. The gap is deeper towards the gums and at the rounded corners.
-    groove = np.exp(-((gap / 0.035) ** 2)) * (0.12 + 0.16 * (2 * root - 0.8) ** 2)
+    groove = np.exp(-((gap / 0.035) ** 2)) * (0.07 + 0.14 * (2 * root - 0.8) ** 2)
     tint = 1 - root[..., None] * np.array([0.03, 0.07, 0.14])
     tint = tint * (1 - np.exp(-np.clip(above, 0, None) / 0.06)[..., None] * np.array([0.1, 0.08, 0.06]))  # translucent edge
+    tint = tint * _SHADES[tooth]
     enamel = tint * (1 - 0.13 * across**2 - groove)[..., None]
     gum_line = _CROWN_HEIGHT - 0.1 * across**2
     gum = smoothstep((height - gum_line) / 0.08)[..., None]
