@@ -17,6 +17,7 @@ from emotalker.face.topology import INNER_LIPS, OUTER_LIPS
 from emotalker.render.gains import blendshape_gains
 from emotalker.render.mouth_light import mouth_light
 from emotalker.render.opening_line import OpeningEdges
+from emotalker.render.photo_interior import photo_interior
 from emotalker.render.teeth import tooth_colors
 from emotalker.render.warp import Region, sample, smoothstep
 
@@ -50,8 +51,8 @@ _LOWER = 0.82
 #: How far the lower incisors are below the line of the closed lips, cm: the lower lip covers their edge.
 _COVERED = 0.08
 
-#: Brightness relative to well-lit enamel from which the photo's mouth interior is teeth.
-_TOOTH_LEVEL = 0.5
+#: Most that the lower teeth are shifted to where the photo shows theirs, over the width of the mouth.
+_MOST_RISE = 0.2
 
 #: Blendshapes that move the lower jaw.
 _JAW = np.array([name.startswith("jaw") for name in ARKIT_BLENDSHAPES])
@@ -72,10 +73,6 @@ class _Layer:
     def shaded(self, brightness: np.ndarray) -> _Layer:
         """With the colours multiplied by ``(H, W, 1 or 3)``."""
         return _Layer(self.color * brightness, self.cover)
-
-    def masked(self, mask: np.ndarray) -> _Layer:
-        """With the opacity multiplied by ``(H, W, 1)``."""
-        return _Layer(self.color * mask, self.cover * mask)
 
     def shifted(self, shift: np.ndarray) -> _Layer:
         """Shifted by ``(2,)`` pixels."""
@@ -116,13 +113,21 @@ class MouthInterior:
         tongue = self._render_part(portrait, vertices, "tongue", shift)
         self._jaw_values = self._jaw_displacement(portrait, vertices)  # (52, 2)
         self._jaw_offset = -blendshapes @ self._jaw_values
+        photo = photo_interior(
+            portrait, region, edges, self._light.enamel, self._shadow(np.zeros((*region.field_shape, 2), np.float32))
+        )
+        jaw_in_photo = portrait.fit.blendshapes[0] @ self._jaw_values + self._jaw_offset
+        if photo.upper is not None:
+            upper = _Layer(*photo.upper).over(upper)
+        if photo.biting is not None:
+            # The fit does not know how far the teeth are above the lip.
+            rows = np.flatnonzero(lower.cover[:, region.width // 2] > 0.5)
+            if len(rows):
+                rise = np.clip(photo.biting - jaw_in_photo[1] - rows[0], -_MOST_RISE * self._width, _MOST_RISE * self._width)
+                lower = lower.shifted(np.array([0, rise]))
         jaw = lower.over(tongue)
-        photo = self._photo_teeth(portrait, np.concatenate([edges.upper, edges.lower[::-1]]))
-        if photo is not None:
-            jaw_in_photo = portrait.fit.blendshapes[0] @ self._jaw_values + self._jaw_offset
-            below = lower.shifted(jaw_in_photo).cover * (1 - upper.cover)  # lower teeth that the upper teeth do not hide
-            upper = photo.masked(1 - below).over(upper)
-            jaw = photo.masked(below).shifted(-jaw_in_photo).over(jaw)
+        if photo.jaw is not None:
+            jaw = _Layer(*photo.jaw).shifted(-jaw_in_photo).over(jaw)
         self._upper = np.ascontiguousarray(upper.color, np.float32)
         self._seen = np.repeat(1 - upper.cover, 3, axis=-1).astype(np.float32)  # of what is behind the upper teeth
         self._jaw = np.concatenate([jaw.color, jaw.cover], -1).astype(np.float32)
@@ -173,25 +178,6 @@ class MouthInterior:
             (relative_color * self._light.enamel).astype(np.float32) * cover, size, interpolation=cv2.INTER_AREA
         )
         return _Layer(color, cv2.resize(cover, size, interpolation=cv2.INTER_AREA)[..., None])
-
-    def _photo_teeth(self, portrait: Portrait, mouth: np.ndarray) -> _Layer | None:
-        """The photo's own teeth inside the outline ``(P, 2)`` of its inner lips, without shadow; None if none show."""
-        region = self._region
-        mask = np.zeros((region.height, region.width), np.uint8)
-        outline = np.round((mouth - [region.x, region.y]) * 16).astype(np.int32)
-        cv2.fillPoly(mask, [outline], 255, shift=4)
-        mask = cv2.erode(mask, np.ones((3, 3), np.uint8))  # remove the rim, which is blended with the lips
-        picture = portrait.image[region.slices]
-        teeth = mask * (picture.mean(-1) > _TOOTH_LEVEL * self._light.enamel.mean())
-        if (teeth > 0).sum() < 0.01 * mask.size:
-            return None
-        # Gaps between the teeth belong to them.
-        width = max(3, round(0.1 * self._width))
-        closed = cv2.morphologyEx(teeth, cv2.MORPH_CLOSE, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (width, width)))
-        mask = np.minimum(mask, closed)
-        cover = cv2.GaussianBlur(mask.astype(np.float32) / 255, (0, 0), 1.0)[..., None]
-        still = np.zeros((*region.field_shape, 2), np.float32)
-        return _Layer(picture * cover / self._shadow(still), cover)
 
     def __call__(self, blendshapes: np.ndarray, upper_lip: np.ndarray) -> np.ndarray:
         """Render one frame.
