@@ -9,14 +9,16 @@ from skimage import data
 
 from emotalker.coefficients import ARKIT
 from emotalker.face.landmarks import FaceLandmarker
+from emotalker.face.lip_rims import clean_lip_rims
 from emotalker.face.model import FaceModel
 from emotalker.face.portrait import Portrait
-from emotalker.face.topology import INNER_LIPS, LEFT_EYE, LEFT_IRIS, RIGHT_EYE, RIGHT_IRIS
+from emotalker.face.topology import INNER_LIPS, LEFT_EYE, LEFT_IRIS, OUTER_LIPS, RIGHT_EYE, RIGHT_IRIS
 from emotalker.render.eyelids import with_lit_lids
 from emotalker.render.eyes import Eyeball
 from emotalker.render.mouth import MouthInterior
 from emotalker.render.mouth_light import mouth_light
 from emotalker.render.opening_line import opening_edges
+from emotalker.render.photo_interior import _end_of_upper_teeth, _start_of_lower_teeth
 from emotalker.render.shading import ShadingModel
 from emotalker.render.warp import Region
 from emotalker.render.warp_renderer import WarpRenderer
@@ -187,3 +189,30 @@ def test_lids_are_lightened_only_around_the_eyes(portrait):
     eyes = model.landmarks[np.concatenate([LEFT_EYE.upper, RIGHT_EYE.upper])]
     height = np.ptp(model.landmarks[:, 1])
     assert (np.abs(rows - eyes[:, 1].mean()) < 0.15 * height).all()
+
+
+def test_teeth_in_the_rims_of_open_lips_become_lips(portrait):
+    points, image = portrait.landmarks, portrait.image.copy()
+    inner, outer = points[INNER_LIPS.lower[3:8]], points[OUTER_LIPS.lower[3:8]]
+    rim = np.round(16 * (inner + 0.12 * (outer - inner))).astype(np.int32)
+    cv2.polylines(image, [rim], False, (240, 236, 228), 1, cv2.LINE_AA, shift=4)
+    cleaned = clean_lip_rims(image, points)
+    places = tuple(np.round(inner + 0.12 * (outer - inner)).astype(int).T[::-1])
+    lip = portrait.image[tuple(np.round(inner + 0.5 * (outer - inner)).astype(int).T[::-1])].astype(float)
+    whiteness = [(p.min(-1) / p[:, 0]).mean() for p in (image[places].astype(float), cleaned[places].astype(float), lip)]
+    assert whiteness[0] - whiteness[2] > 0.1 and abs(whiteness[1] - whiteness[2]) < 0.05
+    mouth = np.zeros(image.shape[:2], np.uint8)
+    cv2.fillConvexPoly(mouth, cv2.convexHull(points[np.concatenate(OUTER_LIPS)].round().astype(np.int32)), 1)
+    assert np.array_equal(cleaned[mouth == 0], image[mouth == 0])
+    closed = points.copy()
+    closed[INNER_LIPS.lower] = closed[INNER_LIPS.upper]
+    assert clean_lip_rims(image, closed) is image
+
+
+def test_tongue_and_lower_teeth_of_the_photo_are_told_from_its_upper_teeth():
+    upper, tongue, lower = np.full(7, 200.0), np.full(6, 60.0), np.full(6, 190.0)
+    rows = np.concatenate([upper, tongue, lower])
+    end = _end_of_upper_teeth(rows)
+    assert 0.35 < end < 0.7 and _start_of_lower_teeth(rows, end, 100.0) == pytest.approx(0.7, abs=0.06)
+    assert _end_of_upper_teeth(np.full(19, 200.0)) == 1.0  # only upper teeth
+    assert _start_of_lower_teeth(np.concatenate([upper, tongue, tongue]), end, 100.0) is None
