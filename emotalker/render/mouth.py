@@ -45,6 +45,9 @@ _SHADOW = np.array([0.7, 0.63, 0.61], np.float32)
 #: Height of the upper lip's shadow over the width of the photo's mouth.
 _SHADOW_HEIGHT = 0.1
 
+#: Most that the upper teeth darken what is behind them, and how far their shadow reaches over the width of the mouth.
+_OCCLUSION = 0.75, 0.09
+
 #: Brightness of the lower teeth, which lips and upper teeth shade.
 _LOWER = 0.82
 
@@ -129,7 +132,10 @@ class MouthInterior:
         if photo.jaw is not None:
             jaw = _Layer(*photo.jaw).shifted(-jaw_in_photo).over(jaw)
         self._upper = np.ascontiguousarray(upper.color, np.float32)
-        self._seen = np.repeat(1 - upper.cover, 3, axis=-1).astype(np.float32)  # of what is behind the upper teeth
+        # What is behind the upper teeth is hidden by them, and in their shadow near them.
+        near = cv2.GaussianBlur(upper.cover, (0, 0), _OCCLUSION[1] * self._width)[..., None]
+        seen = (1 - upper.cover) * (1 - _OCCLUSION[0] * near)
+        self._seen = np.repeat(seen, 3, axis=-1).astype(np.float32)
         self._jaw = np.concatenate([jaw.color, jaw.cover], -1).astype(np.float32)
         gains = blendshape_gains()[:, None]
         values = portrait.landmark_displacement() * gains

@@ -10,10 +10,10 @@ import numpy as np
 from emotalker.face.portrait import Portrait
 from emotalker.face.topology import INNER_LIPS, LEFT_EYE, LEFT_IRIS, OUTER_LIPS, RIGHT_EYE, RIGHT_IRIS, Contours
 
-#: Teeth against skin and sclera, measured in the brightest fifth of the visible teeth in 15 videos and photos of 13 people.
-#: With the mean m and the deviations d of the logarithms of R, G and B: m = .75 m_skin + 1.53 (residual .15), and
-#: d = .8 (d_skin + d_sclera) / 2 + _TINT (residual .046).
-_LEVEL, _TINT = (0.75, 1.53), np.array([-0.038, 0.009, 0.029])
+#: Teeth against skin and sclera, from ``tools/fit_tooth_color.py`` on 19 videos and photos of 15 people.
+#: With the mean m and the deviations d of the logarithms of R, G and B: m = .76 m_skin + 1.52 (residual .09), and
+#: d = .8 (d_skin + d_sclera) / 2 + _TINT (residual .04).
+_LEVEL, _TINT = (0.76, 1.52), np.array([-0.063, 0.011, 0.051])
 _CAST = 0.8
 
 #: Sclera whose colour differs more from the skin's than this, in deviations of logarithms, is taken for something else.
@@ -37,15 +37,20 @@ class MouthLight:
     side: float
 
 
+def skin_color(image: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Colour ``(3,)`` 0..255 of well-lit skin around the mouth of a picture ``(H, W, 3)`` with landmarks ``(478, 2)``."""
+    lips = _filled(image, points, OUTER_LIPS)
+    skin = _hull(image, points[[205, 425, 200, 192, 416]]) & ~lips
+    return np.percentile(image[skin if skin.any() else ~lips], 65, axis=0)
+
+
 def mouth_light(portrait: Portrait) -> MouthLight:
     """Estimate the light on the teeth of a portrait."""
     image, points = portrait.image, portrait.landmarks
     lips = _filled(image, points, OUTER_LIPS)
-    skin = _hull(image, points[[205, 425, 200, 192, 416]]) & ~lips
-    skin = skin if skin.any() else ~lips
-    bright = np.log(np.percentile(image[skin], 65, axis=0) + 1)
+    bright = np.log(skin_color(image, points) + 1)
     level, cast = bright.mean(), bright - bright.mean()
-    sclera = _sclera(image, points)
+    sclera = sclera_color(image, points)
     if sclera is not None:
         difference = np.log(sclera + 1) - np.log(sclera + 1).mean() - cast
         cast = cast + difference / 2 * min(1.0, _MAX_DIFFERENCE / max(np.abs(difference).max(), 1e-6))
@@ -64,20 +69,27 @@ def mouth_light(portrait: Portrait) -> MouthLight:
 
 
 def _own_teeth(image: np.ndarray, points: np.ndarray, expected: np.ndarray) -> np.ndarray:
-    """Colour ``(3,)`` of the brightest fifth of the photo's mouth interior if that looks like teeth, else ``expected``."""
-    inside = cv2.erode(_filled(image, points, INNER_LIPS).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
-    if inside.sum() < 0.0003 * inside.size:
+    """Colour ``(3,)`` of the photo's own teeth if what it shows between the lips looks like teeth, else ``expected``."""
+    teeth = teeth_color(image, points)
+    if teeth is None:
         return expected
-    pixels = image[inside].astype(np.float64)
-    brightness = pixels.mean(1)
-    teeth = np.median(pixels[brightness >= np.percentile(brightness, 80)], axis=0)
     ratio = np.log((teeth + 1) / expected)
     level = ratio.mean()
     alike = np.log(_LEAST_LEVEL) < level < np.log(_MOST_LEVEL) and np.abs(ratio - level).max() < _MAX_TOOTH_DIFFERENCE
     return teeth if alike else expected
 
 
-def _sclera(image: np.ndarray, points: np.ndarray) -> np.ndarray | None:
+def teeth_color(image: np.ndarray, points: np.ndarray) -> np.ndarray | None:
+    """Median colour ``(3,)`` of the brightest fifth of what is visible between the lips; None if they are closed."""
+    inside = cv2.erode(_filled(image, points, INNER_LIPS).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    if inside.sum() < 0.0003 * inside.size:
+        return None
+    pixels = image[inside].astype(np.float64)
+    brightness = pixels.mean(1)
+    return np.median(pixels[brightness >= np.percentile(brightness, 80)], axis=0)
+
+
+def sclera_color(image: np.ndarray, points: np.ndarray) -> np.ndarray | None:
     """Median colour ``(3,)`` of the brighter part of the sclera of both eyes; None if hardly any is visible."""
     pixels = []
     rows, columns = np.mgrid[: image.shape[0], : image.shape[1]] + 0.5
