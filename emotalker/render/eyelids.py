@@ -14,7 +14,7 @@ from emotalker.render.shading import ShadingModel
 from emotalker.render.warp import smoothstep
 
 #: Brightness of a closed lid relative to the skin below the eye, and the most that the logarithm of its brightness rises.
-_LID, _MOST = 0.85, 0.42
+_LID, _MOST = 0.82, 0.32
 
 #: The lightened part of the way from the lid's edge to the brow: in full up to the first, not from the second.
 _REACH = (0.55, 0.9)

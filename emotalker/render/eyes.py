@@ -18,6 +18,12 @@ from emotalker.render.warp import Region, smoothstep
 #: Height of the band below the upper lid that lashes and lid shade, over the eye's width, and its largest share of the gap.
 _BAND, _MOST_OF_OPENING = 0.1, 0.3
 
+#: Where the lids are closer than this, relative to the middle of the eye, no sclera is visible between their rims.
+_THIN = 0.4
+
+#: Least darkening directly below the upper lid.
+_LEAST_SHADE = 0.2
+
 #: Outer rim of the iris, in radii: opaque up to the first, transparent from the second.
 _RIM = (0.97, 1.15)
 
@@ -27,8 +33,9 @@ _LARGEST_GAZE = 0.9
 #: The share of a blink that the upper lid moves, and its largest rise by eyeWide over the opening.
 _UPPER_SHARE, _RISE = 0.85, 0.6
 
-#: Gain of brightness per rise of the upper lid over the opening: a risen lid shades the eye less.
-_LIGHT = 0.4
+#: Largest gain of brightness per rise of the upper lid over the opening, because a risen lid shades the eye less, and the
+#: brightness of the sclera relative to teeth up to which there is one.
+_LIGHT, _LIT = 0.5, 0.8
 
 
 class Eyeball:
@@ -59,6 +66,9 @@ class Eyeball:
         ys = grid[..., 1] + 0.5
         visible = (ys > top) & (ys < bottom) & (opening > 0)
         band = np.maximum(np.minimum(_BAND * width, _MOST_OF_OPENING * opening), 1.0)
+        # At the corners there is nothing but rims of lids.
+        band = np.where(opening < _THIN * opening.max(), np.maximum(opening, 1.0), band)
+        band = cv2.GaussianBlur(band[None].astype(np.float32), (0, 0), max(0.5, 0.03 * width))[0]
         above_rim = visible & (ys < bottom - max(1.0, 0.012 * width))
         clear = above_rim & (ys > top + band)
         iris_clear = above_rim & (ys > top + np.maximum(0.4 * band, 1.0))  # a shade on the iris is hardly seen
@@ -76,6 +86,9 @@ class Eyeball:
         disc = profile + seen * (picture - self._catchlight - profile)
         opacity = (1 - smoothstep((distance - _RIM[0]) / (_RIM[1] - _RIM[0]))).astype(np.float32)[..., None]
         self._iris = np.concatenate([disc * opacity, opacity], -1).astype(np.float32)
+        seen_white = self._sclera[visible if visible.any() else slice(None)].mean()
+        self._light = float(np.clip((_LIT * white.mean() / max(seen_white, 1.0) - 1) / _RISE, 0, _LIGHT))
+        self._over_sclera = self._catchlight - self._sclera
         ball = self._composed(self._iris)
         self._shade = _lid_shade(picture, ball, visible, ys - top, band)
         edge = np.abs(ys - top) < 1.5
@@ -113,8 +126,10 @@ class Eyeball:
 
     def _composed(self, iris: np.ndarray) -> np.ndarray:
         """Iris ``(H, W, 4)`` and catchlights over the sclera: ``(H, W, 3)`` float32 without shade."""
-        opacity = iris[..., 3:]
-        return self._sclera + opacity * (self._catchlight - self._sclera) + iris[..., :3]
+        # The iris hides the sclera and carries the catchlights.
+        ball = cv2.multiply(cv2.merge([iris[..., 3]] * 3), self._over_sclera)
+        cv2.add(ball, self._sclera, dst=ball)
+        return cv2.add(ball, np.ascontiguousarray(iris[..., :3]), dst=ball)
 
     def __call__(self, change: np.ndarray) -> np.ndarray:
         """Render one frame ``(height, width, 3)`` uint8 from blendshapes ``(52,)`` relative to the photo's."""
@@ -124,14 +139,15 @@ class Eyeball:
         matrix = np.array([[1, 0, gaze[0]], [0, 1, gaze[1]]], np.float32)
         ball = self._composed(cv2.warpAffine(self._iris, matrix, self._iris.shape[1::-1], flags=cv2.INTER_LINEAR))
         lid = (change @ self._lid_values).astype(np.float32)
-        shade = cv2.remap(self._shade, self._grid_x, self._grid_y - lid, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        moved = self._grid_y - lid
+        shade = cv2.remap(self._shade, self._grid_x, moved, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         middle, opening = self._opening
+        # A risen lid shades the eye less. What is left between closed lids is their rims.
         risen = float(np.clip(-lid[middle] / opening, 0, _RISE))
-        ball *= shade[..., None] * np.float32(1 + _LIGHT * risen)
         closed = float(np.clip(lid[middle] / opening, 0, 1)) ** 4
-        if closed > 0.01:  # what is left between closed lids is their rims
-            ball += closed * (self._rim - ball)
-        return np.clip(ball + 0.5, 0, 255).astype(np.uint8)
+        shade *= np.float32((1 + self._light * risen) * (1 - closed))
+        cv2.multiply(ball, cv2.merge([shade] * 3), dst=ball)
+        return cv2.add(ball, (*(closed * self._rim).tolist(), 0.0), dtype=cv2.CV_8U)
 
 
 def _continued(
@@ -155,7 +171,9 @@ def _continued(
         near = cv2.GaussianBlur(weight.astype(np.float32), (0, 0), sigma)[..., None]
         local = cv2.GaussianBlur((flat * weight[..., None]).astype(np.float32), (0, 0), sigma) / (near + 1e-6)
         result = result + near / (near + 0.03) * (local - result)
-    seen = cv2.GaussianBlur(known.astype(np.float32), (0, 0), 0.7)[..., None] * known[..., None]
+    # The photo fades out towards the lids: its pixels there are darker than what wide eyes show next to them.
+    inner = cv2.erode(known.astype(np.float32), np.ones((3, 3)), borderType=cv2.BORDER_CONSTANT, borderValue=0)
+    seen = cv2.GaussianBlur(inner, (0, 0), max(0.7, 0.4 * scale))[..., None] * known[..., None]
     cast = white / white.mean() * result.mean(-1, keepdims=True)
     result = np.sqrt(np.maximum(result, 1) * cast) * shading
     return (result + seen * (picture - result)).astype(np.float32)
@@ -201,6 +219,8 @@ def _lid_shade(picture: np.ndarray, ball: np.ndarray, visible: np.ndarray, depth
     ratio = (picture.mean(-1) + 4) / (ball.mean(-1) + 4)
     near = 1 - smoothstep(depth / band - 1)
     shade = np.where(visible, 1 + (np.clip(ratio, 0.2, 1.15) - 1) * near, 1).astype(np.float32)
+    # Lids shade the eye a little even where the photo is too bright to show it.
+    shade = np.minimum(shade, 1 - _LEAST_SHADE * np.exp(-np.clip(depth, 0, None) / (0.7 * band.max()))).astype(np.float32)
     # Behind the lid the shade is that of its edge, because it moves with the lid.
     rows, columns = depth.shape
     first = np.clip(np.round(np.arange(rows)[:, None] - np.minimum(depth - 1, 0)), 0, rows - 1).astype(int)
