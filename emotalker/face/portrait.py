@@ -14,6 +14,7 @@ from emotalker.face.expression_lines import soften_lines
 from emotalker.face.fit import FaceFit, fit_face
 from emotalker.face.geometry import Camera
 from emotalker.face.landmarks import FaceLandmarker
+from emotalker.face.lip_rims import clean_lip_rims
 from emotalker.face.model import FaceModel
 from emotalker.face.resting import ADDED, entries, lip_gap, shown_expression
 from emotalker.face.topology import FACE_OVAL
@@ -30,7 +31,8 @@ class Portrait:
     """One person's picture with the data that a renderer takes.
 
     Attributes:
-        image: ``(S, S, 3)`` uint8 RGB crop, with softer lines where an expression is removed.
+        image: ``(S, S, 3)`` uint8 RGB crop, with softer lines where an expression is removed, and lips without teeth at their
+            rims.
         landmarks: ``(478, 2)`` pixels of the crop.
         fit: identity, blendshapes, pose and camera of the crop, one frame.
         model: the head model of the fit.
@@ -76,6 +78,7 @@ class Portrait:
         shown = shown_expression(fit.blendshapes[0], in_crop[0].scores, lip_gap(landmarks), model)
         smile, brows = ((1 - keep_expression) * shown[entries(name)].mean() for name in ("mouthSmile", "browInnerUp"))
         image = soften_lines(crop, landmarks, min(smile / FULL, 1.0), min(brows / FULL, 1.0))
+        image = clean_lip_rims(image, landmarks)
         return cls(image, landmarks, fit, model, shown, keep_expression)
 
     @property

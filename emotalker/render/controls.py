@@ -40,8 +40,8 @@ _CLOSED_GAP = 0.02
 #: Largest sum of a blendshape in the picture and in the motion, for those that are added.
 _LARGEST_SUM = 1.3
 
-#: Largest widening of an eye by one unit of eyeWide, relative to its opening: about 3 of 10 millimetres.
-_WIDEST = 0.35
+#: Largest widening of an eye by one unit of eyeWide, relative to its opening: about 5 of 10 millimetres.
+_WIDEST = 0.5
 
 #: Width of the rim of an open mouth that is blended with teeth, relative to the mouth's width.
 _TEETH_RIM = 0.025

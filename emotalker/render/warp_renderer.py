@@ -19,6 +19,7 @@ from emotalker.face.rasterizer import interpolate, rasterize
 from emotalker.face.topology import CHIN, FACE_OVAL, INNER_LIPS, LEFT_EYE, LEFT_IRIS, RIGHT_EYE, RIGHT_IRIS
 from emotalker.render.controls import FaceControls
 from emotalker.render.displacement_field import DisplacementField
+from emotalker.render.eyelids import with_lit_lids
 from emotalker.render.eyes import Eyeball
 from emotalker.render.gains import blendshape_gains
 from emotalker.render.mouth import MouthInterior
@@ -70,7 +71,7 @@ class WarpRenderer:
         self._prepare_face(field, face_height)
         self._prepare_openings(field, controls)
         self._rigid = self._prepare_rigid(vertices, face_height)
-        self._shading = PortraitShading(portrait, ShadingModel.load(), shading)
+        self._shading = PortraitShading(portrait, with_lit_lids(ShadingModel.load(), portrait), shading)
 
     def _face_height(self) -> float:
         """Height of the face oval, pixels."""
