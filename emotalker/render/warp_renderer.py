@@ -149,7 +149,8 @@ class WarpRenderer:
         depth = interpolate(hit, weights, triangles, torch.from_numpy(projected[:, 2:].astype(np.float32)))[..., 0]
         depth = np.where((hit >= 0).numpy(), depth.numpy(), np.nan)
         origin = portrait.fit.translation[0]
-        return RigidWarp(depth, region, portrait.fit.camera, origin, portrait.landmarks[CHIN], face_height)
+        chin = portrait.landmarks[CHIN]
+        return RigidWarp(depth, region, portrait.fit.camera, origin, chin, face_height, picture=portrait.image)
 
     def render(self, motion: np.ndarray | Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         """Render motion ``(T, 58)``; see :meth:`emotalker.render.base.Renderer.render`."""
