@@ -67,7 +67,8 @@ def build_relief(
     inside = np.isfinite(depth)
     below = (points[..., 1] - chin[1]) / face_height
     if matte is None:
-        person = distance_transform_edt(~inside) / unit < 0.1
+        # Hair, above the ears.
+        person = distance_transform_edt(~inside) / unit < 0.03 + 0.07 * smoothstep((-0.4 - below) / 0.2)
     else:
         person = cv2.resize(matte.astype(np.float32), (columns, rows), interpolation=cv2.INTER_AREA) > 0.5
         person |= inside & (below < 0)

@@ -57,8 +57,8 @@ def move_samples(
                 rx = nx + roll[0, 0] * nx + roll[0, 1] * ny
                 ry = ny + roll[1, 0] * nx + roll[1, 1] * ny
                 along = fx * rx + fy * ry
-                dx += share * (h * (ex + along * rx) - dx)
-                dy += share * (h * (ey + along * ry) - dy)
+                dx += share * h * along * rx
+                dy += share * h * along * ry
             dx += b * (trunk[0, 0] * x + trunk[0, 1] * y + trunk[0, 2] * z + trunk[0, 3])
             dy += b * (trunk[1, 0] * x + trunk[1, 1] * y + trunk[1, 2] * z + trunk[1, 3])
             dz += b * (trunk[2, 0] * x + trunk[2, 1] * y + trunk[2, 2] * z + trunk[2, 3])
