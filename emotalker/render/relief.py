@@ -72,7 +72,7 @@ def build_relief(
     else:
         person = cv2.resize(matte.astype(np.float32), (columns, rows), interpolation=cv2.INTER_AREA) > 0.5
         person |= inside & (below < 0)
-    head, body = _weights(points, below, inside, person, chin, face_height, unit, matte is not None)
+    head, body = _weights(points, below, person, chin, face_height, unit)
     middle = camera.project(centre)
     sideways = (points[..., 0] - middle[0]) / face_height
     upwards = np.maximum(0, middle[1] - points[..., 1]) / face_height
@@ -82,7 +82,8 @@ def build_relief(
     filled = _depth(depth, inside, within, below, centre, unit)
     x, y = (points[..., 0] - camera.width / 2) / camera.focal, (points[..., 1] - camera.height / 2) / camera.focal
     surface = np.stack([x * filled, -y * filled, -filled], -1)
-    outline = gaussian_filter(1 - smoothstep(within / 0.22), 0.02 * unit)
+    # The skull is about as deep as wide; ears, jaw and neck are where they turn to.
+    outline = gaussian_filter(1 - smoothstep(within / 0.22), 0.02 * unit) * smoothstep((-0.6 - below) / 0.3)
     size = np.array([region.width, region.height])
     to_border = np.minimum(points, size - points).min(-1) / size.min()
     head *= smoothstep(to_border / 0.08)
@@ -112,22 +113,19 @@ def _depth(
 def _weights(
     points: np.ndarray,
     below: np.ndarray,
-    inside: np.ndarray,
     person: np.ndarray,
     chin: np.ndarray,
     face_height: float,
     unit: float,
-    separate: bool,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Weights of head and torso ``(rows, columns)``; ``separate`` if the background is a picture of its own."""
+    """Weights of head and torso ``(rows, columns)``."""
     sideways = np.abs(points[..., 0] - chin[0]) / face_height
     along_neck = 1 - smoothstep((below + 0.05) / 0.6)
     shoulders = smoothstep(below / 0.25) * smoothstep((sideways - 0.35) / 0.5)
     head = along_neck * (1 - shoulders)
     outside = distance_transform_edt(~person) / unit
-    if not separate:
-        # The narrower the band that follows the head, the less of the background bends, and the more it is stretched.
-        head = head * (1 - smoothstep((outside - 0.08) / 0.6))
+    # The narrower the band that follows the head, the less of the background bends, and the more it is stretched.
+    head = head * (1 - smoothstep((outside - 0.08) / 0.6))
     body = (1 - head) * smoothstep((below + 0.1) / 0.4)
     return gaussian_filter(head, 0.05 * unit), gaussian_filter(body, 0.05 * unit)
 
