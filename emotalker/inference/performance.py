@@ -122,7 +122,7 @@ class PerformanceConfig:
     relax_seconds: float = 1.0
     recover_seconds: float = 0.2
     pose_frames: float = 2.5
-    pose_limits: tuple[float, ...] = (0.18, 0.2, 0.18, 1.5, 1.2, 2.0)
+    pose_limits: tuple[float, ...] = (0.26, 0.44, 0.35, 4.0, 2.5, 3.0)
 
     def __post_init__(self) -> None:
         unknown = set(self.disabled) - set(STEPS)

@@ -84,10 +84,10 @@ def build_relief(
     surface = np.stack([x * filled, -y * filled, -filled], -1)
     # The skull is about as deep as wide; ears, jaw and neck are where they turn to.
     outline = gaussian_filter(1 - smoothstep(within / 0.22), 0.02 * unit) * smoothstep((-0.6 - below) / 0.3)
-    size = np.array([region.width, region.height])
-    to_border = np.minimum(points, size - points).min(-1) / size.min()
-    head *= smoothstep(to_border / 0.08)
-    body *= smoothstep(to_border / 0.08) * smoothstep((size[1] - points[..., 1]) / (0.3 * size[1]))
+    # A torso leans from its hips, which are at the lower border or below it.
+    to_bottom = 1 - points[..., 1] / region.height
+    head *= smoothstep(to_bottom / 0.12)
+    body *= smoothstep(to_bottom / 0.3)
     arrays = (points, surface, head, body, outline, outward)
     return Relief(*(np.ascontiguousarray(array, np.float32) for array in arrays))
 
@@ -127,7 +127,10 @@ def _weights(
     # The narrower the band that follows the head, the less of the background bends, and the more it is stretched.
     head = head * (1 - smoothstep((outside - 0.08) / 0.6))
     body = (1 - head) * smoothstep((below + 0.1) / 0.4)
-    return gaussian_filter(head, 0.05 * unit), gaussian_filter(body, 0.05 * unit)
+    smooth = (gaussian_filter(weight, 0.05 * unit) for weight in (head, body))
+    # Exactly zero far away: what does not move costs nothing.
+    head, body = (np.maximum(0, weight - 0.005) / 0.995 for weight in smooth)
+    return head, body
 
 
 def surface_normals(surface: np.ndarray, smoothing: float) -> np.ndarray:

@@ -16,6 +16,8 @@ TRUNK_ANGLES = np.array([0.0, 0.15, 0.1], np.float32)
 TRUNK_SHIFT = np.array([0.25, 0.1, 0.1], np.float32)
 #: From the middle of the head to the point about which the torso leans, centimetres.
 TRUNK_PIVOT = np.array([0.0, -40.0, 0.0], np.float32)
+#: Cells between the picture and the rim of the mesh, where nothing moves.
+_RIM = np.float32(40)
 #: Strength of the light's change with the turn, 1 as on a matt surface, and its largest effect.
 LIGHT, LARGEST_CHANGE = 0.6, 0.12
 
@@ -49,7 +51,7 @@ class RigidWarp:
         rows, columns = region.field_shape
         self._region, self._camera, self._origin = region, camera, np.asarray(origin, np.float32)
         self._centre = self._origin + CENTRE
-        self._cell = region.width / columns, region.height / rows
+        self._cell = np.float32(region.width / columns), np.float32(region.height / rows)
         self.relief = build_relief(depth, region, camera, self._centre, chin, face_height, matte)
         self._moved = np.zeros((rows + 2, columns + 2, 3), np.float32)
         self._moved[..., 2] = np.float32(1e6)  # the rim lies behind everything
@@ -95,7 +97,7 @@ class RigidWarp:
             np.float32(-self._centre[2]),
             self._moved,
         )
-        nearest_surface(self._moved, *self._cell, self._depth, self._found)
+        nearest_surface(self._moved, *self._cell, _RIM, self._depth, self._found)
         backward = np.empty((rows, columns, 2), np.float32)
         average_backward(self._found, *self._cell, backward)
         return backward

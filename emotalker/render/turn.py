@@ -9,9 +9,13 @@ from numba import njit
 SAMPLES = 2
 #: Weights of the four nearest of them along each axis: with a tent filter, the edges of what is hidden move smoothly.
 _TENT = np.array([0.125, 0.375, 0.375, 0.125], np.float32)
+#: Width of the band along the picture's border that is mirrored outwards, cells.
+_BAND = np.float32(2.5)
+#: Not "fastmath": it would drop the test for infinite depth, and the exact zero of what does not move.
+_OPTIONS = {"cache": True, "nogil": True, "error_model": "numpy"}
 
 
-@njit(cache=True)
+@njit(**_OPTIONS)
 def move_samples(
     surface: np.ndarray,
     head: np.ndarray,
@@ -73,8 +77,10 @@ def move_samples(
             moved[row + 1, column + 1, 2] = -near
 
 
-@njit(cache=True)
-def nearest_surface(moved: np.ndarray, cell_x: float, cell_y: float, depth: np.ndarray, found: np.ndarray) -> None:
+@njit(**_OPTIONS)
+def nearest_surface(
+    moved: np.ndarray, cell_x: float, cell_y: float, rim: float, depth: np.ndarray, found: np.ndarray
+) -> None:
     """Displacement of the nearest moved surface at every target sample (z-buffer).
 
     The mesh of samples is continuous and its rim does not move, so that every target sample is covered by at least one
@@ -83,60 +89,75 @@ def nearest_surface(moved: np.ndarray, cell_x: float, cell_y: float, depth: np.n
     Args:
         moved: ``(rows + 2, columns + 2, 3)`` displacement in pixels and depth, from :func:`move_samples`.
         cell_x, cell_y: pixels between samples.
+        rim: cells between the picture's outer samples and the rim.
         depth: ``(SAMPLES * rows, SAMPLES * columns)`` working space.
         found: ``(SAMPLES * rows, SAMPLES * columns, 2)`` output: the displacement, in pixels, of what is seen there.
     """
     height, width = depth.shape
     depth[:] = np.inf
     found[:] = 0
-    scale_x, scale_y = SAMPLES / cell_x, SAMPLES / cell_y
+    scale_x, scale_y = np.float32(SAMPLES / cell_x), np.float32(SAMPLES / cell_y)
+    # Samples on an edge belong to both triangles, in spite of rounding.
+    slack = np.float32(-1e-4)
     for row in range(moved.shape[0] - 1):
+        y0, y1 = _position(row, moved.shape[0], rim), _position(row + 1, moved.shape[0], rim)
         for column in range(moved.shape[1] - 1):
-            # Centres of cells in target samples, of which the first has its centre at 0.
-            x0, y0 = SAMPLES * (column - 0.5) - 0.5, SAMPLES * (row - 0.5) - 0.5
-            x1, y1 = x0 + SAMPLES, y0 + SAMPLES
+            x0, x1 = _position(column, moved.shape[1], rim), _position(column + 1, moved.shape[1], rim)
             for half in range(2):
                 if half == 0:
-                    r0, c0, r1, c1, r2, c2 = row, column, row, column + 1, row + 1, column
-                    ax, ay, bx, by, cx, cy = x0, y0, x1, y0, x0, y1
+                    r0, c0, c1, r2 = row, column, column + 1, row + 1
+                    ax, ay, bx, cy = x0, y0, x1, y1
                 else:
-                    r0, c0, r1, c1, r2, c2 = row + 1, column + 1, row + 1, column, row, column + 1
-                    ax, ay, bx, by, cx, cy = x1, y1, x0, y1, x1, y0
-                au, av, aw = moved[r0, c0, 0], moved[r0, c0, 1], moved[r0, c0, 2]
-                bu, bv, bw = moved[r1, c1, 0], moved[r1, c1, 1], moved[r1, c1, 2]
-                cu, cv, cw = moved[r2, c2, 0], moved[r2, c2, 1], moved[r2, c2, 2]
+                    r0, c0, c1, r2 = row + 1, column + 1, column, row
+                    ax, ay, bx, cy = x1, y1, x0, y0
+                au, av, bu, bv = moved[r0, c0, 0], moved[r0, c0, 1], moved[r0, c1, 0], moved[r0, c1, 1]
+                cu, cv = moved[r2, c0, 0], moved[r2, c0, 1]
                 if au == 0 and av == 0 and bu == 0 and bv == 0 and cu == 0 and cv == 0:
                     continue  # what does not move is behind all that does
-                ax, ay = ax + scale_x * au, ay + scale_y * av
-                bx, by = bx + scale_x * bu, by + scale_y * bv
-                cx, cy = cx + scale_x * cu, cy + scale_y * cv
+                by, cx = ay + scale_y * bv, ax + scale_x * cu
+                ax, ay, bx, cy = ax + scale_x * au, ay + scale_y * av, bx + scale_x * bu, cy + scale_y * cv
                 area = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
-                if area <= 1e-6:
+                if area <= np.float32(1e-6):
                     continue
-                scale = 1 / area
                 top, bottom = max(0, int(np.ceil(min(ay, by, cy)))), min(height - 1, int(np.floor(max(ay, by, cy))))
                 left, right = max(0, int(np.ceil(min(ax, bx, cx)))), min(width - 1, int(np.floor(max(ax, bx, cx))))
-                # Samples on an edge belong to both triangles, in spite of rounding.
-                slack = -1e-4
+                if left > right or top > bottom:
+                    continue
+                aw, bw, cw = moved[r0, c0, 2], moved[r0, c1, 2], moved[r2, c0, 2]
+                inverse = np.float32(1) / area
+                b_x, b_y = (cy - ay) * inverse, (ax - cx) * inverse
+                c_x, c_y = (ay - by) * inverse, (bx - ax) * inverse
                 for y in range(top, bottom + 1):
+                    dy = np.float32(y) - ay
                     for x in range(left, right + 1):
-                        wb = ((x - ax) * (cy - ay) - (y - ay) * (cx - ax)) * scale
-                        wc = ((y - ay) * (bx - ax) - (x - ax) * (by - ay)) * scale
-                        wa = 1 - wb - wc
-                        if wa < slack or wb < slack or wc < slack:
+                        dx = np.float32(x) - ax
+                        wb, wc = dx * b_x + dy * b_y, dx * c_x + dy * c_y
+                        if wb < slack or wc < slack or wb + wc > np.float32(1) - slack:
                             continue
-                        w = wa * aw + wb * bw + wc * cw
+                        w = aw + wb * (bw - aw) + wc * (cw - aw)
                         if w < depth[y, x]:
                             depth[y, x] = w
-                            found[y, x, 0] = wa * au + wb * bu + wc * cu
-                            found[y, x, 1] = wa * av + wb * bv + wc * cv
+                            found[y, x, 0] = au + wb * (bu - au) + wc * (cu - au)
+                            found[y, x, 1] = av + wb * (bv - av) + wc * (cv - av)
 
 
-@njit(cache=True)
+@njit(**_OPTIONS)
+def _position(index: int, count: int, rim: float) -> float:
+    """Position in target samples of a row or column of ``count`` mesh vertices, of which the first and last are the rim."""
+    cell = np.float32(index - 1)
+    if index == 0:
+        cell = -rim
+    elif index == count - 1:
+        cell = np.float32(count - 3) + rim
+    return np.float32(SAMPLES) * cell + np.float32(0.5 * (SAMPLES - 1))
+
+
+@njit(**_OPTIONS)
 def average_backward(found: np.ndarray, cell_x: float, cell_y: float, backward: np.ndarray) -> None:
     """Backward displacement of cells from the displacement at their target samples.
 
-    Source positions are kept half a cell inside the picture, so that no pixel between cells samples outside it.
+    What comes into view from outside the picture is mirrored at its border. Source positions are kept half a cell inside the
+    picture, so that no pixel between cells samples outside it.
 
     Args:
         found: ``(SAMPLES * rows, SAMPLES * columns, 2)`` forward displacement, pixels.
@@ -149,11 +170,24 @@ def average_backward(found: np.ndarray, cell_x: float, cell_y: float, backward: 
         for column in range(columns):
             x, y = np.float32(0), np.float32(0)
             for i in range(4):
-                r = min(max(2 * row + i - 1, 0), height - 1)
+                r = min(max(SAMPLES * row + i - 1, 0), height - 1)
                 for j in range(4):
-                    c = min(max(2 * column + j - 1, 0), width - 1)
+                    c = min(max(SAMPLES * column + j - 1, 0), width - 1)
                     weight = _TENT[i] * _TENT[j]
                     x += weight * found[r, c, 0]
                     y += weight * found[r, c, 1]
-            backward[row, column, 0] = -min(max(x, (column - columns + 1) * cell_x), column * cell_x)
-            backward[row, column, 1] = -min(max(y, (row - rows + 1) * cell_y), row * cell_y)
+            backward[row, column, 0] = _inside(-x, column * cell_x, (columns - 1) * cell_x, _BAND * cell_x)
+            backward[row, column, 1] = _inside(-y, row * cell_y, (rows - 1) * cell_y, _BAND * cell_y)
+
+
+@njit(**_OPTIONS)
+def _inside(displacement: float, position: float, last: float, band: float) -> float:
+    """The displacement with its end mirrored into 0..last, for a position in 0..last.
+
+    It ends at most ``band`` inside the border, so that hair at the border goes on but no second head comes into view.
+    """
+    if displacement < -position:
+        displacement = band * (1 - np.exp((displacement + position) / band)) - position
+    elif displacement > last - position:
+        displacement = last - position - band * (1 - np.exp((last - position - displacement) / band))
+    return displacement
