@@ -66,7 +66,7 @@ def test_no_pose_samples_outside_the_picture(matte):
         positions = grid + REGION.upsample(backward)
         assert positions.min() >= -0.5 and positions.max() <= SIZE - 0.5
         light = head.light(wild, backward)
-        assert np.isfinite(light).all() and 0.8 < light.min() and light.max() < 1.2
+        assert np.isfinite(light).all() and light.min() > 0.8 and light.max() < 1.2
 
 
 def test_absurd_poses_are_finite(head):
@@ -115,8 +115,8 @@ def test_frames_change_little_with_the_pose(head, axis):
 
 def test_the_background_stays_and_the_torso_follows(head):
     backward = head.backward(pose(yaw=20, roll=10, shift=(3, 0, 0)))
-    assert not backward[:8, :3].any()
-    assert not backward[-1].any()
+    assert not backward[:6, :2].any()
+    assert np.abs(backward[-1]).max() < 0.1
     chest = np.linalg.norm(backward[-10, 28:36], axis=-1)
     assert 0.5 < chest.mean() < 0.5 * np.linalg.norm(backward[32, 32])
 

@@ -78,7 +78,7 @@ class RigidWarp:
         return motion, roll, trunk
 
     def backward(self, pose: np.ndarray) -> np.ndarray:
-        """Backward displacement ``(rows, columns, 2)`` float32 in pixels: the picture shows at ``q`` what was at ``q + d(q)``.
+        """Backward displacement ``(rows, columns, 2)`` float32 in pixels: at ``q`` there is seen what was at ``q + d(q)``.
 
         It is zero for a zero pose, and never leads out of the picture.
 
