@@ -142,3 +142,16 @@ def test_the_dominant_light_is_found():
     direction = found[1:] / np.linalg.norm(found[1:])
     assert direction @ np.array([0.2, 0.1, 0.3]) / np.sqrt(0.14) > 0.97
     assert not dominant_light(luminance, normals, np.zeros((40, 40), bool)).any()
+
+
+def test_a_lowered_chin_turns_as_a_chin():
+    """A face that has moved down by four cells before the turn moves like the unmoved face four cells higher."""
+    region = Region(64, 64, 128, 160, STEP)
+    head = warp(face_region=region)
+    lowered = np.zeros((*region.field_shape, 2), np.float32)
+    lowered[..., 1] = -4 * STEP
+    turn = pose(yaw=15)
+    at_rest, moved = head.backward(turn), head.backward(turn, lowered)
+    assert moved[30:40, 30:36] == pytest.approx(at_rest[26:36, 30:36], abs=1.5)
+    assert np.abs(moved[30:40, 30:36] - at_rest[30:40, 30:36]).max() > 0.2
+    assert np.array_equal(head.backward(turn, np.zeros_like(lowered)), at_rest)

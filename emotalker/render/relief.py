@@ -24,8 +24,7 @@ class Relief:
     Attributes:
         points: ``(rows, columns, 2)`` pixels.
         surface: ``(rows, columns, 3)`` position in camera space, centimetres.
-        head: ``(rows, columns)`` weight of the head's motion, 1 on head and hair.
-        body: ``(rows, columns)`` weight of the torso's motion, 0 at the picture's border.
+        weights: ``(rows, columns, 2)`` of the head's motion, 1 on head and hair, and of the torso's, 0 at the lower border.
         outline: ``(rows, columns)`` 1 at the person's outline and outside it, 0 well inside.
         outward: ``(rows, columns, 2)`` direction away from the vertical axis of head and neck, x right and y up, at most
             of length 1.
@@ -33,8 +32,7 @@ class Relief:
 
     points: np.ndarray
     surface: np.ndarray
-    head: np.ndarray
-    body: np.ndarray
+    weights: np.ndarray
     outline: np.ndarray
     outward: np.ndarray
 
@@ -88,7 +86,7 @@ def build_relief(
     to_bottom = 1 - points[..., 1] / region.height
     head *= smoothstep(to_bottom / 0.12)
     body *= smoothstep(to_bottom / 0.3)
-    arrays = (points, surface, head, body, outline, outward)
+    arrays = (points, surface, np.stack([head, body], -1), outline, outward)
     return Relief(*(np.ascontiguousarray(array, np.float32) for array in arrays))
 
 

@@ -35,6 +35,7 @@ class RigidWarp:
         matte: ``(S, S)`` float32, 1 on the person and 0 on the background, which is then assumed to be composited under the
             warped person. None if it is unknown: then the background near the head follows it in part.
         picture: ``(S, S, 3)`` uint8, from which the light is estimated; None for light that does not change.
+        face_region: where the face is displaced before the turn; see :meth:`backward`.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class RigidWarp:
         face_height: float,
         matte: np.ndarray | None = None,
         picture: np.ndarray | None = None,
+        face_region: Region | None = None,
     ):
         rows, columns = region.field_shape
         self._region, self._camera, self._origin = region, camera, np.asarray(origin, np.float32)
@@ -58,6 +60,12 @@ class RigidWarp:
         self._depth = np.empty((SAMPLES * rows, SAMPLES * columns), np.float32)
         self._found = np.empty((SAMPLES * rows, SAMPLES * columns, 2), np.float32)
         self._grid = region.pixel_grid()
+        face_region = face_region or region
+        face_rows, face_columns = face_region.field_shape
+        self._no_face = np.zeros((2, 2, 2), np.float32)
+        scale = np.array([face_columns / face_region.width, face_rows / face_region.height])
+        first = (np.array(self._cell) / 2 - [face_region.x, face_region.y]) * scale - 0.5
+        self._place = np.concatenate([first, scale * self._cell]).astype(np.float32)
         self._light = None
         if picture is not None:
             smoothing = 0.05 * face_height / self._cell[0]
@@ -77,21 +85,24 @@ class RigidWarp:
         trunk = _about(lean, self._centre + TRUNK_PIVOT, centre_shift * TRUNK_SHIFT)
         return motion, roll, trunk
 
-    def backward(self, pose: np.ndarray) -> np.ndarray:
+    def backward(self, pose: np.ndarray, face: np.ndarray | None = None) -> np.ndarray:
         """Backward displacement ``(rows, columns, 2)`` float32 in pixels: at ``q`` there is seen what was at ``q + d(q)``.
 
         It is zero for a zero pose, and never leads out of the picture.
 
         Args:
             pose: ``(6,)`` relative to the portrait's, radians and centimetres.
+            face: ``(rows', columns', 2)`` float32 backward displacement of the face before the turn, pixels, over
+                ``face_region``; None for a face at rest.
         """
         relief, (rows, columns) = self.relief, self._region.field_shape
         move_samples(
             relief.surface,
-            relief.head,
-            relief.body,
+            relief.weights,
             relief.outline,
             relief.outward,
+            self._no_face if face is None else face / np.array(self._cell),
+            self._place,
             *self._motions(pose),
             np.float32(self._camera.focal),
             np.float32(-self._centre[2]),
@@ -119,17 +130,17 @@ class RigidWarp:
         # b . (R n - n) = ((R - 1)' b) . n
         change = self._normals @ (turned.T @ directed).astype(np.float32)
         before = np.maximum(ambient + self._normals @ directed, 0.4)
-        factor = 1 + LARGEST_CHANGE * np.tanh(LIGHT * self.relief.head * change / before / (2.2 * LARGEST_CHANGE))
+        factor = 1 + LARGEST_CHANGE * np.tanh(LIGHT * self.relief.weights[..., 0] * change / before / (2.2 * LARGEST_CHANGE))
         rows, columns = factor.shape
         scale = np.array([columns / self._region.width, rows / self._region.height], np.float32)
         xs, ys = np.meshgrid(np.arange(columns, dtype=np.float32), np.arange(rows, dtype=np.float32))
         return sample(factor.astype(np.float32), np.stack([xs, ys], -1) + backward * scale, cv2.INTER_LINEAR)
 
-    def __call__(self, picture: np.ndarray, pose: np.ndarray) -> np.ndarray:
+    def __call__(self, picture: np.ndarray, pose: np.ndarray, face: np.ndarray | None = None) -> np.ndarray:
         """A picture ``(S, S, 3)`` uint8 in the portrait's pose to the same picture in a relative pose ``(6,)``."""
         if not np.any(np.abs(pose) > 1e-6):
             return picture
-        backward = self.backward(pose)
+        backward = self.backward(pose, face)
         turned = sample(picture, self._grid + self._region.upsample(backward))
         light = self.light(pose, backward)
         if light is None:

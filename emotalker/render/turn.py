@@ -18,10 +18,11 @@ _OPTIONS = {"cache": True, "nogil": True, "error_model": "numpy"}
 @njit(**_OPTIONS)
 def move_samples(
     surface: np.ndarray,
-    head: np.ndarray,
-    body: np.ndarray,
+    weights: np.ndarray,
     outline: np.ndarray,
     outward: np.ndarray,
+    face: np.ndarray,
+    place: np.ndarray,
     motion: np.ndarray,
     roll: np.ndarray,
     trunk: np.ndarray,
@@ -29,14 +30,17 @@ def move_samples(
     plane: float,
     moved: np.ndarray,
 ) -> None:
-    """Move the samples of a relief.
+    """Move the samples of a relief, whose face has moved before in the portrait's pose.
 
     A person's outline is where the line of sight touches the head, which is another line of the head in every pose. It is
     moved by the head's roll and shift alone.
 
     Args:
         surface: ``(rows, columns, 3)`` camera space, centimetres.
-        head, body, outline, outward: as in :class:`emotalker.render.relief.Relief`.
+        weights, outline, outward: as in :class:`emotalker.render.relief.Relief`.
+        face: ``(rows', columns', 2)`` backward displacement of the face, samples: a chin that has come down over the neck is
+            as near as a chin. All zero for a face at rest.
+        place: ``(4,)`` the face's sample at sample ``(i, j)`` is ``place[:2] + place[2:] * (i, j)``, as column and row.
         motion, roll, trunk: ``(3, 4)`` motion of the head, of the head by roll and shift alone, and of the torso: a point
             ``p`` is displaced by ``M[:, :3] @ p + M[:, 3]`` centimetres.
         focal: focal length in pixels.
@@ -44,11 +48,20 @@ def move_samples(
         moved: ``(rows + 2, columns + 2, 3)`` output: displacement x, y in pixels and depth in centimetres. Its rim, outside
             the picture, is not written.
     """
-    rows, columns = head.shape
+    rows, columns = outline.shape
+    zero, last_row, last_column = np.float32(0), np.float32(rows - 1.001), np.float32(columns - 1.001)
     for row in range(rows):
         for column in range(columns):
-            h, b = head[row, column], body[row, column]
+            h, b = weights[row, column, 0], weights[row, column, 1]
             x, y, z = surface[row, column, 0], surface[row, column, 1], surface[row, column, 2]
+            i, j = place[0] + place[2] * column, place[1] + place[3] * row
+            if i > 0 and j > 0 and i < face.shape[1] - 1 and j < face.shape[0] - 1:
+                r, c = row + _between(face, j, i, 1), column + _between(face, j, i, 0)
+                if r != row or c != column:
+                    r, c = min(max(r, zero), last_row), min(max(c, zero), last_column)
+                    there = _between(surface, r, c, 2)
+                    h, b = _between(weights, r, c, 0), _between(weights, r, c, 1)
+                    x, y, z = x * there / z, y * there / z, there
             dx = h * (motion[0, 0] * x + motion[0, 1] * y + motion[0, 2] * z + motion[0, 3])
             dy = h * (motion[1, 0] * x + motion[1, 1] * y + motion[1, 2] * z + motion[1, 3])
             dz = h * (motion[2, 0] * x + motion[2, 1] * y + motion[2, 2] * z + motion[2, 3])
@@ -75,6 +88,16 @@ def move_samples(
             moved[row + 1, column + 1, 0] = -focal * (dx / near + x * change)
             moved[row + 1, column + 1, 1] = focal * (dy / near + y * change)
             moved[row + 1, column + 1, 2] = -near
+
+
+@njit(**_OPTIONS)
+def _between(field: np.ndarray, row: float, column: float, channel: int) -> float:
+    """Linear interpolation of one channel of ``(rows, columns, C)``; the position is inside."""
+    i, j = int(row), int(column)
+    fy, fx = np.float32(row - i), np.float32(column - j)
+    upper = field[i, j, channel] + fx * (field[i, j + 1, channel] - field[i, j, channel])
+    lower = field[i + 1, j, channel] + fx * (field[i + 1, j + 1, channel] - field[i + 1, j, channel])
+    return upper + fy * (lower - upper)
 
 
 @njit(**_OPTIONS)
