@@ -148,10 +148,15 @@ class WarpRenderer:
         hit, weights = rasterize(torch.from_numpy(projected.astype(np.float32)), triangles, rows, columns)
         depth = interpolate(hit, weights, triangles, torch.from_numpy(projected[:, 2:].astype(np.float32)))[..., 0]
         depth = np.where((hit >= 0).numpy(), depth.numpy(), np.nan)
-        origin = portrait.fit.translation[0]
-        chin = portrait.landmarks[CHIN]
         return RigidWarp(
-            depth, region, portrait.fit.camera, origin, chin, face_height, picture=portrait.image, face_region=self._region
+            depth,
+            region,
+            portrait.fit.camera,
+            portrait.fit.translation[0],
+            portrait.landmarks[CHIN],
+            face_height,
+            picture=portrait.image,
+            face_region=self._region,
         )
 
     def render(self, motion: np.ndarray | Iterable[np.ndarray]) -> Iterator[np.ndarray]:
