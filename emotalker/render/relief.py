@@ -25,6 +25,7 @@ class Relief:
         points: ``(rows, columns, 2)`` pixels.
         surface: ``(rows, columns, 3)`` position in camera space, centimetres.
         weights: ``(rows, columns, 2)`` of the head's motion, 1 on head and hair, and of the torso's, 0 at the lower border.
+        person: ``(rows, columns)`` 1 on head and hair, and on the whole person with a matte; 0 on the background.
         outline: ``(rows, columns)`` 1 at the person's outline and outside it, 0 well inside.
         outward: ``(rows, columns, 2)`` direction away from the vertical axis of head and neck, x right and y up, at most
             of length 1.
@@ -33,6 +34,7 @@ class Relief:
     points: np.ndarray
     surface: np.ndarray
     weights: np.ndarray
+    person: np.ndarray
     outline: np.ndarray
     outward: np.ndarray
 
@@ -86,7 +88,7 @@ def build_relief(
     to_bottom = 1 - points[..., 1] / region.height
     head *= smoothstep(to_bottom / 0.12)
     body *= smoothstep(to_bottom / 0.3)
-    arrays = (points, surface, np.stack([head, body], -1), outline, outward)
+    arrays = (points, surface, np.stack([head, body], -1), gaussian_filter(person * 1.0, 0.03 * unit), outline, outward)
     return Relief(*(np.ascontiguousarray(array, np.float32) for array in arrays))
 
 

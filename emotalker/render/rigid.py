@@ -130,7 +130,8 @@ class RigidWarp:
         # b . (R n - n) = ((R - 1)' b) . n
         change = self._normals @ (turned.T @ directed).astype(np.float32)
         before = np.maximum(ambient + self._normals @ directed, 0.4)
-        factor = 1 + LARGEST_CHANGE * np.tanh(LIGHT * self.relief.weights[..., 0] * change / before / (2.2 * LARGEST_CHANGE))
+        share = LIGHT * self.relief.weights[..., 0] * self.relief.person / 2.2  # pictures are coded with a gamma of 2.2
+        factor = 1 + LARGEST_CHANGE * np.tanh(share * change / before / LARGEST_CHANGE)
         rows, columns = factor.shape
         scale = np.array([columns / self._region.width, rows / self._region.height], np.float32)
         xs, ys = np.meshgrid(np.arange(columns, dtype=np.float32), np.arange(rows, dtype=np.float32))
