@@ -155,3 +155,11 @@ def test_a_lowered_chin_turns_as_a_chin():
     assert moved[30:40, 30:36] == pytest.approx(at_rest[26:36, 30:36], abs=1.5)
     assert np.abs(moved[30:40, 30:36] - at_rest[30:40, 30:36]).max() > 0.2
     assert np.array_equal(head.backward(turn, np.zeros_like(lowered)), at_rest)
+
+
+def test_mobility_holds_the_picture_where_it_joins_another():
+    mobility = np.ones((SIZE, SIZE), np.float32)
+    mobility[:, :80] = 0
+    backward = warp(mobility=mobility).backward(pose(pitch=5, roll=5))
+    assert not backward[:, :12].any()
+    assert np.abs(backward[:, 24:]).max() > 4

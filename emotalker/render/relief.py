@@ -47,6 +47,7 @@ def build_relief(
     chin: np.ndarray,
     face_height: float,
     matte: np.ndarray | None = None,
+    mobility: np.ndarray | None = None,
 ) -> Relief:
     """The relief of a picture.
 
@@ -59,6 +60,7 @@ def build_relief(
         face_height: height of the face oval, pixels.
         matte: ``(S, S)`` float32, 1 on the person and 0 on the background; None if it is unknown. Without one, the
             background around the head follows it in a narrow band.
+        mobility: ``(S, S)`` factor of all motion; None for 1.
     """
     rows, columns = region.field_shape
     points = region.field_points().reshape(rows, columns, 2)
@@ -88,7 +90,10 @@ def build_relief(
     to_bottom = 1 - points[..., 1] / region.height
     head *= smoothstep(to_bottom / 0.12)
     body *= smoothstep(to_bottom / 0.3)
-    arrays = (points, surface, np.stack([head, body], -1), gaussian_filter(person * 1.0, 0.03 * unit), outline, outward)
+    weights = np.stack([head, body], -1)
+    if mobility is not None:
+        weights *= cv2.resize(mobility.astype(np.float64), (columns, rows), interpolation=cv2.INTER_AREA)[..., None]
+    arrays = (points, surface, weights, gaussian_filter(person * 1.0, 0.03 * unit), outline, outward)
     return Relief(*(np.ascontiguousarray(array, np.float32) for array in arrays))
 
 

@@ -36,6 +36,7 @@ class RigidWarp:
             warped person. None if it is unknown: then the background near the head follows it in part.
         picture: ``(S, S, 3)`` uint8, from which the light is estimated; None for light that does not change.
         face_region: where the face is displaced before the turn; see :meth:`backward`.
+        mobility: ``(S, S)`` factor 0..1 of all motion, 0 where the picture joins one that stands still; None for 1.
     """
 
     def __init__(
@@ -49,12 +50,13 @@ class RigidWarp:
         matte: np.ndarray | None = None,
         picture: np.ndarray | None = None,
         face_region: Region | None = None,
+        mobility: np.ndarray | None = None,
     ):
         rows, columns = region.field_shape
         self._region, self._camera, self._origin = region, camera, np.asarray(origin, np.float32)
         self._centre = self._origin + CENTRE
         self._cell = np.float32(region.width / columns), np.float32(region.height / rows)
-        self.relief = build_relief(depth, region, camera, self._centre, chin, face_height, matte)
+        self.relief = build_relief(depth, region, camera, self._centre, chin, face_height, matte, mobility)
         self._moved = np.zeros((rows + 2, columns + 2, 3), np.float32)
         self._moved[..., 2] = np.float32(1e6)  # the rim lies behind everything
         self._depth = np.empty((SAMPLES * rows, SAMPLES * columns), np.float32)
@@ -138,7 +140,7 @@ class RigidWarp:
         return sample(factor.astype(np.float32), np.stack([xs, ys], -1) + backward * scale, cv2.INTER_LINEAR)
 
     def __call__(self, picture: np.ndarray, pose: np.ndarray, face: np.ndarray | None = None) -> np.ndarray:
-        """A picture ``(S, S, 3)`` uint8 in the portrait's pose to the same picture in a relative pose ``(6,)``."""
+        """A picture ``(S, S, 3)`` or ``(S, S, 4)`` uint8 in the portrait's pose to that in a relative pose ``(6,)``."""
         if not np.any(np.abs(pose) > 1e-6):
             return picture
         backward = self.backward(pose, face)
@@ -147,7 +149,9 @@ class RigidWarp:
         if light is None:
             return turned
         factor = self._region.upsample(light)
-        return cv2.convertScaleAbs(cv2.multiply(turned, cv2.merge([factor] * 3), dtype=cv2.CV_32F))
+        # A fourth channel is the person's share of a pixel.
+        factors = cv2.merge([factor] * 3 + [np.ones_like(factor)] * (turned.shape[2] - 3))
+        return cv2.convertScaleAbs(cv2.multiply(turned, factors, dtype=cv2.CV_32F))
 
 
 def _about(rotation: np.ndarray, pivot: np.ndarray, shift: np.ndarray) -> np.ndarray:
