@@ -111,8 +111,8 @@ class PerformanceConfig:
     emotion_smoothing: float = 0.15
     sampling_weight: float = 0.4
     brow_variation: float = 1.5
-    head_variation: float = 2.25
-    head_expansion: float = 0.045
+    head_variation: float = 2.5
+    head_expansion: float = 0.065
     pose_samples: int = 2
     articulation_weight: float = 0.5
     expression_seconds: float = 0.4
