@@ -163,3 +163,11 @@ def test_mobility_holds_the_picture_where_it_joins_another():
     backward = warp(mobility=mobility).backward(pose(pitch=5, roll=5))
     assert not backward[:, :12].any()
     assert np.abs(backward[:, 24:]).max() > 4
+
+
+def test_a_turned_head_turns_less_towards_the_profile():
+    frontal, turned = warp(), warp(source_yaw=np.radians(35))
+    away, back = pose(yaw=25), pose(yaw=-25)
+    assert np.array_equal(turned.backward(back), frontal.backward(back))
+    assert np.abs(turned.backward(away)).max() < 0.6 * np.abs(frontal.backward(away)).max()
+    assert not turned.backward(np.zeros(6)).any()

@@ -16,6 +16,8 @@ TRUNK_ANGLES = np.array([0.0, 0.15, 0.1], np.float32)
 TRUNK_SHIFT = np.array([0.25, 0.1, 0.1], np.float32)
 #: From the middle of the head to the point about which the torso leans, centimetres.
 TRUNK_PIVOT = np.array([0.0, -40.0, 0.0], np.float32)
+#: Yaw of the head, with that in the picture, that is approached but not passed, and the turn that every picture allows.
+LARGEST_YAW, LEAST_TURN = np.radians([45.0, 8.0])
 #: Cells between the picture and the rim of the mesh, where nothing moves.
 _RIM = np.float32(40)
 #: Strength of the light's change with the turn, 1 as on a matt surface, and its largest effect.
@@ -37,6 +39,7 @@ class RigidWarp:
         picture: ``(S, S, 3)`` uint8, from which the light is estimated; None for light that does not change.
         face_region: where the face is displaced before the turn; see :meth:`backward`.
         mobility: ``(S, S)`` factor 0..1 of all motion, 0 where the picture joins one that stands still; None for 1.
+        source_yaw: of the head in the picture, radians. From a head that is turned already there is less to show.
     """
 
     def __init__(
@@ -51,10 +54,12 @@ class RigidWarp:
         picture: np.ndarray | None = None,
         face_region: Region | None = None,
         mobility: np.ndarray | None = None,
+        source_yaw: float = 0.0,
     ):
         rows, columns = region.field_shape
         self._region, self._camera, self._origin = region, camera, np.asarray(origin, np.float32)
         self._centre = self._origin + CENTRE
+        self._source_yaw = float(source_yaw)
         self._cell = np.float32(region.width / columns), np.float32(region.height / rows)
         self.relief = build_relief(depth, region, camera, self._centre, chin, face_height, matte, mobility)
         self._moved = np.zeros((rows + 2, columns + 2, 3), np.float32)
@@ -79,13 +84,24 @@ class RigidWarp:
 
     def _motions(self, pose: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Motions ``(3, 4)`` of the head, of its outline and of the torso; see :func:`emotalker.render.turn.move_samples`."""
-        pose = np.asarray(pose, np.float32)
+        pose = self._shown(np.asarray(pose, np.float32))
         motion = _about(rotation_matrix(pose[:3]), self._origin, pose[3:])
         centre_shift = motion[:, :3] @ self._centre + motion[:, 3]
         roll = _about(rotation_matrix(pose[:3] * [0, 0, 1]), self._centre, centre_shift)
         lean = rotation_matrix(pose[:3] * TRUNK_ANGLES)
         trunk = _about(lean, self._centre + TRUNK_PIVOT, centre_shift * TRUNK_SHIFT)
         return motion, roll, trunk
+
+    def _shown(self, pose: np.ndarray) -> np.ndarray:
+        """The pose ``(6,)`` with less yaw and shift where the head would turn towards a profile, whose far side is hidden."""
+        yaw = float(pose[1])
+        room = max(LARGEST_YAW - abs(self._source_yaw), LEAST_TURN)
+        if yaw * self._source_yaw <= 0 or room >= LARGEST_YAW - LEAST_TURN:
+            return pose
+        shown = pose.copy()
+        shown[1] = room * np.tanh(yaw / room)
+        shown[3:] *= shown[1] / yaw
+        return shown
 
     def backward(self, pose: np.ndarray, face: np.ndarray | None = None) -> np.ndarray:
         """Backward displacement ``(rows, columns, 2)`` float32 in pixels: at ``q`` there is seen what was at ``q + d(q)``.
@@ -127,7 +143,7 @@ class RigidWarp:
         """
         if self._light is None:
             return None
-        turned = rotation_matrix(np.asarray(pose[:3], np.float32)) - np.eye(3, dtype=np.float32)
+        turned = rotation_matrix(self._shown(np.asarray(pose, np.float32))[:3]) - np.eye(3, dtype=np.float32)
         ambient, directed = self._light[0], self._light[1:]
         # b . (R n - n) = ((R - 1)' b) . n
         change = self._normals @ (turned.T @ directed).astype(np.float32)

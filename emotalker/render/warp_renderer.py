@@ -157,6 +157,7 @@ class WarpRenderer:
             face_height,
             picture=portrait.image,
             face_region=self._region,
+            source_yaw=float(portrait.fit.angles[0, 1]),
         )
 
     def render(self, motion: np.ndarray | Iterable[np.ndarray]) -> Iterator[np.ndarray]:
