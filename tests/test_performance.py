@@ -150,6 +150,16 @@ def test_pose_smoothing_reduces_acceleration():
     assert steps("pose_smoothing", "pose_limits").pose(pose) is pose
 
 
+def test_large_head_motion_grows_more_than_small():
+    face, pitch = torch.zeros(1, 5, len(ARKIT.face)), [ARKIT.names[i] for i in ARKIT.face].index("pitch")
+    for size in (1e-4, 0.05):
+        face[0, :, pitch] = size * torch.tensor([-1, 1, 0, -1, 1.0])
+        grown = steps().vary(face)[0, :, pitch] / face[0, :, pitch]
+        change = PERFORMANCE.head_variation * size
+        expected = PERFORMANCE.head_variation * np.sqrt(1 + (change / PERFORMANCE.head_expansion) ** 2)
+        assert grown[[0, 1, 3, 4]].numpy() == pytest.approx(expected, rel=1e-4)
+
+
 def test_decoding_modes_of_one_batch():
     assert steps().decoding_modes("sample") == ["sample", "continuous", "sample", "sample"]
     assert steps().decoding_modes("continuous") == ["continuous"]

@@ -79,6 +79,9 @@ class PerformanceConfig:
         brow_variation, head_variation: factors of the deviations of brows and of the head's pose from their means.
             Predictions vary less than real motion; the variance of a whole recording is restored, as in speech synthesis
             (Toda and Tokuda 2007) (``scripts/evaluate_motion.py``).
+        head_expansion: the head's deviations, of ``a`` radians after the factor, are multiplied by
+            ``sqrt(1 + (a / head_expansion)^2)``: real head motion has heavier tails than predictions, so that one factor is
+            too large for quiet speakers or too small for lively ones (``scripts/evaluate_motion.py``).
         pose_samples: number of further samples that are averaged with the continuous decoding's pose. The mean pose is
             estimated from several samples, because a single sample is noisy (``scripts/evaluate_motion.py``).
         articulation_weight: weight of the emotion in the articulation. 1 reduces lip sync on voices whose emotion is
@@ -109,6 +112,7 @@ class PerformanceConfig:
     sampling_weight: float = 0.4
     brow_variation: float = 1.5
     head_variation: float = 2.5
+    head_expansion: float = 0.065
     pose_samples: int = 2
     articulation_weight: float = 0.5
     expression_seconds: float = 0.4
@@ -122,7 +126,7 @@ class PerformanceConfig:
     relax_seconds: float = 1.0
     recover_seconds: float = 0.2
     pose_frames: float = 2.5
-    pose_limits: tuple[float, ...] = (0.18, 0.2, 0.18, 1.5, 1.2, 2.0)
+    pose_limits: tuple[float, ...] = (0.26, 0.44, 0.35, 4.0, 2.5, 3.0)
 
     def __post_init__(self) -> None:
         unknown = set(self.disabled) - set(STEPS)
@@ -202,7 +206,9 @@ class Performance:
         brows, head = (self._entries(names, prefixes, face.device) for prefixes in (BROWS, self.space.pose_names))
         scale = 1 + brows * (self.config.brow_variation - 1) + head * (self.config.head_variation - 1)
         mean = face.mean(1, keepdim=True)
-        return mean + scale * (face - mean)
+        change = scale * (face - mean)
+        angle = change[..., self._entries(names, ("pitch", "yaw", "roll"), face.device)].norm(dim=-1, keepdim=True)
+        return mean + change * torch.where(head, (1 + (angle / self.config.head_expansion) ** 2).sqrt(), 1.0)
 
     def lips(self, predict: LipPredictor, face: Tensor, emotion: Tensor, neutral: Tensor) -> Tensor:
         """``neutral_articulation`` and ``slow_expression``; with both off, ``predict(face, emotion)``.

@@ -1,21 +1,31 @@
-"""Head motion: the picture as a depth relief that moves with the head and is static at the body and the background."""
+"""Head motion: the picture as a relief that turns with the head, hides what turns away and stays behind at the background."""
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
-from scipy.ndimage import distance_transform_edt, gaussian_filter
 
 from emotalker.coefficients.rotation import rotation_matrix
 from emotalker.face.geometry import Camera
-from emotalker.render.warp import Inverter, Region, sample, smoothstep
+from emotalker.render.relief import CENTRE, build_relief, dominant_light, surface_normals
+from emotalker.render.turn import SAMPLES, average_backward, move_samples, nearest_surface
+from emotalker.render.warp import Region, sample
+
+#: Shares of the head's pitch, yaw and roll, and of its shift, that the torso follows.
+TRUNK_ANGLES = np.array([0.0, 0.15, 0.1], np.float32)
+TRUNK_SHIFT = np.array([0.25, 0.1, 0.1], np.float32)
+#: From the middle of the head to the point about which the torso leans, centimetres.
+TRUNK_PIVOT = np.array([0.0, -40.0, 0.0], np.float32)
+#: Yaw of the head, with that in the picture, that is approached but not passed, and the turn that every picture allows.
+LARGEST_YAW, LEAST_TURN = np.radians([45.0, 8.0])
+#: Cells between the picture and the rim of the mesh, where nothing moves.
+_RIM = np.float32(40)
+#: Strength of the light's change with the turn, 1 as on a matt surface, and its largest effect.
+LIGHT, LARGEST_CHANGE = 0.6, 0.12
 
 
 class RigidWarp:
-    """Rotates and translates the head in a picture.
-
-    Every sample of the picture has a depth (of the fitted head, extrapolated outwards) and a motion weight. The weight is 1
-    on head and hair and falls smoothly to 0 in the background, more slowly along the neck than at the ears. It is 0 at the
-    picture's border, so that no pixels from outside are needed.
+    """Rotates and translates the head in a picture; the neck and, a little, the torso follow.
 
     Args:
         depth: ``(rows, columns)`` depth of the head in centimetres, NaN outside it.
@@ -24,6 +34,12 @@ class RigidWarp:
         origin: ``(3,)`` centre of rotation (the model's origin) in camera space, centimetres.
         chin: ``(2,)`` pixels; the neck is below it.
         face_height: height of the face oval, pixels.
+        matte: ``(S, S)`` float32, 1 on the person and 0 on the background, which is then assumed to be composited under the
+            warped person. None if it is unknown: then the background near the head follows it in part.
+        picture: ``(S, S, 3)`` uint8, from which the light is estimated; None for light that does not change.
+        face_region: where the face is displaced before the turn; see :meth:`backward`.
+        mobility: ``(S, S)`` factor 0..1 of all motion, 0 where the picture joins one that stands still; None for 1.
+        source_yaw: of the head in the picture, radians. From a head that is turned already there is less to show.
     """
 
     def __init__(
@@ -34,53 +50,127 @@ class RigidWarp:
         origin: np.ndarray,
         chin: np.ndarray,
         face_height: float,
+        matte: np.ndarray | None = None,
+        picture: np.ndarray | None = None,
+        face_region: Region | None = None,
+        mobility: np.ndarray | None = None,
+        source_yaw: float = 0.0,
     ):
         rows, columns = region.field_shape
-        points = region.field_points().reshape(rows, columns, 2)
-        filled, self._weight = self._relief(depth, points, region, chin, face_height)
-        x = (points[..., 0] - camera.width / 2) * filled / camera.focal
-        y = -(points[..., 1] - camera.height / 2) * filled / camera.focal
-        self._points3d = np.stack([x, y, -filled], -1).reshape(-1, 3).astype(np.float32)
-        self._pixels = points.reshape(-1, 2).astype(np.float32)
-        self._region, self._camera, self._origin = region, camera, origin.astype(np.float32)
-        self._inverter = Inverter(region, iterations=6, damping=0.8)
+        self._region, self._camera, self._origin = region, camera, np.asarray(origin, np.float32)
+        self._centre = self._origin + CENTRE
+        self._source_yaw = float(source_yaw)
+        self._cell = np.float32(region.width / columns), np.float32(region.height / rows)
+        self.relief = build_relief(depth, region, camera, self._centre, chin, face_height, matte, mobility)
+        self._moved = np.zeros((rows + 2, columns + 2, 3), np.float32)
+        self._moved[..., 2] = np.float32(1e6)  # the rim lies behind everything
+        self._depth = np.empty((SAMPLES * rows, SAMPLES * columns), np.float32)
+        self._found = np.empty((SAMPLES * rows, SAMPLES * columns, 2), np.float32)
         self._grid = region.pixel_grid()
+        face_region = face_region or region
+        face_rows, face_columns = face_region.field_shape
+        self._no_face = np.zeros((2, 2, 2), np.float32)
+        scale = np.array([face_columns / face_region.width, face_rows / face_region.height])
+        first = (np.array(self._cell) / 2 - [face_region.x, face_region.y]) * scale - 0.5
+        self._place = np.concatenate([first, scale * self._cell]).astype(np.float32)
+        self._light = None
+        if picture is not None:
+            smoothing = 0.05 * face_height / self._cell[0]
+            self._normals = surface_normals(self.relief.surface, smoothing)
+            coarse = cv2.resize(picture, (columns, rows), interpolation=cv2.INTER_AREA)
+            luminance = (coarse / np.float32(255)) ** 2.2 @ np.array([0.3, 0.6, 0.1], np.float32)
+            above_chin = self.relief.points[..., 1] < chin[1]
+            self._light = dominant_light(luminance, self._normals, np.isfinite(depth) & above_chin)
 
-    @staticmethod
-    def _relief(
-        depth: np.ndarray, points: np.ndarray, region: Region, chin: np.ndarray, face_height: float
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Depth ``(rows, columns)`` in cm and motion weight ``(rows * columns, 1)`` of every sample."""
-        cell = region.width / depth.shape[1]
-        inside = np.isfinite(depth)
-        nearest = distance_transform_edt(~inside, return_distances=False, return_indices=True)
-        filled = depth[tuple(nearest)]
-        # Outside, the depth approaches a plane: extrapolating the silhouette's depth alone would shear the hair.
-        far = smoothstep(distance_transform_edt(~inside) * cell / face_height)
-        filled = filled + far * (np.median(depth[inside]) - filled)
-        filled = gaussian_filter(filled, 0.05 * face_height / cell)
+    def _motions(self, pose: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Motions ``(3, 4)`` of the head, of its outline and of the torso; see :func:`emotalker.render.turn.move_samples`."""
+        pose = self._shown(np.asarray(pose, np.float32))
+        motion = _about(rotation_matrix(pose[:3]), self._origin, pose[3:])
+        centre_shift = motion[:, :3] @ self._centre + motion[:, 3]
+        roll = _about(rotation_matrix(pose[:3] * [0, 0, 1]), self._centre, centre_shift)
+        lean = rotation_matrix(pose[:3] * TRUNK_ANGLES)
+        trunk = _about(lean, self._centre + TRUNK_PIVOT, centre_shift * TRUNK_SHIFT)
+        return motion, roll, trunk
 
-        below = np.clip(points[..., 1] - chin[1], 0, None) / face_height
-        head = inside & (below <= 0.1)
-        distance = distance_transform_edt(~head) * cell / face_height
-        across = 1 - smoothstep((distance - 0.25) / 0.95)
-        along_neck = 1 - smoothstep((distance - 0.05) / 1.5)
-        weight = across + smoothstep(below / 0.3) * (along_neck - across)
-        size = np.array([region.width, region.height])
-        to_border = np.minimum(points, size - points).min(-1) / (0.1 * size.min())
-        weight = gaussian_filter(weight * smoothstep(to_border), 0.06 * face_height / cell)
-        return filled, weight.reshape(-1, 1).astype(np.float32)
+    def _shown(self, pose: np.ndarray) -> np.ndarray:
+        """The pose ``(6,)`` with less yaw and shift where the head would turn towards a profile, whose far side is hidden."""
+        yaw = float(pose[1])
+        room = max(LARGEST_YAW - abs(self._source_yaw), LEAST_TURN)
+        if yaw * self._source_yaw <= 0 or room >= LARGEST_YAW - LEAST_TURN:
+            return pose
+        shown = pose.copy()
+        shown[1] = room * np.tanh(yaw / room)
+        shown[3:] *= shown[1] / yaw
+        return shown
 
-    def displacement(self, pose: np.ndarray) -> np.ndarray:
-        """Forward displacement ``(rows, columns, 2)`` in pixels for a relative pose ``(6,)`` in radians and cm."""
-        rotation = rotation_matrix(pose[:3]).astype(np.float32)
-        moved = (self._points3d - self._origin) @ rotation.T + self._origin + pose[3:].astype(np.float32)
-        moved = self._points3d + self._weight * (moved - self._points3d)
-        return (self._camera.project(moved).astype(np.float32) - self._pixels).reshape(*self._region.field_shape, 2)
+    def backward(self, pose: np.ndarray, face: np.ndarray | None = None) -> np.ndarray:
+        """Backward displacement ``(rows, columns, 2)`` float32 in pixels: at ``q`` there is seen what was at ``q + d(q)``.
 
-    def __call__(self, picture: np.ndarray, pose: np.ndarray) -> np.ndarray:
-        """A picture ``(S, S, 3)`` uint8 in the portrait's pose to the same picture in a relative pose ``(6,)``."""
+        It is zero for a zero pose, and never leads out of the picture.
+
+        Args:
+            pose: ``(6,)`` relative to the portrait's, radians and centimetres.
+            face: ``(rows', columns', 2)`` float32 backward displacement of the face before the turn, pixels, over
+                ``face_region``; None for a face at rest.
+        """
+        relief, (rows, columns) = self.relief, self._region.field_shape
+        move_samples(
+            relief.surface,
+            relief.weights,
+            relief.outline,
+            relief.outward,
+            self._no_face if face is None else face / np.array(self._cell),
+            self._place,
+            *self._motions(pose),
+            np.float32(self._camera.focal),
+            np.float32(-self._centre[2]),
+            self._moved,
+        )
+        nearest_surface(self._moved, *self._cell, _RIM, self._depth, self._found)
+        backward = np.empty((rows, columns, 2), np.float32)
+        average_backward(self._found, *self._cell, backward)
+        return backward
+
+    def light(self, pose: np.ndarray, backward: np.ndarray) -> np.ndarray | None:
+        """Brightness factor ``(rows, columns)`` float32 of what a turn shows, 1 for a zero pose; None without a picture.
+
+        A matt surface of normal ``n`` under ambient light ``a`` and directed light ``b`` has the luminance ``a + b . n``; the
+        turn changes ``n``.
+
+        Args:
+            pose: ``(6,)``.
+            backward: of :meth:`backward` for this pose.
+        """
+        if self._light is None:
+            return None
+        turned = rotation_matrix(self._shown(np.asarray(pose, np.float32))[:3]) - np.eye(3, dtype=np.float32)
+        ambient, directed = self._light[0], self._light[1:]
+        # b . (R n - n) = ((R - 1)' b) . n
+        change = self._normals @ (turned.T @ directed).astype(np.float32)
+        before = np.maximum(ambient + self._normals @ directed, 0.4)
+        share = LIGHT * self.relief.weights[..., 0] * self.relief.person / 2.2  # pictures are coded with a gamma of 2.2
+        factor = 1 + LARGEST_CHANGE * np.tanh(share * change / before / LARGEST_CHANGE)
+        rows, columns = factor.shape
+        scale = np.array([columns / self._region.width, rows / self._region.height], np.float32)
+        xs, ys = np.meshgrid(np.arange(columns, dtype=np.float32), np.arange(rows, dtype=np.float32))
+        return sample(factor.astype(np.float32), np.stack([xs, ys], -1) + backward * scale, cv2.INTER_LINEAR)
+
+    def __call__(self, picture: np.ndarray, pose: np.ndarray, face: np.ndarray | None = None) -> np.ndarray:
+        """A picture ``(S, S, 3)`` or ``(S, S, 4)`` uint8 in the portrait's pose to that in a relative pose ``(6,)``."""
         if not np.any(np.abs(pose) > 1e-6):
             return picture
-        backward = self._region.upsample(self._inverter(self.displacement(pose)))
-        return sample(picture, self._grid + backward)
+        backward = self.backward(pose, face)
+        turned = sample(picture, self._grid + self._region.upsample(backward))
+        light = self.light(pose, backward)
+        if light is None:
+            return turned
+        factor = self._region.upsample(light)
+        # A fourth channel is the person's share of a pixel.
+        factors = cv2.merge([factor] * 3 + [np.ones_like(factor)] * (turned.shape[2] - 3))
+        return cv2.convertScaleAbs(cv2.multiply(turned, factors, dtype=cv2.CV_32F))
+
+
+def _about(rotation: np.ndarray, pivot: np.ndarray, shift: np.ndarray) -> np.ndarray:
+    """The motion ``(3, 4)`` of points by a rotation about a pivot and a shift, as displacement."""
+    linear = rotation - np.eye(3)
+    return np.concatenate([linear, (shift - linear @ pivot)[:, None]], 1).astype(np.float32)

@@ -149,8 +149,17 @@ class WarpRenderer:
         hit, weights = rasterize(torch.from_numpy(projected.astype(np.float32)), triangles, rows, columns)
         depth = interpolate(hit, weights, triangles, torch.from_numpy(projected[:, 2:].astype(np.float32)))[..., 0]
         depth = np.where((hit >= 0).numpy(), depth.numpy(), np.nan)
-        origin = portrait.fit.translation[0]
-        return RigidWarp(depth, region, portrait.fit.camera, origin, portrait.landmarks[CHIN], face_height)
+        return RigidWarp(
+            depth,
+            region,
+            portrait.fit.camera,
+            portrait.fit.translation[0],
+            portrait.landmarks[CHIN],
+            face_height,
+            picture=portrait.image,
+            face_region=self._region,
+            source_yaw=float(portrait.fit.angles[0, 1]),
+        )
 
     def render(self, motion: np.ndarray | Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         """Render motion ``(T, 58)``; see :meth:`emotalker.render.base.Renderer.render`."""
@@ -168,9 +177,9 @@ class WarpRenderer:
             change = controls[t, : blendshapes.shape[1]]
             image = self._shading(change)
             canvas = image.copy()
-            backward = self._region.upsample(self._inverter(face[t]))
-            canvas[self._region.slices] = sample(image, self._grid + backward)
+            backward = self._inverter(face[t])
+            canvas[self._region.slices] = sample(image, self._grid + self._region.upsample(backward))
             interiors = [self._mouth(blendshapes[t], opening_fields[0][t, 0]), self._eyes[0](change), self._eyes[1](change)]
             for warp, fields, interior in zip(self._opening_warps, opening_fields, interiors, strict=True):
                 warp.compose(canvas, image, fields[t], interior)
-            yield self._rigid(canvas, pose)
+            yield self._rigid(canvas, pose, backward)
