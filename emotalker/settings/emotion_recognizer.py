@@ -18,6 +18,8 @@ class EmotionRecognizerLoss(Settings):
     balance: float = setting(0.5, "weight of a corpus in an emotion is its number of clips to this power")
     neutral: float = setting(0.6, "weight of neutral speech relative to each other emotion")
     neutral_bias: float = setting(0.25, "added to the logit of neutral after training")
+    strength_decay: float = setting(0.1, "factor of the squared weights of the regression of strength")
+    strength_neutral: float = setting(0.5, "weight of all neutral speech in it relative to normal and strong emotions")
 
 
 @dataclass(frozen=True, kw_only=True)
