@@ -18,9 +18,9 @@ from emotalker.evaluation import emotion_recognizer as evaluation
 from emotalker.models import AudioEncoder, EmotionRecognizer
 from emotalker.models.emotion_recognizer import CLASSES, NEUTRAL, EmotionRecognizerConfig
 from emotalker.models.prosody import ENERGY, PITCH, STATISTICS, VOICED, VOICING, is_speech, prosody, prosody_statistics
-from emotalker.settings.emotion_recognizer import EmotionRecognizerTraining
+from emotalker.settings.emotion_recognizer import EmotionRecognizerLoss, EmotionRecognizerTraining
 from emotalker.training import emotion_recognizer as training
-from emotalker.training.emotion_strength import fit_strength, strength_weights
+from emotalker.training.emotion_strength import fit_strength, strength_targets
 from emotalker.training.solver import Solver
 
 RATE = 16000
@@ -204,16 +204,17 @@ def test_strength_is_learned_within_each_emotion_and_neutral_is_weak(encoder):
     rows[:, :, 0] += levels - 1.0
     rows[:, :, 1] += 2.0 * (emotions == EMOTIONS.index("angry"))
     rows[:, :, 2] += torch.from_numpy(2.0 * (corpora == "savee"))
-    weights = strength_weights(corpora, emotions, levels, neutral=0.5)
+    targets, weights = strength_targets(corpora, emotions, levels, EmotionRecognizerLoss())
     sad = emotions == EMOTIONS.index("sad")
     assert weights[sad & (levels == 2)].sum() == pytest.approx(0.25) == weights[sad & (levels == 1)].sum()
     assert weights[emotions == NEUTRAL].sum() == pytest.approx(0.5)
-    assert not weights[(emotions != NEUTRAL) & (levels == 0)].any()
-    fit_strength(model, rows, levels == 2, weights, 0.003)
+    unknown = (emotions != NEUTRAL) & (levels == 0)
+    assert weights[unknown].sum() == pytest.approx(0.5) and (targets[unknown] == torch.tensor(0.8)).all()
+    fit_strength(model, rows, targets, weights * ~unknown, 0.003)
     strength = model.strength(rows[0])
     assert strength[levels == 2].mean() > 0.75 and strength[levels != 2].mean() < 0.25
     assert model.strength_weights[0] > 3 * model.strength_weights[1:].abs().max()
-    fit_strength(model, rows, torch.zeros(n, dtype=torch.bool), weights, 0.003)
+    fit_strength(model, rows, torch.zeros(n), weights, 0.003)
     assert (model.strength(rows[0]) == 0.5).all(), "with no strong speech, nothing is known"
 
 

@@ -20,7 +20,7 @@ from emotalker.models.emotion_recognizer import CALM, CLASSES, NEUTRAL, EmotionR
 from emotalker.models.hubert import AudioEncoder
 from emotalker.settings.emotion_recognizer import EmotionRecognizerData, EmotionRecognizerLoss, EmotionRecognizerTraining
 from emotalker.training.emotion_examples import RoomAndSpeech, cached_descriptions
-from emotalker.training.emotion_strength import STRONG, fit_strength, strength_weights
+from emotalker.training.emotion_strength import fit_strength, strength_targets
 from emotalker.training.sampling import Key, seed_step
 from emotalker.training.solver import Objective, Solver
 
@@ -214,8 +214,8 @@ def train_described(
     training, validation = (described.where(lambda clip, split=split: clip.split == split) for split in ("train", "val"))
     model, loss = make_recognizer(config, encoder, training), config.loss
     emotions, levels = _merged(training.targets), training.levels
-    weights = strength_weights([clip.corpus for clip in training.clips], emotions, levels, loss.strength_neutral)
-    fit_strength(model, training.descriptions, levels == STRONG, weights, loss.strength_decay)
+    strengths = strength_targets([clip.corpus for clip in training.clips], emotions, levels, loss)
+    fit_strength(model, training.descriptions, *strengths, loss.strength_decay)
     occurring = torch.bincount(training.targets, minlength=len(CLASSES)) > 0
     kept = ("corpora", "leave_out", "copies", "seconds", "augmentation")
     used = sorted({clip.corpus for clip in described.clips})

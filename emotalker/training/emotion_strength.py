@@ -10,37 +10,44 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from emotalker.models.emotion_recognizer import NEUTRAL, EmotionRecognizer
+from emotalker.settings.emotion_recognizer import EmotionRecognizerLoss
 
 #: Levels of strength in the corpora's labels; 0 is unknown.
 NORMAL, STRONG = 1, 2
 
 
-def strength_weights(corpora: Sequence[str], emotions: Tensor, levels: Tensor, neutral: float) -> Tensor:
-    """Weights ``(N,)`` of clips in the regression, with sum 1 + ``neutral``; less where there are no such clips.
+def strength_targets(
+    corpora: Sequence[str], emotions: Tensor, levels: Tensor, loss: EmotionRecognizerLoss
+) -> tuple[Tensor, Tensor]:
+    """Strength ``(N,)`` of clips, 0 to 1, and their weights ``(N,)`` in the regression.
 
-    In each emotion normal and strong clips weigh the same, so that neither the emotion nor its frequency tells the strength.
-    Neutral clips of all corpora, which are not strong, weigh ``neutral``, each corpus the same, so that recordings of other
-    rooms, languages and microphones are heard as weak unless they sound strong. Emotions of unknown strength weigh nothing.
+    Strong clips have strength 1, normal and neutral ones 0. In each emotion normal and strong clips weigh the same, so that
+    neither the emotion nor its frequency tells the strength. Neutral clips of all corpora weigh ``strength_neutral``, and
+    emotions of unknown strength, which are acted in full, ``strength_acted`` with strength ``strength_unknown``; within both,
+    each corpus weighs the same. They teach that rooms, languages and microphones say nothing about the strength.
 
     Args:
         corpora: of the clips.
         emotions: ``(N,)`` indices into EMOTIONS, calm as neutral.
         levels: ``(N,)``: NORMAL, STRONG, or 0 for unknown.
-        neutral: weight of all neutral clips.
+        loss: settings.
     """
-    names, weights = np.array(corpora), torch.zeros(len(emotions))
-    acted = (emotions != NEUTRAL) & (levels > 0)
+    names, neutral = np.array(corpora), emotions == NEUTRAL
+    acted, unknown = ~neutral & (levels > 0), ~neutral & (levels == 0)
+    targets, weights = (acted & (levels == STRONG)).float(), torch.zeros(len(emotions))
+    targets[unknown] = loss.strength_unknown
     cells = [acted & (emotions == emotion) & (levels == level)
              for emotion in emotions[acted].unique() for level in (NORMAL, STRONG)]  # fmt: skip
     for cell in cells:
         weights[cell] = 1 / (len(cells) * cell.sum().clamp_min(1))
-    for corpus in (found := np.unique(names[(emotions == NEUTRAL).numpy()])):
-        cell = (emotions == NEUTRAL) & torch.from_numpy(names == corpus)
-        weights[cell] = neutral / (len(found) * cell.sum())
-    return weights
+    for group, weight in ((neutral, loss.strength_neutral), (unknown, loss.strength_acted)):
+        for corpus in (found := np.unique(names[group.numpy()])):
+            cell = group & torch.from_numpy(names == corpus)
+            weights[cell] = weight / (len(found) * cell.sum())
+    return targets, weights
 
 
-def fit_strength(model: EmotionRecognizer, descriptions: Tensor, strong: Tensor, weights: Tensor, decay: float) -> None:
+def fit_strength(model: EmotionRecognizer, descriptions: Tensor, targets: Tensor, weights: Tensor, decay: float) -> None:
     """Set the recogniser's ``strength_weights`` and ``strength_bias``; with no strong clips all strengths are 0.5.
 
     Minimises the weighted mean cross-entropy plus ``decay`` times the squared weights, by L-BFGS.
@@ -48,18 +55,17 @@ def fit_strength(model: EmotionRecognizer, descriptions: Tensor, strong: Tensor,
     Args:
         model: with the statistics and nuisance directions of its training.
         descriptions: ``(1 + copies, N, inputs)``.
-        strong: ``(N,)`` bool.
-        weights: ``(N,)`` as :func:`strength_weights`.
+        targets, weights: ``(N,)`` each, of :func:`strength_targets`.
         decay: factor of the squared weights.
     """
     model.strength_weights.zero_()
     model.strength_bias.zero_()
     used = weights > 0
-    if not (strong & used).any():
+    if not (targets[used] == 1).any():
         return
     copies = len(descriptions)
     inputs = torch.cat([model.project(copy[used].float()) for copy in descriptions])
-    targets, shares = strong[used].float().repeat(copies), (weights[used] / weights[used].sum() / copies).repeat(copies)
+    shares, targets = (weights[used] / weights[used].sum() / copies).repeat(copies), targets[used].repeat(copies)
     slope, bias = torch.zeros(inputs.shape[1], requires_grad=True), torch.zeros((), requires_grad=True)
     optimizer = torch.optim.LBFGS([slope, bias], max_iter=80, line_search_fn="strong_wolfe")
 
