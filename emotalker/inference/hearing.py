@@ -27,7 +27,7 @@ LEAST_SPEECH_SECONDS = 0.5
 #: Weight of the whole recording's probabilities in the geometric mean with a window's. docs/method.md 9 has figures.
 WHOLE_WEIGHT = 0.3
 #: Amplitude of the expression when the voice's emotion is certainly not strong, and when it certainly is.
-AMPLITUDES = (0.5, 1.5)
+AMPLITUDES = (0.3, 1.6)
 _SMALLEST = 1e-6  # probability, before logarithms
 _MARGIN = 5  # video frames of a pause that count as speech
 

@@ -262,16 +262,20 @@ class Performance:
         """``mean_correction`` of face ``(1, F, ...)`` and lips ``(1, F, ...)`` for emotion weights ``(1, F, 8)`` and the
         amplitude of the expression ``(1, F)``.
 
-        Entries that open the lips move only where the voice parts them, so that closures stay closed.
+        Entries that open the lips move only where the voice parts them, so that closures stay closed. Where the amplitude is
+        below 1, they move by its square, and above 1 no further: the mouth of a strong voice opens by itself.
         """
         if self.expression is None or not self.config.uses("mean_correction"):
             return face, lips
-        target = emotion * (self.style.intensity * strength[..., None])
+        strength = strength[..., None]
+        target = emotion * self.style.intensity * strength
         change = self.expression.correction(lips, target, self.space.lip)
         names = self.space.lip_names
         closed, opened = self.config.expression_gaps
         gap = (lips @ torch.from_numpy(lip_parting()).to(lips))[..., None]
         parted = ((gap - closed) / (opened - closed)).clamp(0, 1)
+        # opening entries are proportional to the target, so that dividing by the amplitude takes it away
+        parted = parted * strength.clamp(max=1) ** 2 / strength.clamp_min(1e-6)
         change = change * torch.where(self._entries(names, OPENING, lips.device), parted, 1.0)
         fraction = self.config.correction
         return face + fraction * self.expression.correction(face, target, self.space.face), lips + fraction * change
