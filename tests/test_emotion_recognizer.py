@@ -215,7 +215,11 @@ def test_strength_is_learned_within_each_emotion_and_neutral_is_weak(encoder):
     assert strength[levels == 2].mean() > 0.75 and strength[levels != 2].mean() < 0.25
     assert model.strength_weights[0] > 3 * model.strength_weights[1:].abs().max()
     fit_strength(model, rows, torch.zeros(n), weights, 0.003)
-    assert (model.strength(rows[0]) == 0.5).all(), "with no strong speech, nothing is known"
+    heard = model.eval().attach(encoder).windows(torch.from_numpy(voice(2, 200)))
+    assert heard.strength is None, "with no strong speech, nothing is known"
+    result = evaluation.measure_strength(strength, emotions, levels)
+    assert result.auc > 0.95 and result.accuracy > 0.85 and result.neutral < 0.4 < 0.6 < result.strong
+    assert evaluation.measure_strength(strength[:1], emotions[:1] * 0 + NEUTRAL, levels[:1] * 0).auc is None
 
 
 def test_weights_balance_emotions_and_corpora():

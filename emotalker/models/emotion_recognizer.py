@@ -138,7 +138,8 @@ class EmotionRecognizer(nn.Module):
 
     @torch.no_grad()
     def windows(self, wave: Tensor, seconds: float = 2.0, hop: float = 0.5) -> HeardWindows:
-        """Emotion over time; windows without speech are neutral with strength 0.
+        """Emotion over time; windows without speech are neutral with strength 0. A recogniser that was trained without strong
+        speech hears no strength.
 
         Args:
             wave: ``(N,)`` at 16 kHz.
@@ -153,7 +154,9 @@ class EmotionRecognizer(nn.Module):
         starts = sorted({*range(0, total - length + 1, step), total - length})
         found = [self._window(hidden[s : s + length], spoken[s : s + length], frames[s : s + length]) for s in starts]
         probabilities, strength = (torch.stack(values).cpu().numpy() for values in zip(*found, strict=True))
-        return HeardWindows((np.array(starts) + length / 2) / FRAMES_PER_SECOND, probabilities, strength)
+        known = bool(self.strength_weights.any())
+        centres = (np.array(starts) + length / 2) / FRAMES_PER_SECOND
+        return HeardWindows(centres, probabilities, strength if known else None)
 
     def recognize(self, wave: Tensor) -> Tensor:
         """Probabilities ``(8,)`` of EMOTIONS of a whole recording ``(N,)``."""

@@ -48,7 +48,7 @@ def strength_targets(
 
 
 def fit_strength(model: EmotionRecognizer, descriptions: Tensor, targets: Tensor, weights: Tensor, decay: float) -> None:
-    """Set the recogniser's ``strength_weights`` and ``strength_bias``; with no strong clips all strengths are 0.5.
+    """Set the recogniser's ``strength_weights`` and ``strength_bias``; zeros if there are no strong clips.
 
     Minimises the weighted mean cross-entropy plus ``decay`` times the squared weights, by L-BFGS.
 
