@@ -100,6 +100,7 @@ def test_all_steps_off_is_the_published_method(generator, samples, reference, de
         ("slow_expression", ARKIT.lip),
         ("motion_variance", np.concatenate([entries(("brow",)), POSE])),
         ("mean_correction", entries((*EXPRESSIVE, *OPENING, "pitch"))),
+        ("voice_strength", np.union1d(ARKIT.lip, entries((*EXPRESSIVE, "pitch")))),
         ("pose_smoothing", POSE),
         ("pose_limits", POSE),
     ],
@@ -207,6 +208,11 @@ def test_expressions_open_the_mouth_only_where_the_voice_does():
     lips[0, 5:, jaw] = 0.2
     corrected = steps(expression=ExpressionPrior(ExpressionConfig())).correct(face, lips, angry, ONES)[1]
     assert corrected[0, :5, jaw].max() == 0 and corrected[0, 5:, jaw].min() > 0.3
+    prior = ExpressionPrior(ExpressionConfig())
+    half, strong = (steps(expression=prior).correct(face, lips, angry, a * ONES)[1][0, 5:, jaw] - 0.2 for a in (0.5, 1.6))
+    full = corrected[0, 5:, jaw] - 0.2
+    torch.testing.assert_close(half, full / 4)
+    torch.testing.assert_close(strong, full, msg="a strong voice opens the mouth by itself")
 
 
 def test_gestures_raise_the_brows_nod_and_blink():
