@@ -42,6 +42,7 @@ def main() -> None:
     left = (*ACTED, *PLAIN, evaluation.PLAIN_SPEECH) if args.leave_out == ["all"] else args.leave_out
     described = describe_corpora(config.data, encoder, config.data.corpora if left else ("ravdess", "javanese"))
 
+    strengths = [evaluation.STRENGTH_TABLE]
     print(evaluation.TABLE)
     if not left:
         recognizer = load_checkpoint(args.recognizer or folder / "emotion_recognizer.safetensors", "emotion_recognizer")
@@ -50,6 +51,7 @@ def main() -> None:
             emotions = evaluation.emotions_of(own.clips)
             title = f"{corpus}, test actors"
             print(evaluation.row(title, evaluation.measure(evaluation.hear_described(recognizer, own), emotions)))
+            strengths.append(evaluation.strength_row(title, evaluation.hear_strength(recognizer, own)))
             if corpus == "ravdess":
                 print(f"| {title}, 8 classes with calm | | {evaluation.accuracy_with_calm(recognizer, own):.3f} | |")
             if args.head:
@@ -59,11 +61,13 @@ def main() -> None:
         for name, result in evaluation.leave_out(corpus, config, encoder, described).items():
             together = ", with all plain speech" if corpus == evaluation.PLAIN_SPEECH else ""
             print(evaluation.row(f"{name}, left out{together}", result), flush=True)
+            strengths.append(evaluation.strength_row(f"{name}, left out{together}", result.strength))
             if args.head:
                 own = described.where(lambda clip, name=name: clip.corpus == name)
                 head = evaluation.hear_with_head(encoder, own.clips)
                 result = evaluation.measure(head, evaluation.emotions_of(own.clips))
                 print(evaluation.row(f"{name}, encoder's head", result), flush=True)
+    print("", *strengths, sep="\n")
 
 
 if __name__ == "__main__":

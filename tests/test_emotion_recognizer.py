@@ -18,8 +18,9 @@ from emotalker.evaluation import emotion_recognizer as evaluation
 from emotalker.models import AudioEncoder, EmotionRecognizer
 from emotalker.models.emotion_recognizer import CLASSES, NEUTRAL, EmotionRecognizerConfig
 from emotalker.models.prosody import ENERGY, PITCH, STATISTICS, VOICED, VOICING, is_speech, prosody, prosody_statistics
-from emotalker.settings.emotion_recognizer import EmotionRecognizerTraining
+from emotalker.settings.emotion_recognizer import EmotionRecognizerLoss, EmotionRecognizerTraining
 from emotalker.training import emotion_recognizer as training
+from emotalker.training.emotion_strength import fit_strength, strength_targets
 from emotalker.training.solver import Solver
 
 RATE = 16000
@@ -45,6 +46,7 @@ def recognizer(encoder) -> EmotionRecognizer:
     torch.manual_seed(1)
     model = EmotionRecognizer(EmotionRecognizerConfig(encoder_dim=16, encoder_layers=2, hidden_dim=16, members=2)).eval()
     model.std.fill_(0.3)
+    model.strength_weights.normal_(std=0.02)
     return model.attach(encoder)
 
 
@@ -64,17 +66,19 @@ def test_prosody_measures_pitch_and_pauses():
 
 def test_windows_cover_the_recording_and_ignore_its_level(recognizer):
     wave = torch.from_numpy(np.concatenate([voice(3, 120), voice(3, 320, 6.0)]))
-    times, heard = recognizer.windows(wave, seconds=2.0, hop=0.5)
+    times, heard, strength = recognizer.windows(wave, seconds=2.0, hop=0.5)
     assert np.allclose(times, 1 + 0.5 * np.arange(9)) and heard.shape == (9, 8)
     assert np.allclose(heard.sum(1), 1, atol=1e-5) and (heard >= 0).all()
     assert np.abs(heard[0] - heard[-1]).max() > 0.02  # another voice, another emotion
-    assert np.allclose(recognizer.windows(0.05 * wave)[1], heard, atol=1e-3)
+    assert strength.shape == (9,) and (strength > 0).all() and (strength < 1).all()
+    quiet = recognizer.windows(0.05 * wave)
+    assert np.allclose(quiet.probabilities, heard, atol=1e-3) and np.allclose(quiet.strength, strength, atol=1e-3)
 
 
 def test_a_window_of_the_whole_recording_is_what_the_recording_is_heard_as(recognizer):
     wave = torch.from_numpy(voice(2.5, 200))
     whole = recognizer.recognize(wave)
-    times, heard = recognizer.windows(wave, seconds=10)
+    times, heard, _ = recognizer.windows(wave, seconds=10)
     assert heard.shape == (1, 8) and times[0] == pytest.approx(1.25, abs=0.03)
     assert np.allclose(heard[0], whole, atol=1e-6)
     long = recognizer.recognize(torch.from_numpy(np.tile(voice(2, 200), 8)))  # 16 s, described in pieces
@@ -83,7 +87,8 @@ def test_a_window_of_the_whole_recording_is_what_the_recording_is_heard_as(recog
 
 def test_windows_without_speech_are_neutral(recognizer):
     silence = np.zeros(4 * RATE, np.float32)
-    heard = recognizer.windows(torch.from_numpy(np.concatenate([voice(3, 200), silence])), 2.0, 0.5)[1]
+    _, heard, strength = recognizer.windows(torch.from_numpy(np.concatenate([voice(3, 200), silence])), 2.0, 0.5)
+    assert strength[-1] == 0 < strength[0]
     assert heard[-1].argmax() == NEUTRAL and heard[-1].max() == 1 and heard[0].max() < 1
 
 
@@ -185,6 +190,36 @@ def test_nuisance_directions_are_those_of_the_speakers(world, encoder, tmp_path)
     rows[:, 3] += 5.0 * described.targets  # another the emotion
     (found,) = training.nuisance_directions(rows, described, 1)
     assert found[7].abs() > 0.95 and found.norm() == pytest.approx(1, abs=1e-4)
+
+
+def test_strength_is_learned_within_each_emotion_and_neutral_is_weak(encoder):
+    """Entry 0 tells the strength, entry 1 the emotion, entry 2 the corpus; only the first is to be heard."""
+    rng, n = np.random.default_rng(0), 200
+    emotions = torch.from_numpy(rng.choice([EMOTIONS.index("sad"), EMOTIONS.index("angry"), NEUTRAL], n))
+    levels = torch.from_numpy(rng.choice([1, 2], n, p=[0.8, 0.2])) * (emotions != NEUTRAL)
+    corpora = rng.choice(["ravdess", "savee"], n)
+    levels[torch.from_numpy(corpora == "savee")] = 0
+    model = EmotionRecognizer(EmotionRecognizerConfig(encoder_dim=16, encoder_layers=2))
+    rows = 0.3 * torch.randn(2, n, model.config.inputs, generator=torch.Generator().manual_seed(0))
+    rows[:, :, 0] += levels - 1.0
+    rows[:, :, 1] += 2.0 * (emotions == EMOTIONS.index("angry"))
+    rows[:, :, 2] += torch.from_numpy(2.0 * (corpora == "savee"))
+    targets, weights = strength_targets(corpora, emotions, levels, EmotionRecognizerLoss())
+    sad = emotions == EMOTIONS.index("sad")
+    assert weights[sad & (levels == 2)].sum() == pytest.approx(0.25) == weights[sad & (levels == 1)].sum()
+    assert weights[emotions == NEUTRAL].sum() == pytest.approx(0.5)
+    unknown = (emotions != NEUTRAL) & (levels == 0)
+    assert weights[unknown].sum() == pytest.approx(0.5) and (targets[unknown] == torch.tensor(0.8)).all()
+    fit_strength(model, rows, targets, weights * ~unknown, 0.003)
+    strength = model.strength(rows[0])
+    assert strength[levels == 2].mean() > 0.75 and strength[levels != 2].mean() < 0.25
+    assert model.strength_weights[0] > 3 * model.strength_weights[1:].abs().max()
+    fit_strength(model, rows, torch.zeros(n), weights, 0.003)
+    heard = model.eval().attach(encoder).windows(torch.from_numpy(voice(2, 200)))
+    assert heard.strength is None, "with no strong speech, nothing is known"
+    result = evaluation.measure_strength(strength, emotions, levels)
+    assert result.auc > 0.95 and result.accuracy > 0.85 and result.neutral < 0.4 < 0.6 < result.strong
+    assert evaluation.measure_strength(strength[:1], emotions[:1] * 0 + NEUTRAL, levels[:1] * 0).auc is None
 
 
 def test_weights_balance_emotions_and_corpora():

@@ -22,10 +22,11 @@ from emotalker.inference.emotion_track import EmotionTrack, EmotionTrackError
 from emotalker.inference.generator import MotionGenerator, code_means
 from emotalker.inference.hearing import emotion_probabilities, hear_over_time
 from emotalker.inference.options import add_style_options, style_from
-from emotalker.inference.performance import PERFORMANCE
+from emotalker.inference.performance import PERFORMANCE, Performance
 from emotalker.inference.silence import relaxation, rest_weight
 from emotalker.inference.style import Style, StyleError
 from emotalker.inference.valence_arousal import COORDINATES, weights_of
+from emotalker.models.emotion_recognizer import HeardWindows
 from emotalker.models.expression import ExpressionConfig, ExpressionPrior
 from emotalker.models.lip import LipBranch, LipConfig
 from emotalker.models.transformer import CrossModalTransformer, TransformerConfig
@@ -90,10 +91,27 @@ def test_unusable_tracks_raise_errors(times, weights, message):
 def test_a_track_is_written_and_read(tmp_path):
     track = EmotionTrack(np.array([0.0, 0.5, 2.25]), np.stack([HAPPY, 0.3 * SAD + 0.7 * NEUTRAL, 0.25 * SAD]))
     text = track.save(tmp_path / "e.csv").read_text().splitlines()
-    assert text[:2] == ["time,emotion,share", "0.000,angry,0.00000"] and len(text) == 1 + 3 * 8
+    assert text[:2] == ["time,emotion,share,strength", "0.000,angry,0.00000,1.000"] and len(text) == 1 + 3 * 8
     loaded = EmotionTrack.load(tmp_path / "e.csv")
     np.testing.assert_allclose(loaded.times, track.times)
     np.testing.assert_allclose(loaded.weights, track.weights, atol=1e-5)
+    strong = replace(track, strength=np.array([0.5, 1.25, 0.0]))
+    np.testing.assert_allclose(EmotionTrack.load(strong.save(tmp_path / "s.csv")).strength, [0.5, 1.25, 0])
+
+
+def test_strength_is_an_optional_column_of_both_kinds(tmp_path):
+    path = tmp_path / "e.csv"
+    path.write_text("time,emotion,share\n0,happy,1\n")
+    np.testing.assert_array_equal(EmotionTrack.load(path).strength, [1])
+    path.write_text("time,emotion,share,strength\n0,happy,0.75,1.2\n0,sad,0.25,0.4\n2,sad,0,0.3\n")
+    np.testing.assert_allclose(EmotionTrack.load(path).strength, [1.0, 0.3])
+    path.write_text("time,valence,arousal,strength\n0,0.8,0.5,1.4\n")
+    np.testing.assert_allclose(EmotionTrack.load(path).strength, [1.4])
+    path.write_text("time,emotion,share,strength\n0,happy,1,\n")
+    with pytest.raises(EmotionTrackError, match="line 2: strength is ''; write a number from 0 to 3"):
+        EmotionTrack.load(path)
+    with pytest.raises(EmotionTrackError, match="one number from 0 to 3 for each time"):
+        EmotionTrack.constant(HAPPY, -1.0)
 
 
 def test_a_file_by_hand(tmp_path):
@@ -172,7 +190,16 @@ class TwoHalves:
         probabilities = (1 - sad) * HAPPY + sad * SAD
         if self.wrong is not None and len(starts) > 1:
             probabilities[self.wrong] = 0.55 * SAD + 0.45 * HAPPY
-        return starts + seconds / 2, probabilities.astype(np.float32)
+        return HeardWindows(starts + seconds / 2, probabilities.astype(np.float32))
+
+
+class GrowsLouder(TwoHalves):
+    """Hears happy, weak before ``switch`` seconds and strong after it."""
+
+    def windows(self, wave, seconds, hop):
+        heard = super().windows(wave, seconds, hop)
+        happy = np.tile(HAPPY, (len(heard.times), 1))
+        return HeardWindows(heard.times, happy, heard.probabilities[:, EMOTIONS.index("sad")])
 
 
 def noise(seconds: float) -> torch.Tensor:
@@ -209,7 +236,8 @@ def test_the_encoder_hears_windows_that_cover_the_recording(generator):
     wave = torch.from_numpy(np.tile(SPEECH, 3))
     features = generator.encoder.encode_long(wave[None])
     recognizer = hearing.EncoderRecognizer(generator.encoder, features)
-    times, probabilities = recognizer.windows(wave, 2.5, 0.5)
+    times, probabilities, strength = recognizer.windows(wave, 2.5, 0.5)
+    assert strength is None, "the encoder's head does not hear it"
     np.testing.assert_allclose(np.diff(times)[:-1], 0.5)
     assert times[0] == 1.25 and times[-1] == pytest.approx(4.5 - 1.25, abs=0.04)
     np.testing.assert_allclose(probabilities.sum(1), 1, atol=1e-5)
@@ -313,6 +341,37 @@ def test_another_recogniser_is_heard(generator):
     assert emotion.weights[0].argmax() == EMOTIONS.index("happy") and emotion.weights[-1].argmax() == EMOTIONS.index("sad")
     off = other.generate(np.tile(SPEECH, 3), REST, performance=PERFORMANCE.without("emotion_windows")).emotion
     np.testing.assert_allclose(off.weights, off.weights[:1].repeat(len(off.weights), 0), atol=1e-6)
+
+
+def test_the_expression_follows_the_strength_of_the_voice(generator):
+    parts = (generator.encoder, generator.transformer, generator.vqvae, generator.lip, generator.expression)
+    voice, half = np.tile(SPEECH, 3), 56
+    grows, constant = MotionGenerator(*parts, GrowsLouder(2.25)), MotionGenerator(*parts, TwoHalves(99.0))
+    motion = grows.generate(voice, REST)
+    low, high = hearing.AMPLITUDES
+    assert motion.emotion.strength[0] < 1 < motion.emotion.strength[-1]
+    assert (motion.emotion.strength >= low).all() and (motion.emotion.strength <= high).all()
+    smile = motion.coefficients[:, SMILE]
+    before, after = smile[: half - 12].mean(), smile[half + 12 :].mean()
+    assert after > 1.3 * before > 0
+    # without the step, and from a recogniser that hears no strength, the motion is that of full expressions
+    off = grows.generate(voice, REST, performance=PERFORMANCE.without("voice_strength"))
+    np.testing.assert_array_equal(off.coefficients, constant.generate(voice, REST).coefficients)
+    assert (off.emotion.strength == 1).all()
+    # its track gives the same motion again; a requested emotion is shown in full whatever the voice
+    again = constant.generate(voice, REST, style=Style(emotion_track=motion.emotion))
+    assert np.abs(again.coefficients - motion.coefficients).max() < 0.05
+    asked = Style(emotion={"happy": 1.0})
+    np.testing.assert_array_equal(
+        grows.generate(voice, REST, style=asked).coefficients, constant.generate(voice, REST, style=asked).coefficients
+    )
+
+
+def test_half_a_request_has_half_its_strength(generator):
+    half, strong = Style(emotion={"happy": 0.5}), EmotionTrack.constant(SAD, 1.5)
+    performance = Performance(PERFORMANCE, half, ARKIT, None)
+    np.testing.assert_allclose(performance.strength(strong, 4), 1.25)
+    assert (Performance(PERFORMANCE.without("voice_strength"), half, ARKIT, None).strength(strong, 4) == 1).all()
 
 
 def test_a_track_needs_networks_with_an_emotion_input(generator, monkeypatch):

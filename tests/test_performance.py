@@ -27,6 +27,8 @@ from emotalker.inference.style import DEFAULT_STYLE, Style, StyleError
 from emotalker.models.expression import EXPRESSIVE, OPENING, ExpressionConfig, ExpressionPrior
 
 POSE = np.arange(ARKIT.dim)[ARKIT.pose]
+#: Full expressions in ten frames.
+ONES = torch.ones(1, 10)
 
 
 def entries(prefixes: tuple[str, ...]) -> np.ndarray:
@@ -98,6 +100,7 @@ def test_all_steps_off_is_the_published_method(generator, samples, reference, de
         ("slow_expression", ARKIT.lip),
         ("motion_variance", np.concatenate([entries(("brow",)), POSE])),
         ("mean_correction", entries((*EXPRESSIVE, *OPENING, "pitch"))),
+        ("voice_strength", np.union1d(ARKIT.lip, entries((*EXPRESSIVE, "pitch")))),
         ("pose_smoothing", POSE),
         ("pose_limits", POSE),
     ],
@@ -183,11 +186,11 @@ def test_slow_expression_keeps_closed_lips_closed():
         return torch.full((1, face.shape[1], len(ARKIT.lip)), 0.5 * face.any().item())
 
     face, emotion = torch.ones(1, 30, len(ARKIT.face)), torch.eye(8)[:1]
-    lips = steps().lips(predict, face, emotion, emotion)[0]
+    lips = steps().lips(predict, face, emotion, emotion, torch.ones(1, 30))[0]
     for name, track in zip(ARKIT.lip_names, lips.T, strict=True):
         expected = 0.5 if name.startswith(EXPRESSIVE_LIPS) else 0.0
         torch.testing.assert_close(track, torch.full((30,), expected), msg=name)
-    fast = steps("slow_expression").lips(predict, face, emotion, emotion)[0]
+    fast = steps("slow_expression").lips(predict, face, emotion, emotion, torch.ones(1, 30))[0]
     opening = [i for i, name in enumerate(ARKIT.lip_names) if name.startswith(OPENING_LIPS)]
     assert (fast[:, opening] == 0.5).all()
 
@@ -197,12 +200,15 @@ def test_mean_correction_gives_the_motion_the_mean_of_the_expression():
     smile = ARKIT.index("mouthSmileLeft")
     prior.offsets.zero_()[EMOTIONS.index("happy"), smile] = 0.5
     face, lips = torch.zeros(1, 10, len(ARKIT.face)), torch.zeros(1, 10, len(ARKIT.lip))
-    corrected_face, corrected_lips = steps(expression=prior).correct(face, lips, happy)
+    corrected_face, corrected_lips = steps(expression=prior).correct(face, lips, happy, ONES)
     assert torch.equal(corrected_face, face)
     assert corrected_lips[0, :, list(ARKIT.lip).index(smile)].mean().item() == pytest.approx(0.5)
-    intense = steps(style=Style(intensity=1.5), expression=prior).correct(face, lips, happy)[1]
+    intense = steps(style=Style(intensity=1.5), expression=prior).correct(face, lips, happy, ONES)[1]
     assert intense[0, :, list(ARKIT.lip).index(smile)].mean().item() == pytest.approx(0.75)
-    assert steps("mean_correction", expression=prior).correct(face, lips, happy)[1] is lips
+    rising = torch.linspace(0.5, 1.5, 10)[None]
+    followed = steps(expression=prior).correct(face, lips, happy, rising)[1]
+    torch.testing.assert_close(followed[..., list(ARKIT.lip).index(smile)], 0.5 * rising)
+    assert steps("mean_correction", expression=prior).correct(face, lips, happy, ONES)[1] is lips
 
 
 def test_expressions_open_the_mouth_only_where_the_voice_does():
@@ -210,8 +216,13 @@ def test_expressions_open_the_mouth_only_where_the_voice_does():
     jaw = ARKIT.lip_names.index("jawOpen")
     face, lips = torch.zeros(1, 10, len(ARKIT.face)), torch.zeros(1, 10, len(ARKIT.lip))
     lips[0, 5:, jaw] = 0.2
-    corrected = steps(expression=ExpressionPrior(ExpressionConfig())).correct(face, lips, angry)[1]
+    corrected = steps(expression=ExpressionPrior(ExpressionConfig())).correct(face, lips, angry, ONES)[1]
     assert corrected[0, :5, jaw].max() == 0 and corrected[0, 5:, jaw].min() > 0.3
+    prior = ExpressionPrior(ExpressionConfig())
+    half, strong = (steps(expression=prior).correct(face, lips, angry, a * ONES)[1][0, 5:, jaw] - 0.2 for a in (0.5, 1.6))
+    full = corrected[0, 5:, jaw] - 0.2
+    torch.testing.assert_close(half, full / 4)
+    torch.testing.assert_close(strong, full, msg="a strong voice opens the mouth by itself")
 
 
 def test_gestures_raise_the_brows_nod_and_blink():

@@ -20,6 +20,7 @@ from emotalker.face.model import FaceModel
 from emotalker.inference.generator import MotionGenerator
 from emotalker.inference.performance import PERFORMANCE
 from emotalker.inference.style import Style
+from emotalker.models.emotion_recognizer import HeardWindows
 
 RATE = 16000
 SMILE = ARKIT.indices(["mouthSmileLeft", "mouthSmileRight"])
@@ -92,8 +93,8 @@ class Hears:
     def __init__(self, emotion: str):
         self.emotion = emotion
 
-    def windows(self, wave: torch.Tensor, seconds: float, hop: float) -> tuple[np.ndarray, np.ndarray]:
-        return np.array([len(wave) / 32000]), np.array([[float(name == self.emotion) for name in EMOTIONS]])
+    def windows(self, wave: torch.Tensor, seconds: float, hop: float) -> HeardWindows:
+        return HeardWindows(np.array([len(wave) / 32000]), np.array([[float(name == self.emotion) for name in EMOTIONS]]))
 
 
 def recognised_emotion_changes_the_face(generator: MotionGenerator) -> None:

@@ -19,9 +19,9 @@ from emotalker.core.emotions import EMOTIONS, RAVDESS_EMOTIONS, emotion_of
 from emotalker.core.errors import DataError
 from emotalker.core.files import replace_on_success
 from emotalker.core.splits import TEST_SPEAKERS, VALIDATION_SPEAKERS, Split, split_of_name, split_of_speaker
-from emotalker.data.recordings import CORPORA, label, speech_span
+from emotalker.data.recordings import CORPORA, emotion_level, label, speech_span
 
-FORMAT = "emotalker-emotional-speech-1"
+FORMAT = "emotalker-emotional-speech-2"
 #: Index of corpora without labels in their file names, below the root folder: one row a recording, with at least the columns
 #: file, corpus, speaker and emotion.
 INDEX = "emotional_speech/index.csv"
@@ -61,6 +61,7 @@ class EmotionClip:
         label: the corpus' own name of the emotion.
         samples: ``(N,)`` int16 at 16 kHz.
         speech: start and end of the speech in samples.
+        level: strength of the emotion, 1 normal or 2 strong (RAVDESS); 0 unknown.
     """
 
     corpus: str
@@ -69,6 +70,7 @@ class EmotionClip:
     label: str
     samples: np.ndarray
     speech: tuple[int, int]
+    level: int = 0
 
     @property
     def split(self) -> Split:
@@ -80,12 +82,13 @@ class EmotionClip:
 
 @dataclass(frozen=True)
 class _Source:
-    """Where a clip comes from, before it is decoded: the first three fields of :class:`EmotionClip`, label and file."""
+    """Where a clip comes from, before it is decoded: fields of :class:`EmotionClip`, and the file."""
 
     corpus: str
     speaker: str
     label: str
     path: str
+    level: int = 0
 
 
 def load_emotion_clips(
@@ -133,7 +136,10 @@ def _sources(root: Path, corpus: str) -> list[_Source]:
     if corpus in PLAIN:
         return [_Source(corpus, path.stem, "neutral", str(path)) for path in paths]
     named = [(path, *label(corpus, path.stem)) for path in paths]
-    return [_Source(corpus, f"{actor:02d}", RAVDESS_EMOTIONS[emotion], str(path)) for path, emotion, actor in named]
+    return [
+        _Source(corpus, f"{actor:02d}", RAVDESS_EMOTIONS[emotion], str(path), emotion_level(corpus, path.stem))
+        for path, emotion, actor in named
+    ]
 
 
 def _indexed(root: Path, corpus: str) -> list[_Source]:
@@ -158,7 +164,8 @@ def _write_cache(file: Path, sources: Sequence[_Source], corpus: str) -> None:
     tensors = {}
     for number, source in enumerate(track(sources, corpus)):
         wave = np.clip(load_audio(source.path, SAMPLE_RATE), -1, 1)
-        tensors[f"{number:06d}/{source.speaker}/{source.label}"] = torch.from_numpy(np.round(wave * 32767).astype(np.int16))
+        key = f"{number:06d}/{source.speaker}/{source.label}/{source.level}"
+        tensors[key] = torch.from_numpy(np.round(wave * 32767).astype(np.int16))
     with replace_on_success(file) as temporary:
         save_file(tensors, temporary, {"format": FORMAT, "corpus": corpus})
 
@@ -171,10 +178,11 @@ def _read_cache(file: Path) -> list[EmotionClip]:
             if header.get("format") != FORMAT:
                 raise DataError(f"{file} was written by another version; delete it to compute it again")
             for key in sorted(cached.keys()):
-                _, speaker, name = key.split("/")
+                _, speaker, name, level = key.split("/")
                 samples = cached.get_tensor(key).numpy()
                 emotion = EMOTIONS.index(emotion_of(name))
-                clips.append(EmotionClip(header["corpus"], speaker, emotion, name, samples, speech_span(samples)))
+                span = speech_span(samples)
+                clips.append(EmotionClip(header["corpus"], speaker, emotion, name, samples, span, int(level)))
     except (SafetensorError, OSError, KeyError, ValueError) as error:
         raise DataError(f"{file} is damaged ({error}); delete it to compute it again") from error
     return clips

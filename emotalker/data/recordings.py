@@ -35,7 +35,8 @@ class SpeechCorpus:
     Attributes:
         source, licence: stored in the checkpoint; weights inherit the licence.
         files: glob below the root folder.
-        name: pattern of a labelled recording's name, with groups ``emotion`` and ``actor``; None for an unlabelled corpus.
+        name: pattern of a labelled recording's name, with groups ``emotion`` and ``actor``, and ``level`` where the name says
+            how strong the emotion is; None for an unlabelled corpus.
         emotions: index into :data:`EMOTIONS` by the number in the name.
         sentence: each recording is one sentence with silence around it, which crops can leave out.
     """
@@ -51,7 +52,7 @@ class SpeechCorpus:
 CORPORA = {
     "ravdess": SpeechCorpus(
         "RAVDESS (Livingstone and Russo 2018)", "CC BY-NC-SA 4.0", "ravdess/*.opus",
-        r"03-01-(?P<emotion>\d\d)-\d\d-\d\d-\d\d-(?P<actor>\d\d)", {n: n - 1 for n in range(1, 9)}, True,
+        r"03-01-(?P<emotion>\d\d)-(?P<level>\d\d)-\d\d-\d\d-(?P<actor>\d\d)", {n: n - 1 for n in range(1, 9)}, True,
     ),
     "javanese": SpeechCorpus(
         "Javanese emotional speech, audio set", "MIT", "javanese/*.mp4",
@@ -138,6 +139,12 @@ def label(corpus: str, name: str) -> tuple[int, int]:
     if match is None or int(match["emotion"]) not in about.emotions:
         raise DataError(f"{name}: no name of the {corpus} corpus; remove the file from its folder")
     return about.emotions[int(match["emotion"])], int(match["actor"])
+
+
+def emotion_level(corpus: str, name: str) -> int:
+    """Strength of the emotion from a recording's name, 1 normal or 2 strong; 0 if the name does not say it."""
+    match = re.fullmatch(CORPORA[corpus].name or "", name)
+    return int(match["level"]) if match and "level" in match.groupdict() else 0
 
 
 def speech_span(samples: np.ndarray, below_peak_db: float = 35.0, margin: float = 0.2) -> tuple[int, int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 
 import torch
 from torch import Tensor
@@ -16,11 +16,30 @@ from emotalker.models.emotion_recognizer import NEUTRAL
 from emotalker.models.probe import confusion_matrix, unweighted_accuracy
 from emotalker.settings.emotion_recognizer import EmotionRecognizerTraining
 from emotalker.training.emotion_recognizer import DescribedClips, train_described
+from emotalker.training.emotion_strength import NORMAL, STRONG
 
 #: The emotions that nearly all corpora have, in which corpora are compared.
 FIVE = tuple(EMOTIONS.index(name) for name in ("neutral", "happy", "sad", "angry", "fear"))
 #: Name under which all plain speech is left out together: speech that is not acted is then new to the recogniser.
 PLAIN_SPEECH = "plain"
+
+
+@dataclass(frozen=True)
+class HeardStrength:
+    """Strength of the emotion as it is heard in some clips; None where there are no such clips.
+
+    Attributes:
+        auc: probability that a strong clip is heard as stronger than a normal one of the same emotion, mean over emotions.
+        accuracy: of strong against normal, at 0.5.
+        neutral, normal, strong, unknown: mean strength of clips that are neutral, and of emotions of each level.
+    """
+
+    auc: float | None
+    accuracy: float | None
+    neutral: float | None
+    normal: float | None
+    strong: float | None
+    unknown: float | None
 
 
 @dataclass(frozen=True)
@@ -32,12 +51,14 @@ class Hearing:
         occurring: unweighted accuracy of all emotions that occur, only these being predicted.
         false_emotion: fraction of the neutral clips taken for emotional, of all emotions; None without neutral clips.
         confusion: ``(8, 8)`` counts by true emotion (rows) and prediction among all.
+        strength: as it is heard.
     """
 
     five: float | None
     occurring: float
     false_emotion: float | None
     confusion: Tensor
+    strength: HeardStrength | None = None
 
 
 def measure(probabilities: Tensor, emotions: Tensor) -> Hearing:
@@ -54,6 +75,36 @@ def measure(probabilities: Tensor, emotions: Tensor) -> Hearing:
     false_emotion = (heard[neutral] != NEUTRAL).float().mean().item() if neutral.any() else None
     confusion = confusion_matrix(emotions, heard, len(EMOTIONS))
     return Hearing(accuracy(torch.tensor(FIVE)), accuracy(emotions.unique()), false_emotion, confusion)
+
+
+def measure_strength(strength: Tensor, emotions: Tensor, levels: Tensor) -> HeardStrength:
+    """Compare strengths ``(N,)`` with levels ``(N,)``, 1 normal, 2 strong, 0 unknown; ``emotions`` are indices."""
+
+    def mean(chosen: Tensor) -> float | None:
+        return strength[chosen].mean().item() if chosen.any() else None
+
+    neutral = emotions == NEUTRAL
+    normal, strong, unknown = (~neutral & (levels == level) for level in (NORMAL, STRONG, 0))
+    areas = []
+    for emotion in emotions[strong].unique():
+        weak, more = (strength[chosen & (emotions == emotion)] for chosen in (normal, strong))
+        if len(weak):
+            difference = more[:, None] - weak
+            areas.append(((difference > 0).float() + 0.5 * (difference == 0)).mean().item())
+    known = normal | strong
+    right = ((strength > 0.5) == strong)[known].float()
+    return HeardStrength(
+        sum(areas) / len(areas) if areas else None,
+        right.mean().item() if strong.any() and normal.any() else None,
+        *(mean(chosen) for chosen in (neutral, normal, strong, unknown)),
+    )
+
+
+@torch.no_grad()
+def hear_strength(recognizer: EmotionRecognizer, described: DescribedClips) -> HeardStrength:
+    """:func:`measure_strength` on the clips' unchanged speech, up to 5 s of each."""
+    heard = recognizer.eval().strength(described.descriptions[0].float())
+    return measure_strength(heard, emotions_of(described.clips), described.levels)
 
 
 def emotions_of(clips: Sequence[EmotionClip]) -> Tensor:
@@ -112,13 +163,22 @@ def leave_out(
     for name in left:
         own = described.where(lambda clip, name=name: clip.corpus == name)
         if own.clips:
-            results[name] = measure(hear_described(recognizer, own), emotions_of(own.clips))
+            heard = measure(hear_described(recognizer, own), emotions_of(own.clips))
+            results[name] = replace(heard, strength=hear_strength(recognizer, own))
     return results
 
 
 def row(title: str, result: Hearing) -> str:
     """One line of a Markdown table: accuracies and the fraction of neutral speech taken for emotional."""
-    cells = (result.five, result.occurring, result.false_emotion)
+    return _line(title, (result.five, result.occurring, result.false_emotion))
+
+
+def strength_row(title: str, heard: HeardStrength) -> str:
+    """One line of the table of strengths."""
+    return _line(title, astuple(heard))
+
+
+def _line(title: str, cells: Sequence[float | None]) -> str:
     return f"| {title} | " + " | ".join("" if cell is None else f"{cell:.3f}" for cell in cells) + " |"
 
 
@@ -126,4 +186,9 @@ def row(title: str, result: Hearing) -> str:
 TABLE = (
     "| speech | unweighted accuracy, 5 classes | unweighted accuracy, all its classes | neutral taken for emotional |\n"
     "|---|---|---|---|"
+)
+#: Head of the table whose lines :func:`strength_row` makes.
+STRENGTH_TABLE = (
+    "| strength of the emotion, 0 to 1 | strong above normal (AUC) | right at 0.5 | neutral | normal | strong | unknown |\n"
+    "|---|---|---|---|---|---|---|"
 )

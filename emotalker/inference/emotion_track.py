@@ -18,6 +18,10 @@ from emotalker.inference.valence_arousal import weights_of
 
 #: Columns of the two kinds of CSV files.
 SHARES, VALENCE_AROUSAL = ("time", "emotion", "share"), ("time", "valence", "arousal")
+#: Further column that either kind may have.
+STRENGTH = "strength"
+#: Largest strength.
+STRONGEST = 3.0
 
 
 class EmotionTrackError(EmoTalkerError):
@@ -31,10 +35,12 @@ class EmotionTrack:
     Attributes:
         times: ``(W,)`` seconds, increasing, W >= 1.
         weights: ``(W, 8)`` float32 shares of EMOTIONS, not negative; a row sums to at most 1.
+        strength: ``(W,)`` float32 amplitude of the expression, 0..STRONGEST; 1 is the emotion's full expression. None: 1.
     """
 
     times: np.ndarray
     weights: np.ndarray
+    strength: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         times, weights = np.asarray(self.times, np.float64), np.asarray(self.weights, np.float32)
@@ -47,13 +53,17 @@ class EmotionTrack:
             raise EmotionTrackError("the times of an emotion track do not increase; sort them and give each once")
         if not np.isfinite(weights).all() or (weights < 0).any() or (weights.sum(1) > 1 + 1e-3).any():
             raise EmotionTrackError("weights of an emotion track are negative or sum to more than 1; divide by their sum")
+        strength = np.ones(len(times), np.float32) if self.strength is None else np.asarray(self.strength, np.float32)
+        if strength.shape != times.shape or not ((strength >= 0) & (strength <= STRONGEST)).all():
+            raise EmotionTrackError(f"the strength of an emotion track is one number from 0 to {STRONGEST:g} for each time")
         object.__setattr__(self, "times", times)
         object.__setattr__(self, "weights", weights)
+        object.__setattr__(self, "strength", strength)
 
     @classmethod
-    def constant(cls, weights: np.ndarray) -> EmotionTrack:
-        """The same weights ``(8,)`` at every time."""
-        return cls(np.zeros(1), np.asarray(weights)[None])
+    def constant(cls, weights: np.ndarray, strength: float | np.ndarray = 1.0) -> EmotionTrack:
+        """The same weights ``(8,)`` and strength at every time."""
+        return cls(np.zeros(1), np.asarray(weights)[None], np.full(1, strength))
 
     def at(self, times: np.ndarray) -> np.ndarray:
         """Weights at other times, by linear interpolation; ``(N,)`` seconds to ``(N, 8)`` float32."""
@@ -72,13 +82,19 @@ class EmotionTrack:
         weights = self.at(np.arange(count) / fps)
         return gaussian_filter1d(weights, smoothing * fps, axis=0, mode="nearest") if smoothing and count > 1 else weights
 
+    def frame_strength(self, count: int, fps: int, smoothing: float = 0.0) -> np.ndarray:
+        """Strength of video frames, ``(count,)`` float32; arguments as :meth:`frames`."""
+        strength = np.interp(np.arange(count) / fps, self.times, self.strength).astype(np.float32)
+        return gaussian_filter1d(strength, smoothing * fps, mode="nearest") if smoothing and count > 1 else strength
+
     def save(self, path: str | os.PathLike) -> Path:
-        """Write the columns time, emotion and share as CSV, one row per time and emotion; OutputError if that fails."""
+        """Write time, emotion, share and strength as CSV, one row per time and emotion; OutputError if that fails."""
         with replace_on_success(path) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(SHARES)
-            for time, row in zip(self.times, self.weights, strict=True):
-                writer.writerows((f"{time:.3f}", name, f"{share:.5f}") for name, share in zip(EMOTIONS, row, strict=True))
+            writer.writerow((*SHARES, STRENGTH))
+            for time, row, strength in zip(self.times, self.weights, self.strength, strict=True):
+                for name, share in zip(EMOTIONS, row, strict=True):
+                    writer.writerow((f"{time:.3f}", name, f"{share:.5f}", f"{strength:.3f}"))
         return Path(path)
 
     @classmethod
@@ -90,17 +106,22 @@ class EmotionTrack:
         - ``time,valence,arousal``: a row per time, both in -1..1;
           :func:`~emotalker.inference.valence_arousal.weights_of` gives the weights.
 
+        Either kind may have a further column ``strength``, 0..STRONGEST; without it the strength is 1. The strength at a time
+        is the mean of its rows' by their shares.
+
         Raises:
             EmotionTrackError: with the file, the line and how to mend it.
         """
         reader = _Reader(Path(path))
         by_time: dict[float, np.ndarray] = {}
-        if reader.header == VALENCE_AROUSAL:
+        strengths: dict[float, list[tuple[float, float]]] = {}  # share and strength of each row
+        if reader.kind == VALENCE_AROUSAL:
             for row in reader.rows():
                 time = reader.number(row, "time", 0.0, np.inf)
                 if time in by_time:
                     raise reader.error(f"time {time:g} appears twice", "give each time once")
                 by_time[time] = weights_of(reader.number(row, "valence", -1, 1), reader.number(row, "arousal", -1, 1))
+                strengths[time] = [(1.0, reader.strength(row))]
         else:
             seen: set[tuple[float, str]] = set()
             for row in reader.rows():
@@ -112,11 +133,19 @@ class EmotionTrack:
                     raise reader.error(f"{emotion} appears twice at time {time:g}", "give each emotion once per time")
                 seen.add((time, emotion))
                 by_time.setdefault(time, np.zeros(len(EMOTIONS)))[EMOTIONS.index(emotion)] = share
+                strengths.setdefault(time, []).append((share, reader.strength(row)))
         if not by_time:
             raise EmotionTrackError(f"{path} has a header and no rows; add at least one, e.g. 0,happy,1")
         times = sorted(by_time)
         weights = np.stack([by_time[time] for time in times])
-        return cls(np.array(times), weights / np.maximum(weights.sum(1, keepdims=True), 1.0))
+        strength = [_weighted_mean(strengths[time]) for time in times]
+        return cls(np.array(times), weights / np.maximum(weights.sum(1, keepdims=True), 1.0), np.array(strength))
+
+
+def _weighted_mean(rows: list[tuple[float, float]]) -> float:
+    """Mean of (weight, value) pairs; the plain mean if all weights are zero."""
+    weights, values = np.array(rows).T
+    return float(np.average(values, weights=weights if weights.any() else None))
 
 
 class _Reader:
@@ -134,8 +163,9 @@ class _Reader:
             self.header = tuple(name.strip().lower() for name in next(self._rows, []))
         except csv.Error as error:
             raise self.error(str(error), "save the table as CSV again") from error
-        if self.header not in (SHARES, VALENCE_AROUSAL):
-            expected = f"write {','.join(SHARES)} or {','.join(VALENCE_AROUSAL)} there"
+        self.kind = self.header[:-1] if self.header[-1:] == (STRENGTH,) else self.header
+        if self.kind not in (SHARES, VALENCE_AROUSAL):
+            expected = f"write {','.join(SHARES)} or {','.join(VALENCE_AROUSAL)} there, and {STRENGTH} behind it if you like"
             raise EmotionTrackError(f"{path}, line 1: the header is {','.join(self.header)!r}; {expected}")
 
     def rows(self) -> Iterator[dict[str, str]]:
@@ -160,6 +190,10 @@ class _Reader:
             wanted = f"from {low:g} to {high:g}" if np.isfinite(high) else f"of {low:g} or more"
             raise self.error(f"{column} is {row[column].strip()!r}", f"write a number {wanted}")
         return value
+
+    def strength(self, row: dict[str, str]) -> float:
+        """The strength of a row; 1 in a file without the column."""
+        return self.number(row, STRENGTH, 0.0, STRONGEST) if STRENGTH in row else 1.0
 
     def error(self, what: str, mend: str) -> EmotionTrackError:
         return EmotionTrackError(f"{self.path}, line {self._rows.line_num}: {what}; {mend}")

@@ -36,7 +36,7 @@ class GeneratedMotion(MotionTrack):
     """A motion and the emotion that it shows.
 
     Attributes:
-        emotion: weights of the emotions that the motion was generated with, before the style's intensity.
+        emotion: weights of the emotions that the motion was generated with, and their strength before the style's intensity.
     """
 
     emotion: EmotionTrack
@@ -148,10 +148,10 @@ class MotionGenerator:
         steps = Performance(performance, style, self.space, self.expression)
         portrait = steps.reference(portrait, self.lip.standardizer)
 
-        # speech features, and emotion weights of every frame
+        # speech features, and emotion weights and strength of every frame
         features = self.encoder.encode_long(wav)
-        weights = self._emotion(wav, features, steps)
-        emotion, neutral = self._tensor(weights), self._tensor(neutral_weights())
+        weights, strengths = self._emotion(wav, features, steps)
+        emotion, neutral, strength = (self._tensor(values) for values in (weights, neutral_weights(), strengths))
 
         # codes, one row per decoding mode
         modes, has_emotions = steps.decoding_modes(decoding), self.transformer.config.num_emotions > 0
@@ -169,15 +169,16 @@ class MotionGenerator:
         )
         # face motion, then lips
         face = steps.face(self.vqvae.decode(codes.features)[:, :frames])
-        lips = steps.lips(self._lip_predictor(wav, frames, portrait), face, emotion, neutral)
+        lips = steps.lips(self._lip_predictor(wav, frames, portrait), face, emotion, neutral, strength)
 
-        face, lips = steps.correct(steps.vary(face), lips, emotion)
+        face, lips = steps.correct(steps.vary(face), lips, emotion, strength)
         rng = np.random.default_rng(seed)
         face, lips = steps.rest(steps.gestures(face, samples, rng), lips, samples)
         motion = self.space.merge(face[0].cpu().numpy(), lips[0].cpu().numpy())
         motion[:, self.space.pose] = steps.pose(motion[:, self.space.pose])
         motion = apply_amplitudes(motion, self.space, style, rng)
-        shown = EmotionTrack(np.arange(0, frames, EMOTION_STEP) / self.space.fps, weights[::EMOTION_STEP])
+        times = np.arange(0, frames, EMOTION_STEP) / self.space.fps
+        shown = EmotionTrack(times, weights[::EMOTION_STEP], strengths[::EMOTION_STEP])
         return GeneratedMotion(motion, self.space, shown)
 
     @torch.inference_mode()
@@ -186,7 +187,8 @@ class MotionGenerator:
     ) -> np.ndarray:
         """The emotion weights of every frame with which :meth:`generate` generates, ``(N,)`` to ``(F, 8)``."""
         wav = self._tensor(samples)
-        return self._emotion(wav, self.encoder.encode_long(wav), Performance(performance, style, self.space, self.expression))
+        steps = Performance(performance, style, self.space, self.expression)
+        return self._emotion(wav, self.encoder.encode_long(wav), steps)[0]
 
     @torch.inference_mode()
     def hear_emotion(self, samples: np.ndarray) -> dict[str, float]:
@@ -204,8 +206,8 @@ class MotionGenerator:
         numbers = np.cumsum([mode == "sample" for mode in modes]) - 1
         return [torch.Generator(self.device).manual_seed(seed + max(0, int(n)) * ROW_SEED_STEP) for n in numbers]
 
-    def _emotion(self, wav: Tensor, features: Tensor, steps: Performance) -> np.ndarray:
-        """``emotion_windows``; returns weights of the frames ``(F, 8)``, with the emotion that the style requests.
+    def _emotion(self, wav: Tensor, features: Tensor, steps: Performance) -> tuple[np.ndarray, np.ndarray]:
+        """``emotion_windows``; returns weights ``(F, 8)`` and strength ``(F,)`` of the frames, with the requested emotion.
 
         Raises:
             StyleError: the style requests an emotion and the networks have no emotion input.
@@ -214,7 +216,8 @@ class MotionGenerator:
             raise StyleError("these checkpoints have no emotion input; leave --emotion out, or use the shipped checkpoints")
         recognizer = self.recognizer or EncoderRecognizer(self.encoder, features)
         heard = hear_over_time(recognizer, wav[0], steps.config.uses("emotion_windows"))
-        return steps.emotion(heard, features.shape[1] // 2)
+        frames = features.shape[1] // 2
+        return steps.emotion(heard, frames), steps.strength(heard, frames)
 
     def _lip_predictor(self, wav: Tensor, frames: int, reference: Tensor) -> LipPredictor:
         """The lip branch on one recording. The audio is encoded once, in chunks that bound the memory."""

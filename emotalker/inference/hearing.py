@@ -15,6 +15,7 @@ from emotalker.audio.io import SAMPLE_RATE
 from emotalker.core.emotions import EMOTIONS, emotion_of
 from emotalker.inference.emotion_track import EmotionTrack
 from emotalker.models import AudioEncoder
+from emotalker.models.emotion_recognizer import HeardWindows
 from emotalker.models.hubert import FRAMES_PER_SECOND
 
 #: Recordings up to this length are one window, seconds: about one sentence, as in the recogniser's training corpora.
@@ -25,6 +26,8 @@ WINDOW_SECONDS, HOP_SECONDS = 2.5, 0.5
 LEAST_SPEECH_SECONDS = 0.5
 #: Weight of the whole recording's probabilities in the geometric mean with a window's. docs/method.md 9 has figures.
 WHOLE_WEIGHT = 0.3
+#: Amplitude of the expression when the voice's emotion is certainly not strong, and when it certainly is.
+AMPLITUDES = (0.3, 1.6)
 _SMALLEST = 1e-6  # probability, before logarithms
 _MARGIN = 5  # video frames of a pause that count as speech
 
@@ -32,16 +35,13 @@ _MARGIN = 5  # video frames of a pause that count as speech
 class WindowRecognizer(Protocol):
     """A network that recognises emotion in windows of a recording."""
 
-    def windows(self, wave: Tensor, seconds: float, hop: float) -> tuple[np.ndarray, np.ndarray]:
+    def windows(self, wave: Tensor, seconds: float, hop: float) -> HeardWindows:
         """Probabilities in overlapping windows.
 
         Args:
             wave: ``(N,)`` at 16 kHz.
             seconds: length of a window; a shorter recording is one window.
             hop: distance of the starts of windows, seconds.
-
-        Returns:
-            Centres of the windows ``(W,)`` in seconds, and probabilities ``(W, 8)`` of EMOTIONS.
         """
 
 
@@ -59,7 +59,7 @@ class EncoderRecognizer:
     def __init__(self, encoder: AudioEncoder, features: Tensor):
         self.encoder, self.features = encoder, features
 
-    def windows(self, wave: Tensor, seconds: float, hop: float) -> tuple[np.ndarray, np.ndarray]:
+    def windows(self, wave: Tensor, seconds: float, hop: float) -> HeardWindows:
         """As :meth:`WindowRecognizer.windows`; ``wave`` is the recording of the features."""
         total = self.features.shape[1]
         complete = seconds * SAMPLE_RATE >= len(wave)  # the features of the last frame reach beyond the wave
@@ -72,7 +72,7 @@ class EncoderRecognizer:
             window, near = self.features[:, start : start + length], torch.from_numpy(kept[start : start + length])
             heard.append(self.encoder.recognize_emotion(window[:, near] if near.any() else window))
         centres = (np.array(starts) + length / 2) / FRAMES_PER_SECOND
-        return centres, np.stack([emotion_probabilities(probabilities) for probabilities in heard])
+        return HeardWindows(centres, np.stack([emotion_probabilities(probabilities) for probabilities in heard]))
 
     def _near_speech(self, wave: Tensor) -> np.ndarray:
         """Features outside pauses or within _MARGIN frames of speech, ``(T,)`` bool."""
@@ -95,7 +95,8 @@ def hear_over_time(recognizer: WindowRecognizer, wave: Tensor, over_time: bool =
 
     A window alone is too short to be reliable. Its probabilities p_t are combined with those of the whole recording q:
     ``p_t^(1 - a) q^a``, scaled to the sum of p_t; a is WHOLE_WEIGHT. Windows with less than LEAST_SPEECH_SECONDS of speech
-    are left out, because pauses say nothing about the emotion.
+    are left out, because pauses say nothing about the emotion. The strength of the track is the amplitude of the expression
+    between AMPLITUDES, by the probability that the emotion is strong, which is combined with the whole recording's too.
 
     Args:
         recognizer: of windows.
@@ -103,19 +104,31 @@ def hear_over_time(recognizer: WindowRecognizer, wave: Tensor, over_time: bool =
         over_time: False recognises one emotion in the whole recording, as recordings up to ONE_WINDOW_SECONDS do.
 
     Returns:
-        probabilities at the centres of the windows.
+        probabilities and strength at the centres of the windows; strength 1 if the recogniser does not hear it.
     """
     seconds = len(wave) / SAMPLE_RATE
-    whole = recognizer.windows(wave, seconds, seconds)[1].mean(0)
+    heard = recognizer.windows(wave, seconds, seconds)
+    whole, strength = heard.probabilities.mean(0), None if heard.strength is None else heard.strength.mean(0)
+    constant = EmotionTrack.constant(whole, 1.0 if strength is None else amplitude(strength))
     if not over_time or seconds <= ONE_WINDOW_SECONDS or not whole.any():
-        return EmotionTrack.constant(whole)
-    times, windows = recognizer.windows(wave, WINDOW_SECONDS, HOP_SECONDS)
-    spoken = _speech_seconds(wave, times) >= LEAST_SPEECH_SECONDS
+        return constant
+    heard = recognizer.windows(wave, WINDOW_SECONDS, HOP_SECONDS)
+    spoken = _speech_seconds(wave, heard.times) >= LEAST_SPEECH_SECONDS
     if not spoken.any():
-        return EmotionTrack.constant(whole)
-    times, windows = times[spoken], windows[spoken]
+        return constant
+    windows = heard.probabilities[spoken]
     mixed = np.maximum(windows, _SMALLEST) ** (1 - WHOLE_WEIGHT) * np.maximum(whole, _SMALLEST) ** WHOLE_WEIGHT
-    return EmotionTrack(times, mixed * (windows.sum(1, keepdims=True) / mixed.sum(1, keepdims=True)))
+    mixed *= windows.sum(1, keepdims=True) / mixed.sum(1, keepdims=True)
+    if strength is None or heard.strength is None:
+        return EmotionTrack(heard.times[spoken], mixed)
+    strengths = (1 - WHOLE_WEIGHT) * heard.strength[spoken] + WHOLE_WEIGHT * strength
+    return EmotionTrack(heard.times[spoken], mixed, amplitude(strengths))
+
+
+def amplitude(strength: np.ndarray) -> np.ndarray:
+    """Amplitude of the expression from the probability that the voice's emotion is strong, ``(...)`` to the same shape."""
+    weakest, strongest = AMPLITUDES
+    return weakest + (strongest - weakest) * np.asarray(strength)
 
 
 def _speech_seconds(wave: Tensor, centres: np.ndarray) -> np.ndarray:

@@ -19,7 +19,8 @@ def add_style_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--emotion-track",
         metavar="E.CSV",
-        help="the emotion over time, instead of --emotion: columns time,emotion,share or time,valence,arousal",
+        help="the emotion over time, instead of --emotion: columns time,emotion,share or time,valence,arousal, "
+        "and strength if known",
     )
     group.add_argument(
         "--intensity", type=amplitude, default=1.0, help="intensity of the emotion, 0 to 3 (default: %(default)s)"

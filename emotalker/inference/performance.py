@@ -34,6 +34,7 @@ STEPS = (
     "reference_range",  # clamp the portrait's coefficients to the range of the training data
     "emotion_windows",  # recognise the emotion in overlapping windows, so that it changes over time
     "emotion_sharpening",  # raise the recognised probabilities to a power
+    "voice_strength",  # weaken or strengthen the expression by the strength of the voice's emotion
     "expected_motion",  # interpolate between continuous and sampled decoding; average the pose over several samples
     "neutral_articulation",  # interpolate between neutral and emotional articulation
     "slow_expression",  # low-pass the face branch's influence on the lips, and keep closed lips closed
@@ -171,6 +172,19 @@ class Performance:
         sharpened = EmotionTrack(heard.times, emotion_weights(heard.weights, exponent=exponent))
         return emotion_weights(self._frames(sharpened, frames), self._requested(frames))
 
+    def strength(self, heard: EmotionTrack, frames: int) -> np.ndarray:
+        """``voice_strength``; returns the amplitude of the expression ``(frames,)``.
+
+        The share of the emotion that the style requests has the requested strength, 1 unless a track says otherwise; the rest
+        has the strength of the voice. Without the step that is 1.
+        """
+        used, fps = self.config.uses("voice_strength"), self.space.fps
+        voice = heard.frame_strength(frames, fps, self.config.emotion_smoothing) if used else np.ones(frames, np.float32)
+        if (requested := self.style.requested) is None:
+            return voice
+        share = self._frames(requested, frames).sum(1)
+        return voice + share * (requested.frame_strength(frames, fps, self.config.emotion_smoothing) - voice)
+
     def _requested(self, frames: int) -> np.ndarray | None:
         """Weights ``(frames, 8)`` that the style requests; None if it requests no emotion."""
         return None if self.style.requested is None else self._frames(self.style.requested, frames)
@@ -210,7 +224,7 @@ class Performance:
         angle = change[..., self._entries(names, ("pitch", "yaw", "roll"), face.device)].norm(dim=-1, keepdim=True)
         return mean + change * torch.where(head, (1 + (angle / self.config.head_expansion) ** 2).sqrt(), 1.0)
 
-    def lips(self, predict: LipPredictor, face: Tensor, emotion: Tensor, neutral: Tensor) -> Tensor:
+    def lips(self, predict: LipPredictor, face: Tensor, emotion: Tensor, neutral: Tensor, strength: Tensor) -> Tensor:
         """``neutral_articulation`` and ``slow_expression``; with both off, ``predict(face, emotion)``.
 
         The lips are split into articulation, predicted for a face at rest, and expression, the difference that the face
@@ -222,11 +236,12 @@ class Performance:
             face: ``(1, F, len(space.face))``.
             emotion: weights ``(1, F, 8)``.
             neutral: weights ``(1, 8)`` of neutral.
+            strength: amplitude of the expression ``(1, F)``.
 
         Returns:
             ``(1, F, len(space.lip))``.
         """
-        lips, config, intensity = predict(face, emotion), self.config, self.style.intensity
+        lips, config, intensity = predict(face, emotion), self.config, self.style.intensity * strength[..., None]
         slow, mixed = config.uses("slow_expression"), config.uses("neutral_articulation")
         if not slow and not mixed:
             return lips
@@ -249,19 +264,24 @@ class Performance:
         expressive, opening = (self._entries(names, prefixes, slow.device) for prefixes in (EXPRESSIVE_LIPS, OPENING_LIPS))
         return slow * (expressive + opening * jaw)
 
-    def correct(self, face: Tensor, lips: Tensor, emotion: Tensor) -> tuple[Tensor, Tensor]:
-        """``mean_correction`` of face ``(1, F, ...)`` and lips ``(1, F, ...)`` for emotion weights ``(1, F, 8)``.
+    def correct(self, face: Tensor, lips: Tensor, emotion: Tensor, strength: Tensor) -> tuple[Tensor, Tensor]:
+        """``mean_correction`` of face ``(1, F, ...)`` and lips ``(1, F, ...)`` for emotion weights ``(1, F, 8)`` and the
+        amplitude of the expression ``(1, F)``.
 
-        Entries that open the lips move only where the voice parts them, so that closures stay closed.
+        Entries that open the lips move only where the voice parts them, so that closures stay closed. Where the amplitude is
+        below 1, they move by its square, and above 1 no further: the mouth of a strong voice opens by itself.
         """
         if self.expression is None or not self.config.uses("mean_correction"):
             return face, lips
-        target = emotion * self.style.intensity
+        strength = strength[..., None]
+        target = emotion * self.style.intensity * strength
         change = self.expression.correction(lips, target, self.space.lip)
         names = self.space.lip_names
         closed, opened = self.config.expression_gaps
         gap = (lips @ torch.from_numpy(lip_parting()).to(lips))[..., None]
         parted = ((gap - closed) / (opened - closed)).clamp(0, 1)
+        # opening entries are proportional to the target, so that dividing by the amplitude takes it away
+        parted = parted * strength.clamp(max=1) ** 2 / strength.clamp_min(1e-6)
         change = change * torch.where(self._entries(names, OPENING, lips.device), parted, 1.0)
         fraction = self.config.correction
         return face + fraction * self.expression.correction(face, target, self.space.face), lips + fraction * change

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -45,14 +46,29 @@ class EmotionRecognizerConfig(EmotionRecognizerSize):
         return 2 * self.encoder_dim * (self.encoder_layers + 1) + STATISTICS
 
 
+class HeardWindows(NamedTuple):
+    """What is heard in the windows of a recording.
+
+    Attributes:
+        times: ``(W,)`` centres in seconds.
+        probabilities: ``(W, 8)`` of EMOTIONS.
+        strength: ``(W,)`` probability that the emotion is strong, 0..1; None if the recogniser does not hear it.
+    """
+
+    times: np.ndarray
+    probabilities: np.ndarray
+    strength: np.ndarray | None = None
+
+
 @register_model("emotion_recognizer")
 class EmotionRecognizer(nn.Module):
     """Classifies the statistics of a window: mean and standard deviation over its speech of all hidden states of the audio
     encoder (Snyder et al. 2018 for the pooling), and of prosody. The directions in which speakers and recordings differ most
     are removed (nuisance attribute projection, Solomonoff et al. 2005). Probabilities of several classifiers are averaged.
+    A logistic regression on the same description tells how strong the emotion is.
 
-    ``mean`` and ``std`` of the descriptions, ``nuisance``, and the calibration's ``bias`` and ``temperature`` are set by
-    training.
+    ``mean`` and ``std`` of the descriptions, ``nuisance``, the calibration's ``bias`` and ``temperature``, and
+    ``strength_weights`` and ``strength_bias`` are set by training.
     Frames of the whole recording are computed once; windows differ only in the frames they pool.
     """
 
@@ -76,6 +92,8 @@ class EmotionRecognizer(nn.Module):
         self.register_buffer("nuisance", torch.zeros(config.nuisance, config.inputs))
         self.register_buffer("bias", torch.zeros(len(CLASSES)))
         self.register_buffer("temperature", torch.ones(()))
+        self.register_buffer("strength_weights", torch.zeros(config.inputs))
+        self.register_buffer("strength_bias", torch.zeros(()))
         self._encoder: list[AudioEncoder] = []  # a list, because the encoder's weights are not the recogniser's
 
     def attach(self, encoder: AudioEncoder) -> EmotionRecognizer:
@@ -93,11 +111,19 @@ class EmotionRecognizer(nn.Module):
         """Zero mean, unit variance, and without outliers: ``(..., inputs)`` to the same shape."""
         return ((descriptions - self.mean) / self.std).clamp(-self.config.clip, self.config.clip)
 
+    def project(self, descriptions: Tensor) -> Tensor:
+        """Standardised descriptions without the nuisance directions, ``(B, inputs)`` to the same shape."""
+        x = self.standardize(descriptions)
+        return x - (x @ self.nuisance.T) @ self.nuisance
+
     def member_logits(self, descriptions: Tensor) -> Tensor:
         """``(B, inputs)`` to the logits of all classifiers ``(members, B, 9)``, before calibration."""
-        x = self.standardize(descriptions)
-        x = x - (x @ self.nuisance.T) @ self.nuisance
+        x = self.project(descriptions)
         return torch.stack([member(x) for member in self.members])
+
+    def strength(self, descriptions: Tensor) -> Tensor:
+        """Probability that the emotion is strong: ``(B, inputs)`` to ``(B,)``."""
+        return (self.project(descriptions) @ self.strength_weights + self.strength_bias).sigmoid()
 
     def forward(self, descriptions: Tensor) -> Tensor:
         """Calibrated logarithms of the probabilities of :data:`CLASSES`: ``(B, inputs)`` to ``(B, 9)``."""
@@ -111,16 +137,14 @@ class EmotionRecognizer(nn.Module):
         return found[:, :CALM] + calm
 
     @torch.no_grad()
-    def windows(self, wave: Tensor, seconds: float = 2.0, hop: float = 0.5) -> tuple[np.ndarray, np.ndarray]:
-        """Emotion over time.
+    def windows(self, wave: Tensor, seconds: float = 2.0, hop: float = 0.5) -> HeardWindows:
+        """Emotion over time; windows without speech are neutral with strength 0. A recogniser that was trained without strong
+        speech hears no strength.
 
         Args:
             wave: ``(N,)`` at 16 kHz.
             seconds: length of a window; a shorter recording is one window.
             hop: distance of the starts of windows in seconds; the last window ends with the recording.
-
-        Returns:
-            Centres of the windows ``(W,)`` in seconds, and probabilities ``(W, 8)`` of EMOTIONS.
         """
         hidden, spoken, frames = self.frames(wave)
         total = len(hidden)
@@ -129,23 +153,27 @@ class EmotionRecognizer(nn.Module):
         step = max(1, round(hop * FRAMES_PER_SECOND))
         starts = sorted({*range(0, total - length + 1, step), total - length})
         found = [self._window(hidden[s : s + length], spoken[s : s + length], frames[s : s + length]) for s in starts]
-        return (np.array(starts) + length / 2) / FRAMES_PER_SECOND, torch.stack(found).cpu().numpy()
+        probabilities, strength = (torch.stack(values).cpu().numpy() for values in zip(*found, strict=True))
+        known = bool(self.strength_weights.any())
+        centres = (np.array(starts) + length / 2) / FRAMES_PER_SECOND
+        return HeardWindows(centres, probabilities, strength if known else None)
 
     def recognize(self, wave: Tensor) -> Tensor:
         """Probabilities ``(8,)`` of EMOTIONS of a whole recording ``(N,)``."""
-        return torch.from_numpy(self.windows(wave, math.inf)[1][0])
+        return torch.from_numpy(self.windows(wave, math.inf).probabilities[0])
 
-    def _window(self, hidden: Tensor, spoken: Tensor, frames: Tensor) -> Tensor:
-        """Probabilities ``(8,)`` of a window, averaged over the pieces of a long one by their amount of speech."""
+    def _window(self, hidden: Tensor, spoken: Tensor, frames: Tensor) -> tuple[Tensor, Tensor]:
+        """Probabilities ``(8,)`` and strength ``()`` of a window, means of a long one's pieces by their amount of speech."""
         pieces = math.ceil(len(hidden) / (LONGEST_SECONDS * FRAMES_PER_SECOND))
         parts = list(zip(*(x.tensor_split(pieces) for x in (hidden, spoken, frames)), strict=True))
         least = LEAST_SPEECH_SECONDS * FRAMES_PER_SECOND
         parts = [part for part in parts if part[1].sum() >= least]
         if not parts:
-            return F.one_hot(torch.tensor(NEUTRAL, device=hidden.device), len(EMOTIONS)).float()
+            neutral = torch.tensor(NEUTRAL, device=hidden.device)
+            return F.one_hot(neutral, len(EMOTIONS)).float(), hidden.new_zeros(())
         weights = torch.stack([part[1].sum() for part in parts]).float()
-        found = self.probabilities(torch.stack([describe(*part) for part in parts]))
-        return (weights / weights.sum()) @ found
+        weights, described = weights / weights.sum(), torch.stack([describe(*part) for part in parts])
+        return weights @ self.probabilities(described), weights @ self.strength(described)
 
     @torch.no_grad()
     def frames(self, wave: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -18,6 +18,10 @@ class EmotionRecognizerLoss(Settings):
     balance: float = setting(0.5, "weight of a corpus in an emotion is its number of clips to this power")
     neutral: float = setting(0.6, "weight of neutral speech relative to each other emotion")
     neutral_bias: float = setting(0.25, "added to the logit of neutral after training")
+    strength_decay: float = setting(0.1, "factor of the squared weights of the regression of strength")
+    strength_neutral: float = setting(0.5, "weight of all neutral speech in it relative to normal and strong emotions")
+    strength_acted: float = setting(0.5, "weight of all emotions of unknown strength in it, likewise")
+    strength_unknown: float = setting(0.8, "their strength, 0 to 1")
 
 
 @dataclass(frozen=True, kw_only=True)

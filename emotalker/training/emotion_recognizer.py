@@ -20,6 +20,7 @@ from emotalker.models.emotion_recognizer import CALM, CLASSES, NEUTRAL, EmotionR
 from emotalker.models.hubert import AudioEncoder
 from emotalker.settings.emotion_recognizer import EmotionRecognizerData, EmotionRecognizerLoss, EmotionRecognizerTraining
 from emotalker.training.emotion_examples import RoomAndSpeech, cached_descriptions
+from emotalker.training.emotion_strength import fit_strength, strength_targets
 from emotalker.training.sampling import Key, seed_step
 from emotalker.training.solver import Objective, Solver
 
@@ -45,6 +46,11 @@ class DescribedClips:
     def targets(self) -> Tensor:
         """``(clips,)`` indices into CLASSES."""
         return torch.tensor([CALM if clip.label == "calm" else clip.emotion for clip in self.clips], dtype=torch.long)
+
+    @property
+    def levels(self) -> Tensor:
+        """``(clips,)`` strength of the emotion: 1 normal, 2 strong, 0 unknown."""
+        return torch.tensor([clip.level for clip in self.clips], dtype=torch.long)
 
 
 def describe_corpora(data: EmotionRecognizerData, encoder: AudioEncoder, corpora: Sequence[str]) -> DescribedClips:
@@ -207,6 +213,9 @@ def train_described(
     """Train on clips that are described already; returns the calibrated network after the last step, and its metrics."""
     training, validation = (described.where(lambda clip, split=split: clip.split == split) for split in ("train", "val"))
     model, loss = make_recognizer(config, encoder, training), config.loss
+    emotions, levels = _merged(training.targets), training.levels
+    strengths = strength_targets([clip.corpus for clip in training.clips], emotions, levels, loss)
+    fit_strength(model, training.descriptions, *strengths, loss.strength_decay)
     occurring = torch.bincount(training.targets, minlength=len(CLASSES)) > 0
     kept = ("corpora", "leave_out", "copies", "seconds", "augmentation")
     used = sorted({clip.corpus for clip in described.clips})
