@@ -14,7 +14,7 @@ from emotalker.audio.activity import SAMPLES_PER_FRAME, pauses
 from emotalker.audio.io import SAMPLE_RATE
 from emotalker.core.emotions import EMOTIONS, emotion_of
 from emotalker.inference.emotion_track import EmotionTrack
-from emotalker.models import AudioEncoder
+from emotalker.models import AudioEncoder, EmotionRecognizer
 from emotalker.models.hubert import FRAMES_PER_SECOND
 
 #: Recordings up to this length are one window, seconds: about one sentence, as in the recogniser's training corpora.
@@ -43,6 +43,25 @@ class WindowRecognizer(Protocol):
         Returns:
             Centres of the windows ``(W,)`` in seconds, and probabilities ``(W, 8)`` of EMOTIONS.
         """
+
+
+class EncodedRecording:
+    """An emotion recogniser on one recording, which is encoded once, for all windows.
+
+    Args:
+        recognizer: with the audio encoder attached.
+        hidden: the encoder's hidden states of the recording ``(T, layers + 1, dim)``, if they are known.
+    """
+
+    def __init__(self, recognizer: EmotionRecognizer, hidden: Tensor | None = None):
+        self.recognizer, self.hidden = recognizer, hidden
+        self._frames: tuple[Tensor, Tensor, Tensor] | None = None
+
+    def windows(self, wave: Tensor, seconds: float, hop: float) -> tuple[np.ndarray, np.ndarray]:
+        """As :meth:`WindowRecognizer.windows`; ``wave`` is always the same recording."""
+        if self._frames is None:
+            self._frames = self.recognizer.frames(wave, self.hidden)
+        return self.recognizer.windows_of(self._frames, seconds, hop)
 
 
 class EncoderRecognizer:
