@@ -132,9 +132,13 @@ def hear_over_time(recognizer: WindowRecognizer, wave: Tensor, over_time: bool =
     spoken = _speech_seconds(wave, times) >= LEAST_SPEECH_SECONDS
     if not spoken.any():
         return EmotionTrack.constant(whole)
-    times, windows = times[spoken], windows[spoken]
+    return EmotionTrack(times[spoken], mixed_with_whole(windows[spoken], whole))
+
+
+def mixed_with_whole(windows: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    """Probabilities of windows ``(W, 8)`` combined with those of the whole recording ``(8,)``; see :func:`hear_over_time`."""
     mixed = np.maximum(windows, _SMALLEST) ** (1 - WHOLE_WEIGHT) * np.maximum(whole, _SMALLEST) ** WHOLE_WEIGHT
-    return EmotionTrack(times, mixed * (windows.sum(1, keepdims=True) / mixed.sum(1, keepdims=True)))
+    return mixed * (windows.sum(1, keepdims=True) / mixed.sum(1, keepdims=True))
 
 
 def _speech_seconds(wave: Tensor, centres: np.ndarray) -> np.ndarray:

@@ -300,15 +300,16 @@ class Performance:
             face[0, :, lids] = torch.from_numpy(blinking).to(face)
         return face
 
-    def rest(self, face: Tensor, lips: Tensor, samples: np.ndarray) -> tuple[Tensor, Tensor]:
+    def rest(self, face: Tensor, lips: Tensor, samples: np.ndarray, threshold: float | None = None) -> tuple[Tensor, Tensor]:
         """``silence_rest``: in the pauses of the recording ``(N,)``, articulation goes to rest and the expression decays.
 
         Blinks, gaze and head pose of the face ``(1, F, ...)`` are unchanged. Expressive lip entries decay with the face, so
-        that the expression of the mouth does not vanish between words.
+        that the expression of the mouth does not vanish between words. ``threshold``: see
+        :func:`~emotalker.audio.activity.pauses`.
         """
         if not self.config.uses("silence_rest"):
             return face, lips
-        config, silent = self.config, pauses(samples, face.shape[1])
+        config, silent = self.config, pauses(samples, face.shape[1], threshold)
         relaxed = relaxation(silent, self.space.fps, config.relax_seconds, config.recover_seconds)
         expression = torch.from_numpy(1 - (1 - config.rest_expression) * relaxed).to(face)[:, None]
         articulation = torch.from_numpy(1 - rest_weight(silent)).to(face)[:, None]

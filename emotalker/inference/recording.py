@@ -91,17 +91,7 @@ class RecordingMotion:
     ):
         self.generator, self.steps = generator, steps
         self.reference = steps.reference(generator.tensor(reference), generator.lip.standardizer)
-        modes = steps.decoding_modes(decoding)
-        self.decoder = CodeDecoder(
-            generator.transformer,
-            self.reference.expand(len(modes), -1),
-            generator.vqvae.quantizer.codebook,
-            modes,
-            temperature=temperature,
-            top_p=top_p,
-            generators=generator.random_generators(seed, modes),
-            guidance_scale=steps.style.intensity,
-        )
+        self.decoder = code_decoder(generator, steps, self.reference, seed, decoding, temperature, top_p)
         rng = np.random.default_rng(seed)
         self.added_blinks, self.blinks = steps.blink_times(rng), steps.style.blink_times(generator.space.fps, rng)
         self.neutral = generator.tensor(neutral_weights())
@@ -149,6 +139,29 @@ class RecordingMotion:
             self._first = kept
         self._codes = codes
         return generator.vqvae.decode(codes)[:, (first - self._first) * FRAMES_PER_CODE :]
+
+
+def code_decoder(
+    generator: MotionGenerator,
+    steps: Performance,
+    reference: Tensor,
+    seed: int,
+    decoding: Mode,
+    temperature: float,
+    top_p: float,
+) -> CodeDecoder:
+    """The decoder of a recording's codes, a row for each of the decoding modes of the performance; ``reference`` is ``(1, D)``."""
+    modes = steps.decoding_modes(decoding)
+    return CodeDecoder(
+        generator.transformer,
+        reference.expand(len(modes), -1),
+        generator.vqvae.quantizer.codebook,
+        modes,
+        temperature=temperature,
+        top_p=top_p,
+        generators=generator.random_generators(seed, modes),
+        guidance_scale=steps.style.intensity,
+    )
 
 
 def code_means(weights: np.ndarray, frames_per_code: int) -> np.ndarray:

@@ -14,7 +14,7 @@ from emotalker.inference.emotion_track import EmotionTrack
 from emotalker.inference.gestures import BLINK, BlinkTimes, blink_at
 
 #: eyeBlink above this is part of a blink; below it, of an expression.
-_BLINK_THRESHOLD = 0.35
+BLINK_THRESHOLD = 0.35
 
 
 class StyleError(EmoTalkerError):
@@ -129,7 +129,7 @@ def apply_amplitudes(
 
 def set_blinks(lids: np.ndarray, blinks: BlinkTimes, start: int = 0) -> np.ndarray:
     """Replace the blinks in eyeBlink tracks ``(T, 2)``, which begin at frame ``start`` of the recording."""
-    lids = np.minimum(lids, _BLINK_THRESHOLD)
+    lids = np.minimum(lids, BLINK_THRESHOLD)
     for at in blinks.between(max(0, start - len(BLINK) + 1), start + len(lids)):
         blink_at(lids, at - start)
     return lids

@@ -1,0 +1,228 @@
+"""The motion of a voice while it speaks (docs/method.md 12).
+
+The stream is processed in hops of one code, 4 frames, at absolute positions, so that the motion does not depend on how the
+samples are divided into chunks. Every hop does the same work, on windows of constant length.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from emotalker.audio.io import SAMPLE_RATE
+from emotalker.core.emotions import EMOTIONS
+from emotalker.core.errors import CheckpointError
+from emotalker.core.threads import one_thread
+from emotalker.inference.gestures import BLINK, BLINK_GAP, SHUT, BlinkTimes, blink_at
+from emotalker.inference.history import History
+from emotalker.inference.performance import PERFORMANCE, Performance, PerformanceConfig, neutral_weights
+from emotalker.inference.recording import code_decoder
+from emotalker.inference.stream_lips import StreamLips
+from emotalker.inference.stream_voice import VoiceStream
+from emotalker.inference.style import BLINK_THRESHOLD, DEFAULT_STYLE, Style, apply_amplitudes
+from emotalker.models.code_decoder import Mode
+from emotalker.models.hubert import HOP_LENGTH, SAMPLES_PER_VIDEO_FRAME
+from emotalker.models.vqvae import FRAMES_PER_CODE
+
+if TYPE_CHECKING:
+    from emotalker.inference.generator import MotionGenerator
+
+#: Seconds of audio after a hop that its lips need: their mel windows reach 92.5 ms beyond the frames.
+LOOK_AHEAD = 0.1
+#: Frames by which brows, eyes and head follow the voice, so that filters and the VQ-VAE's decoder see what comes next.
+FACE_DELAY = FRAMES_PER_CODE
+#: Frames of the window over which means, filters and pauses are computed: 12 s.
+WINDOW_FRAMES = 300
+#: Codes before a hop that the VQ-VAE's decoder sees.
+CONTEXT_CODES = 14
+
+
+class MotionStream:
+    """Motion from audio that arrives in chunks. Memory and time for each frame are constant, for any length.
+
+    A frame is ready when the audio to the end of its hop and the look-ahead after it have arrived.
+
+    Args:
+        generator: the networks.
+        reference: ``(D,)`` coefficients of the portrait.
+        seed, style, decoding, temperature, top_p, performance: see :meth:`MotionGenerator.generate`.
+        look_ahead: seconds of audio after a hop that are waited for. More makes the lips better.
+
+    Raises:
+        CheckpointError: the lip branch needs the mean of the whole recording.
+        StyleError: the style requests an emotion and the networks have no emotion input.
+    """
+
+    def __init__(
+        self,
+        generator: MotionGenerator,
+        reference: np.ndarray,
+        *,
+        seed: int = 0,
+        style: Style = DEFAULT_STYLE,
+        decoding: Mode = "sample",
+        temperature: float = 1.0,
+        top_p: float = 0.9,
+        performance: PerformanceConfig = PERFORMANCE,
+        look_ahead: float = LOOK_AHEAD,
+    ):
+        if generator.lip.config.normalize_mel:
+            raise CheckpointError(
+                "this lip branch subtracts the mean of the whole recording; stream with one of normalize_mel=false"
+            )
+        generator.check_style(style)
+        self.generator, self.space = generator, generator.space
+        self.steps = Performance(performance, style, self.space, generator.expression)
+        portrait = self.steps.reference(generator.tensor(reference), generator.lip.standardizer)
+        self.decoder = code_decoder(generator, self.steps, portrait, seed, decoding, temperature, top_p)
+        rng = np.random.default_rng(seed)
+        self._added, self._replaced = self.steps.blink_times(rng), style.blink_times(self.space.fps, rng)
+        self.look_ahead = round(look_ahead * SAMPLE_RATE / HOP_LENGTH) * HOP_LENGTH  # samples
+        self.voice = VoiceStream(generator, self.steps, self.look_ahead, WINDOW_FRAMES + FACE_DELAY)
+        self.lips = StreamLips(generator, portrait, self.voice.audio, WINDOW_FRAMES)
+        self._codes = History(CONTEXT_CODES + 1, (len(self.decoder.modes), generator.vqvae.config.code_dim))
+        self._face = History(WINDOW_FRAMES, (len(self.space.face),))
+        self._weights = History(WINDOW_FRAMES, (len(EMOTIONS),))
+        self._provisional: np.ndarray | None = None  # face of the four frames after the last hop
+        self._last: np.ndarray | None = None  # the frame before the next, without added blinks
+        self._lids = History(round(BLINK_GAP * self.space.fps), (2,))
+        self._blinks: list[int] = []  # first frames of blinks that are not over
+        self._neutral = generator.tensor(neutral_weights())
+        self._eyelids = self.space.indices([n for n in self.space.expression_names if n.startswith("eyeBlink")])
+        self._hops = 0
+
+    @property
+    def latency(self) -> float:
+        """Seconds from the end of a frame's audio to the audio that completes its hop, at most."""
+        return (FRAMES_PER_CODE - 1) / self.space.fps + self.look_ahead / SAMPLE_RATE
+
+    def push(self, samples: np.ndarray) -> np.ndarray:
+        """Add samples ``(N,)`` float32 at 16 kHz; returns the frames that are ready now, ``(F, D)``, F >= 0."""
+        return np.concatenate([np.zeros((0, self.space.dim), np.float32), *self._hops_of(samples)])
+
+    def finish(self) -> np.ndarray:
+        """The frames that are left, ``(F, D)``: with those before, one for every 640 samples, rounded up."""
+        samples, first = self.voice.samples.end, self._hops * FRAMES_PER_CODE
+        frames = -(-samples // SAMPLES_PER_VIDEO_FRAME)
+        hops = -(-frames // FRAMES_PER_CODE)
+        silence = np.zeros(hops * FRAMES_PER_CODE * SAMPLES_PER_VIDEO_FRAME + self.look_ahead - samples, np.float32)
+        return self.push(silence)[: frames - first]
+
+    def _hops_of(self, samples: np.ndarray) -> Iterator[np.ndarray]:
+        """Add samples; yields the frames ``(4, D)`` of each hop that is complete."""
+        hop = FRAMES_PER_CODE * SAMPLES_PER_VIDEO_FRAME
+        for first in range(0, len(samples), hop):  # a long chunk is not stored as a whole
+            self.voice.samples.append(samples[first : first + hop])
+            while self.voice.samples.end >= (self._hops + 1) * hop + self.look_ahead:
+                with one_thread(), torch.inference_mode():
+                    yield self._hop()
+
+    def _hop(self) -> np.ndarray:
+        """The next four frames, ``(4, D)``."""
+        start = self._hops * FRAMES_PER_CODE
+        end, reach = start + FRAMES_PER_CODE, self.lips.reach
+        features, heard = self.voice.hear(self._hops)
+        self._weights.append(self._requested(heard, start))
+        self._face.append(self._decode(features))
+        ahead = self.lips.advance(
+            start,
+            self.voice.samples.end,
+            self._face_around(start - reach, end + reach),
+            self._weights(start - reach, end + reach),
+        )
+        self._hops += 1
+        return self._blink(self._continued(self._perform(end, ahead)), start)
+
+    def _requested(self, heard: np.ndarray, start: int) -> np.ndarray:
+        """Weights ``(4, 8)`` with the emotion that the style requests, which is smoothed over the frames around."""
+        margin = 4 * round(self.steps.config.emotion_smoothing * self.space.fps)
+        around = np.pad(heard, ((margin, margin), (0, 0)), mode="edge")
+        return self.steps.with_requested(around, start - margin)[margin : margin + len(heard)]
+
+    def _decode(self, features: Tensor) -> np.ndarray:
+        """The face of the next four frames ``(4, len(space.face))``: the motion decoded for the voice FACE_DELAY before.
+
+        Four frames are decoded once as the last ones and once with the code after them; these are cross-faded.
+        """
+        has_emotions = self.generator.transformer.config.num_emotions > 0
+        codes = self.decoder.extend(
+            features.expand(len(self.decoder.modes), -1, -1),
+            self.generator.tensor(self._weights(self._weights.end - FRAMES_PER_CODE, self._weights.end).mean(0)[None])
+            if has_emotions
+            else None,
+            self._neutral if has_emotions else None,
+        )
+        self._codes.append(codes.features.transpose(0, 1).cpu().numpy())
+        known = self._codes(self._codes.start, self._codes.end)
+        decoded = self.generator.vqvae.decode(self.generator.tensor(known)[0].transpose(0, 1))
+        face = self.steps.face(decoded)[0].cpu().numpy()
+        before, self._provisional = self._provisional, face[-FRAMES_PER_CODE:]
+        if before is None:
+            return np.repeat(face[:1], FRAMES_PER_CODE, 0)
+        ramp = np.linspace(0, 1, FRAMES_PER_CODE + 1, dtype=np.float32)[1:, None]
+        return before + ramp * (face[-2 * FRAMES_PER_CODE : -FRAMES_PER_CODE] - before)
+
+    def _face_around(self, start: int, end: int) -> np.ndarray:
+        """Face of frames ``start .. end``, provisional after the last hop; the first and the last frame are repeated."""
+        last = self._face.end
+        rows = [self._face(start, min(end, last)), self._provisional[: end - last]]
+        missing = max(0, end - last - FRAMES_PER_CODE)
+        return np.concatenate([*rows, np.repeat(self._provisional[-1:], missing, 0)])
+
+    def _perform(self, end: int, ahead: np.ndarray) -> np.ndarray:
+        """The performance of the window up to frame ``end``: its last five frames ``(<= 5, D)``.
+
+        The window goes on with provisional frames, so that filters are not cut off; ``ahead`` ``(A, 3, L)`` are its lips.
+        """
+        steps, tensor, more = self.steps, self.generator.tensor, FACE_DELAY
+        start = self._face.start
+        face = tensor(self._face_around(start, end + more))
+        lips = np.concatenate([self.lips.history(start, end), ahead[:more]])
+        lips = tensor(np.pad(lips, ((0, end + more - start - len(lips)), (0, 0), (0, 0)), mode="edge"))
+        emotion = tensor(self._weights(start, end + more))
+        lips = steps.join_lips(*lips.unbind(2)) if steps.splits_lips else lips[:, :, 0]
+        face, lips = steps.correct(steps.vary(face), lips, emotion)
+        face = steps.gestures(face, self._samples(start - FACE_DELAY, end), BlinkTimes(None))
+        face, lips = steps.rest(face, lips, self._samples(start, end + more), self.voice.threshold)
+        motion = self.space.merge(face[0].cpu().numpy(), lips[0].cpu().numpy())
+        motion[:, self.space.pose] = steps.pose(motion[:, self.space.pose])
+        return apply_amplitudes(motion, self.space, steps.style)[:-more][-FRAMES_PER_CODE - 1 :]
+
+    def _samples(self, start: int, end: int) -> np.ndarray:
+        """Samples of frames; the last known frame is repeated, so that what is not known yet does not look like silence."""
+        known = min(end, self.voice.samples.end // SAMPLES_PER_VIDEO_FRAME)
+        samples = self.voice.audio(start * SAMPLES_PER_VIDEO_FRAME, known * SAMPLES_PER_VIDEO_FRAME)
+        return np.concatenate([samples, *[samples[-SAMPLES_PER_VIDEO_FRAME:]] * (end - known)])
+
+    def _continued(self, motion: np.ndarray) -> np.ndarray:
+        """Four frames without a step to those before: what the last frame was estimated anew by fades out over the hop."""
+        frames = motion[-FRAMES_PER_CODE:]
+        if self._last is not None:
+            fade = np.linspace(1, 0, FRAMES_PER_CODE + 1, dtype=np.float32)[1:, None]
+            frames = frames + fade * (self._last - motion[0])
+        self._last = frames[-1]
+        return frames
+
+    def _blink(self, motion: np.ndarray, start: int) -> np.ndarray:
+        """``blink_rate``, or the style's blinks, in four frames from ``start`` on; blendshapes are clipped to 0..1."""
+        motion, end = motion.copy(), start + len(motion)
+        lids = motion[:, self._eyelids]
+        if self._replaced is not None:
+            lids = np.minimum(lids, BLINK_THRESHOLD)
+            self._blinks += self._replaced.between(start, end)
+        elif self.steps.config.uses("blink_rate"):
+            for at in self._added.between(start, end):
+                around = lids if not self._lids.end else np.concatenate([self._lids(self._lids.start, start), lids])
+                if around.mean(1).max() < SHUT:
+                    self._blinks.append(at)
+        for at in self._blinks:
+            blink_at(lids, at - start)
+        self._blinks = [at for at in self._blinks if at + len(BLINK) > end]
+        self._lids.append(lids)
+        motion[:, self._eyelids] = lids
+        motion[:, self.space.expression] = motion[:, self.space.expression].clip(0, 1)
+        return motion

@@ -1,0 +1,76 @@
+"""The emotion of a voice that is heard while it speaks (docs/method.md 12)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from emotalker.core.emotions import EMOTIONS
+from emotalker.inference.hearing import (
+    LEAST_SPEECH_SECONDS,
+    WINDOW_SECONDS,
+    emotion_probabilities,
+    mixed_with_whole,
+)
+from emotalker.inference.performance import neutral_weights
+from emotalker.models import AudioEncoder, EmotionRecognizer
+
+#: Time constant of the probabilities that stand for the whole recording's, seconds.
+WHOLE_SECONDS = 20.0
+#: Time constant of the weights, seconds: the face follows what was heard, without jumps.
+FOLLOW_SECONDS = 0.4
+
+
+class RunningEmotion:
+    """Emotion weights frame by frame, from windows that end now.
+
+    Args:
+        encoder: its emotion head is used without a recogniser.
+        recognizer: of the voice's emotion.
+        fps: frames per second.
+        sharpen: :meth:`~emotalker.inference.performance.Performance.sharpened`.
+    """
+
+    def __init__(
+        self,
+        encoder: AudioEncoder,
+        recognizer: EmotionRecognizer | None,
+        fps: int,
+        sharpen: Callable[[np.ndarray], np.ndarray],
+    ):
+        self.encoder, self.recognizer, self.fps, self.sharpen = encoder, recognizer, fps, sharpen
+        self._whole, self._heard_seconds = np.zeros(len(EMOTIONS), np.float32), 0.0
+        self._weights, self._target = neutral_weights(), neutral_weights()
+
+    def hear(self, wave: np.ndarray, hidden: np.ndarray, spoken_seconds: float, seconds: float) -> None:
+        """Recognise a window that ends now. One with little speech says nothing.
+
+        Args:
+            wave: ``(N,)`` at 16 kHz, up to WINDOW_SECONDS.
+            hidden: ``(T, layers + 1, dim)`` hidden states of the window.
+            spoken_seconds: of speech in the window.
+            seconds: since the last window.
+        """
+        if spoken_seconds < LEAST_SPEECH_SECONDS:
+            return
+        states = torch.from_numpy(hidden).to(next(self.encoder.parameters()).device)
+        if self.recognizer is None:
+            found = emotion_probabilities(self.encoder.recognize_emotion(states[None, :, -1]))
+        else:
+            frames = self.recognizer.frames(torch.from_numpy(wave).to(states.device), states)
+            found = self.recognizer.windows_of(frames, math.inf, WINDOW_SECONDS)[1][0]
+        self._heard_seconds += seconds
+        share = max(1 - math.exp(-seconds / WHOLE_SECONDS), seconds / self._heard_seconds)  # at first, the mean
+        self._whole += share * (found - self._whole)
+        if self._whole.any():
+            self._target = self.sharpen(mixed_with_whole(found[None], self._whole)[0])
+
+    def follow(self, frames: int) -> np.ndarray:
+        """Weights of the next frames ``(frames, 8)`` float32, which approach what was heard last; neutral at first."""
+        left = np.exp(-np.arange(1, frames + 1) / (FOLLOW_SECONDS * self.fps))[:, None].astype(np.float32)
+        weights = self._target + left * (self._weights - self._target)
+        self._weights = weights[-1]
+        return weights.astype(np.float32)

@@ -1,0 +1,104 @@
+"""What is heard of a voice while it speaks: samples, loudness, speech features and emotion (docs/method.md 12)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from emotalker.audio.activity import QUIETEST, log_energy, silence_level
+from emotalker.audio.io import SAMPLE_RATE
+from emotalker.inference.hearing import WINDOW_SECONDS
+from emotalker.inference.history import History
+from emotalker.inference.performance import Performance
+from emotalker.inference.running_emotion import RunningEmotion
+from emotalker.models.hubert import EXTRA_SAMPLES, HOP_LENGTH, SAMPLES_PER_VIDEO_FRAME
+from emotalker.models.vqvae import FRAMES_PER_CODE
+
+if TYPE_CHECKING:
+    from emotalker.inference.generator import MotionGenerator
+
+#: Video frames before a hop that the audio encoder sees, 1.5 s.
+CONTEXT_FRAMES = 37
+#: Frames from which the levels of speech and noise, and of the encoder's input, are estimated: 60 s.
+LEVEL_FRAMES = 1500
+#: Hops between the windows in which emotion is recognised: 0.48 s.
+EMOTION_HOPS = 3
+#: The encoder's input has unit variance. Before anything is heard the variance of speech is this, ...
+_VARIANCE = 0.03**2
+#: ... which counts like so many frames.
+_VARIANCE_FRAMES = 5
+
+
+class VoiceStream:
+    """Samples of a voice, and what is computed from them hop by hop.
+
+    Args:
+        generator: the networks.
+        steps: the performance.
+        look_ahead: samples after a hop that are known when it is processed.
+        history_frames: video frames whose samples are kept.
+
+    Attributes:
+        samples: ``(N,)`` at 16 kHz, the last ones.
+        threshold: level below which a frame is silent, dB.
+    """
+
+    def __init__(self, generator: MotionGenerator, steps: Performance, look_ahead: int, history_frames: int):
+        self.encoder, self.look_ahead, self.device = generator.encoder, look_ahead, generator.device
+        kept = max(history_frames, CONTEXT_FRAMES + FRAMES_PER_CODE) * SAMPLES_PER_VIDEO_FRAME + look_ahead + SAMPLE_RATE
+        self.samples = History(kept)
+        self.threshold = -np.inf
+        self._levels = History(LEVEL_FRAMES, (3,))  # level, sum and sum of squares of each frame's samples
+        fps = generator.space.fps
+        self._window_frames = round(WINDOW_SECONDS * fps)
+        layers = len(self.encoder.hubert.encoder.layers) + 1
+        self._hidden = History(2 * self._window_frames, (layers, self.encoder.dim))
+        self._emotion, self._fps = RunningEmotion(self.encoder, generator.recognizer, fps, steps.sharpened), fps
+
+    def audio(self, start: int, end: int) -> np.ndarray:
+        """Samples ``start .. end`` of the stream, zero before its start and after what is known; ``(end - start,)``."""
+        first, last = max(0, start), max(0, min(end, self.samples.end))
+        return np.pad(self.samples(first, last) if last > first else np.zeros(0, np.float32), (first - start, end - last))
+
+    def hear(self, hop: int) -> tuple[torch.Tensor, np.ndarray]:
+        """Process hop ``hop``, the one after the last.
+
+        Returns:
+            Speech features ``(1, 8, dim)`` of its frames, and heard emotion weights ``(4, 8)`` without the style's.
+        """
+        start, end = hop * FRAMES_PER_CODE, (hop + 1) * FRAMES_PER_CODE
+        self._measure(start, end)
+        hidden = self._encode(start, end)
+        self._hidden.append(hidden)
+        if hop % EMOTION_HOPS == EMOTION_HOPS - 1:
+            first = max(0, end - self._window_frames)
+            wave = self.audio(first * SAMPLES_PER_VIDEO_FRAME, end * SAMPLES_PER_VIDEO_FRAME)
+            spoken = (self._levels(first, end)[:, 0] >= self.threshold).sum() / self._fps
+            seconds = EMOTION_HOPS * FRAMES_PER_CODE / self._fps
+            self._emotion.hear(wave, self._hidden(2 * first, 2 * end), spoken, seconds)
+        return torch.from_numpy(hidden[None, :, -1]).to(self.device), self._emotion.follow(end - start)
+
+    def _measure(self, start: int, end: int) -> None:
+        """Levels of new frames, and the threshold of silence. Once known, it holds while nothing tells speech from noise."""
+        samples = self.audio(start * SAMPLES_PER_VIDEO_FRAME, end * SAMPLES_PER_VIDEO_FRAME)
+        frames = samples.reshape(end - start, SAMPLES_PER_VIDEO_FRAME)
+        level = log_energy(samples, end - start, floor=QUIETEST)
+        self._levels.append(np.stack([level, frames.mean(1), np.square(frames).mean(1)], 1))
+        threshold = silence_level(self._levels(self._levels.start, self._levels.end)[:, 0])
+        if np.isfinite(threshold) or not np.isfinite(self.threshold):
+            self.threshold = threshold
+
+    def _encode(self, start: int, end: int) -> np.ndarray:
+        """Hidden states of frames ``start .. end``, with context before and the look-ahead after, ``(2 F, layers, dim)``."""
+        first, pad = max(0, start - CONTEXT_FRAMES), EXTRA_SAMPLES // 2
+        last = end * SAMPLES_PER_VIDEO_FRAME + self.look_ahead // HOP_LENGTH * HOP_LENGTH
+        wave = self.audio(first * SAMPLES_PER_VIDEO_FRAME - pad, last + pad)
+        if self.encoder.config.normalize:
+            known = self._levels(self._levels.start, self._levels.end)
+            mean, square = known[:, 1].mean(), known[:, 2].mean()
+            share = len(known) / (len(known) + _VARIANCE_FRAMES)
+            wave = (wave - mean) / np.sqrt(share * max(0.0, square - mean**2) + (1 - share) * _VARIANCE)
+        hidden = self.encoder.encode_all(torch.from_numpy(wave.astype(np.float32))[None].to(self.device))[0]
+        return hidden[2 * (start - first) : 2 * (end - first)].float().cpu().numpy()
