@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from emotalker.audio.io import SAMPLE_RATE
 from emotalker.core.emotions import EMOTIONS
@@ -33,8 +32,13 @@ if TYPE_CHECKING:
 
 #: Seconds of audio after a hop that its lips need: their mel windows reach 92.5 ms beyond the frames.
 LOOK_AHEAD = 0.1
-#: Frames by which brows, eyes and head follow the voice, so that filters and the VQ-VAE's decoder see what comes next.
-FACE_DELAY = FRAMES_PER_CODE
+#: Codes by which brows, eyes and head follow the voice, 0.32 s: the audio encoder needs to hear what comes next for one
+#: (docs/method.md 12), and the VQ-VAE's decoder needs the next code.
+FACE_DELAY = 2
+#: Frames by which accents follow the voice, because a maximum is one only when the level has fallen.
+ACCENT_DELAY = FRAMES_PER_CODE
+#: Provisional frames at the end of a window.
+MORE = FRAMES_PER_CODE
 #: Frames of the window over which means, filters and pauses are computed: 12 s.
 WINDOW_FRAMES = 300
 #: Codes before a hop that the VQ-VAE's decoder sees.
@@ -82,12 +86,16 @@ class MotionStream:
         rng = np.random.default_rng(seed)
         self._added, self._replaced = self.steps.blink_times(rng), style.blink_times(self.space.fps, rng)
         self.look_ahead = round(look_ahead * SAMPLE_RATE / HOP_LENGTH) * HOP_LENGTH  # samples
-        self.voice = VoiceStream(generator, self.steps, self.look_ahead, WINDOW_FRAMES + FACE_DELAY)
+        hop = FRAMES_PER_CODE * SAMPLES_PER_VIDEO_FRAME
+        self.voice = VoiceStream(
+            generator, self.steps, self.look_ahead + (FACE_DELAY - 1) * hop, WINDOW_FRAMES + ACCENT_DELAY
+        )
         self.lips = StreamLips(generator, portrait, self.voice.audio, WINDOW_FRAMES)
         self._codes = History(CONTEXT_CODES + 1, (len(self.decoder.modes), generator.vqvae.config.code_dim))
         self._face = History(WINDOW_FRAMES, (len(self.space.face),))
         self._weights = History(WINDOW_FRAMES, (len(EMOTIONS),))
-        self._provisional: np.ndarray | None = None  # face of the four frames after the last hop
+        # the face of the four frames after the last hop; it begins at rest
+        self._provisional = np.zeros((FRAMES_PER_CODE, len(self.space.face)), np.float32)
         self._last: np.ndarray | None = None  # the frame before the next, without added blinks
         self._lids = History(round(BLINK_GAP * self.space.fps), (2,))
         self._blinks: list[int] = []  # first frames of blinks that are not over
@@ -114,10 +122,13 @@ class MotionStream:
 
     def _hops_of(self, samples: np.ndarray) -> Iterator[np.ndarray]:
         """Add samples; yields the frames ``(4, D)`` of each hop that is complete."""
-        hop = FRAMES_PER_CODE * SAMPLES_PER_VIDEO_FRAME
-        for first in range(0, len(samples), hop):  # a long chunk is not stored as a whole
-            self.voice.samples.append(samples[first : first + hop])
-            while self.voice.samples.end >= (self._hops + 1) * hop + self.look_ahead:
+        hop, used = FRAMES_PER_CODE * SAMPLES_PER_VIDEO_FRAME, 0
+        while used < len(samples):  # up to the end of each hop, so that nothing depends on the chunk's length
+            needed = (self._hops + 1) * hop + self.look_ahead
+            part = samples[used : used + needed - self.voice.samples.end]
+            self.voice.samples.append(part)
+            used += len(part)
+            if self.voice.samples.end == needed:
                 with one_thread(), torch.inference_mode():
                     yield self._hop()
 
@@ -125,9 +136,8 @@ class MotionStream:
         """The next four frames, ``(4, D)``."""
         start = self._hops * FRAMES_PER_CODE
         end, reach = start + FRAMES_PER_CODE, self.lips.reach
-        features, heard = self.voice.hear(self._hops)
-        self._weights.append(self._requested(heard, start))
-        self._face.append(self._decode(features))
+        self._weights.append(self._requested(self.voice.hear(self._hops), start))
+        self._face.append(self._decode())
         ahead = self.lips.advance(
             start,
             self.voice.samples.end,
@@ -143,28 +153,29 @@ class MotionStream:
         around = np.pad(heard, ((margin, margin), (0, 0)), mode="edge")
         return self.steps.with_requested(around, start - margin)[margin : margin + len(heard)]
 
-    def _decode(self, features: Tensor) -> np.ndarray:
-        """The face of the next four frames ``(4, len(space.face))``: the motion decoded for the voice FACE_DELAY before.
+    def _decode(self) -> np.ndarray:
+        """The face of the next four frames ``(4, len(space.face))``: the motion for the voice FACE_DELAY codes before.
 
         Four frames are decoded once as the last ones and once with the code after them; these are cross-faded.
         """
+        before, code = self._provisional, self._hops - FACE_DELAY + 1
+        if code < 0:
+            return before
+        rows, last = len(self.decoder.modes), self._weights.end - (FACE_DELAY - 1) * FRAMES_PER_CODE
         has_emotions = self.generator.transformer.config.num_emotions > 0
+        weights = self.generator.tensor(self._weights(last - FRAMES_PER_CODE, last).mean(0)[None])
         codes = self.decoder.extend(
-            features.expand(len(self.decoder.modes), -1, -1),
-            self.generator.tensor(self._weights(self._weights.end - FRAMES_PER_CODE, self._weights.end).mean(0)[None])
-            if has_emotions
-            else None,
+            self.voice.features(code).expand(rows, -1, -1),
+            weights if has_emotions else None,
             self._neutral if has_emotions else None,
         )
         self._codes.append(codes.features.transpose(0, 1).cpu().numpy())
         known = self._codes(self._codes.start, self._codes.end)
-        decoded = self.generator.vqvae.decode(self.generator.tensor(known)[0].transpose(0, 1))
-        face = self.steps.face(decoded)[0].cpu().numpy()
-        before, self._provisional = self._provisional, face[-FRAMES_PER_CODE:]
-        if before is None:
-            return np.repeat(face[:1], FRAMES_PER_CODE, 0)
+        face = self.steps.face(self.generator.vqvae.decode(self.generator.tensor(known)[0].transpose(0, 1)))[0].cpu().numpy()
+        self._provisional = face[-FRAMES_PER_CODE:]
+        anew = face[-2 * FRAMES_PER_CODE : -FRAMES_PER_CODE] if code else face[:1]
         ramp = np.linspace(0, 1, FRAMES_PER_CODE + 1, dtype=np.float32)[1:, None]
-        return before + ramp * (face[-2 * FRAMES_PER_CODE : -FRAMES_PER_CODE] - before)
+        return before + ramp * (anew - before)
 
     def _face_around(self, start: int, end: int) -> np.ndarray:
         """Face of frames ``start .. end``, provisional after the last hop; the first and the last frame are repeated."""
@@ -178,7 +189,7 @@ class MotionStream:
 
         The window goes on with provisional frames, so that filters are not cut off; ``ahead`` ``(A, 3, L)`` are its lips.
         """
-        steps, tensor, more = self.steps, self.generator.tensor, FACE_DELAY
+        steps, tensor, more = self.steps, self.generator.tensor, MORE
         start = self._face.start
         face = tensor(self._face_around(start, end + more))
         lips = np.concatenate([self.lips.history(start, end), ahead[:more]])
@@ -186,7 +197,7 @@ class MotionStream:
         emotion = tensor(self._weights(start, end + more))
         lips = steps.join_lips(*lips.unbind(2)) if steps.splits_lips else lips[:, :, 0]
         face, lips = steps.correct(steps.vary(face), lips, emotion)
-        face = steps.gestures(face, self._samples(start - FACE_DELAY, end), BlinkTimes(None))
+        face = steps.gestures(face, self._samples(start - ACCENT_DELAY, end + more - ACCENT_DELAY), BlinkTimes(None))
         face, lips = steps.rest(face, lips, self._samples(start, end + more), self.voice.threshold)
         motion = self.space.merge(face[0].cpu().numpy(), lips[0].cpu().numpy())
         motion[:, self.space.pose] = steps.pose(motion[:, self.space.pose])

@@ -150,7 +150,7 @@ def code_decoder(
     temperature: float,
     top_p: float,
 ) -> CodeDecoder:
-    """The decoder of a recording's codes, a row for each of the decoding modes of the performance; ``reference`` is ``(1, D)``."""
+    """The decoder of a recording's codes, a row for each decoding mode of the performance; ``reference`` is ``(1, D)``."""
     modes = steps.decoding_modes(decoding)
     return CodeDecoder(
         generator.transformer,

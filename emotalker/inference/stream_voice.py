@@ -13,7 +13,7 @@ from emotalker.inference.hearing import WINDOW_SECONDS
 from emotalker.inference.history import History
 from emotalker.inference.performance import Performance
 from emotalker.inference.running_emotion import RunningEmotion
-from emotalker.models.hubert import EXTRA_SAMPLES, HOP_LENGTH, SAMPLES_PER_VIDEO_FRAME
+from emotalker.models.hubert import EXTRA_SAMPLES, SAMPLES_PER_VIDEO_FRAME
 from emotalker.models.vqvae import FRAMES_PER_CODE
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class VoiceStream:
     Args:
         generator: the networks.
         steps: the performance.
-        look_ahead: samples after a hop that are known when it is processed.
+        look_ahead: samples after a hop that the audio encoder sees, a multiple of its hop.
         history_frames: video frames whose samples are kept.
 
     Attributes:
@@ -62,23 +62,24 @@ class VoiceStream:
         first, last = max(0, start), max(0, min(end, self.samples.end))
         return np.pad(self.samples(first, last) if last > first else np.zeros(0, np.float32), (first - start, end - last))
 
-    def hear(self, hop: int) -> tuple[torch.Tensor, np.ndarray]:
-        """Process hop ``hop``, the one after the last.
-
-        Returns:
-            Speech features ``(1, 8, dim)`` of its frames, and heard emotion weights ``(4, 8)`` without the style's.
-        """
+    def hear(self, hop: int) -> np.ndarray:
+        """Listen to hop ``hop``, the one after the last; returns heard emotion weights ``(4, 8)``, without the style's."""
         start, end = hop * FRAMES_PER_CODE, (hop + 1) * FRAMES_PER_CODE
         self._measure(start, end)
-        hidden = self._encode(start, end)
-        self._hidden.append(hidden)
-        if hop % EMOTION_HOPS == EMOTION_HOPS - 1:
-            first = max(0, end - self._window_frames)
-            wave = self.audio(first * SAMPLES_PER_VIDEO_FRAME, end * SAMPLES_PER_VIDEO_FRAME)
-            spoken = (self._levels(first, end)[:, 0] >= self.threshold).sum() / self._fps
+        if hop % EMOTION_HOPS == EMOTION_HOPS - 1 and hop:
+            last = self._hidden.end // 2  # a frame; the encoder is one hop behind
+            first = max(0, last - self._window_frames)
+            wave = self.audio(first * SAMPLES_PER_VIDEO_FRAME, last * SAMPLES_PER_VIDEO_FRAME)
+            spoken = (self._levels(first, last)[:, 0] >= self.threshold).sum() / self._fps
             seconds = EMOTION_HOPS * FRAMES_PER_CODE / self._fps
-            self._emotion.hear(wave, self._hidden(2 * first, 2 * end), spoken, seconds)
-        return torch.from_numpy(hidden[None, :, -1]).to(self.device), self._emotion.follow(end - start)
+            self._emotion.hear(wave, self._hidden(2 * first, 2 * last), spoken, seconds)
+        return self._emotion.follow(end - start)
+
+    def features(self, hop: int) -> torch.Tensor:
+        """Speech features ``(1, 8, dim)`` of hop ``hop``, the one after the last, with all samples after it as context."""
+        hidden = self._encode(hop * FRAMES_PER_CODE, (hop + 1) * FRAMES_PER_CODE)
+        self._hidden.append(hidden)
+        return torch.from_numpy(hidden[None, :, -1]).to(self.device)
 
     def _measure(self, start: int, end: int) -> None:
         """Levels of new frames, and the threshold of silence. Once known, it holds while nothing tells speech from noise."""
@@ -91,9 +92,9 @@ class VoiceStream:
             self.threshold = threshold
 
     def _encode(self, start: int, end: int) -> np.ndarray:
-        """Hidden states of frames ``start .. end``, with context before and the look-ahead after, ``(2 F, layers, dim)``."""
+        """Hidden states of frames ``start .. end``, with context before and after, ``(2 F, layers, dim)``."""
         first, pad = max(0, start - CONTEXT_FRAMES), EXTRA_SAMPLES // 2
-        last = end * SAMPLES_PER_VIDEO_FRAME + self.look_ahead // HOP_LENGTH * HOP_LENGTH
+        last = end * SAMPLES_PER_VIDEO_FRAME + self.look_ahead
         wave = self.audio(first * SAMPLES_PER_VIDEO_FRAME - pad, last + pad)
         if self.encoder.config.normalize:
             known = self._levels(self._levels.start, self._levels.end)
