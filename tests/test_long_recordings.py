@@ -1,6 +1,7 @@
 """Recordings that are processed in blocks, here of 4 s: constant work for every second, bounded memory, no seams."""
 
 from importlib.resources import files
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -33,7 +34,7 @@ def test_blocks_cover_the_recording_and_overlap(frames):
     spans = recording.block_spans(frames)
     assert spans[0][0] == 0 and spans[-1][1] == frames
     assert all(start % 4 == 0 and 100 < end - start <= 1504 for start, end in spans) or len(spans) == 1
-    assert all(97 <= a[1] - b[0] <= 100 for a, b in zip(spans, spans[1:], strict=False))
+    assert all(97 <= a[1] - b[0] <= 100 for a, b in pairwise(spans))
 
 
 def test_the_work_for_every_second_is_the_same(generator, small_blocks, monkeypatch):

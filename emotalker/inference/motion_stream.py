@@ -104,6 +104,11 @@ class MotionStream:
         self._hops = 0
 
     @property
+    def emotion(self) -> np.ndarray:
+        """Weights of the emotions ``(8,)`` in the last frame, before the style's intensity; neutral at first."""
+        return self._weights(self._weights.end - 1, self._weights.end)[0] if self._weights.end else neutral_weights()
+
+    @property
     def latency(self) -> float:
         """Seconds from the end of a frame's audio to the audio that completes its hop, at most."""
         return (FRAMES_PER_CODE - 1) / self.space.fps + self.look_ahead / SAMPLE_RATE
