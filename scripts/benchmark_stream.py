@@ -66,8 +66,8 @@ def main() -> None:
     print(streaming.latency_table(rows))
     print(
         f"From the last sample that a frame shows to the frame, at {args.size} px, {args.threads} threads. Of this, frames\n"
-        f"wait up to {1000 * stream.latency:.0f} ms for sound: {1000 * (stream.latency - args.look_ahead):.0f} ms for the end "
-        f"of their hop of 4 frames, {1000 * args.look_ahead:.0f} ms of look-ahead.\nBrows, eyes and head follow the lips by "
+        f"wait up to {1000 * stream.latency:.0f} ms for sound: {1000 * (stream.latency - args.look_ahead):.0f} ms for the "
+        f"end of their hop of 4 frames, {1000 * args.look_ahead:.0f} ms of look-ahead.\nBrows, eyes and head follow the lips by "
         f"{1000 * FACE_DELAY * 4 / stream.fps:.0f} ms; emotion is that of the last {WINDOW_SECONDS:g} s. The limit for the "
         f"first frame is 300 ms.\n"
     )
