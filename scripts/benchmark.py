@@ -23,7 +23,7 @@ def parse_arguments() -> argparse.Namespace:
         "--minutes",
         type=float,
         nargs="+",
-        help="instead: time and memory of the motion alone, of recordings of these lengths",
+        help="instead: time and memory of the motion of recordings of these lengths",
     )
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--checkpoints")

@@ -46,6 +46,7 @@ def main() -> None:
     from emotalker.face.model import FaceModel
     from emotalker.inference.hearing import WINDOW_SECONDS
     from emotalker.inference.motion_stream import FACE_DELAY
+    from emotalker.models.vqvae import FRAMES_PER_CODE
     from emotalker.video.image import load_image
 
     torch.set_num_threads(args.threads)
@@ -64,12 +65,12 @@ def main() -> None:
         list(talking_head.stream(image, size=64).frames([samples[:16000]]))  # the first calls of the networks are slower
         rows[name] = streaming.measure_latency(stream, samples, clock)
     print(streaming.latency_table(rows))
+    hop, face = stream.latency - args.look_ahead, FACE_DELAY * FRAMES_PER_CODE / stream.fps
     print(
-        f"From the last sample that a frame shows to the frame, at {args.size} px, {args.threads} threads. Of this, frames\n"
-        f"wait up to {1000 * stream.latency:.0f} ms for sound: {1000 * (stream.latency - args.look_ahead):.0f} ms for the "
-        f"end of their hop of 4 frames, {1000 * args.look_ahead:.0f} ms of look-ahead.\nBrows, eyes and head follow the lips by "
-        f"{1000 * FACE_DELAY * 4 / stream.fps:.0f} ms; emotion is that of the last {WINDOW_SECONDS:g} s. The limit for the "
-        f"first frame is 300 ms.\n"
+        f"From the last sample that a frame shows to the frame, at {args.size} px, {args.threads} threads; the limit for the\n"
+        f"first is 300 ms. Frames wait up to {1000 * stream.latency:.0f} ms for sound: {1000 * hop:.0f} ms for the end of their "
+        f"hop,\n{1000 * args.look_ahead:.0f} ms of look-ahead. Brows, eyes and head follow the lips by {1000 * face:.0f} ms; "
+        f"emotion is that of the last {WINDOW_SECONDS:g} s.\n"
     )
     generator, opening = talking_head.generator, MouthOpening(FaceModel.load())
     reference = np.zeros(generator.space.dim, np.float32)
