@@ -67,10 +67,10 @@ def main() -> None:
     print(streaming.latency_table(rows))
     hop, face = stream.latency - args.look_ahead, FACE_DELAY * FRAMES_PER_CODE / stream.fps
     print(
-        f"From the last sample that a frame shows to the frame, at {args.size} px, {args.threads} threads; the limit for the\n"
-        f"first is 300 ms. Frames wait up to {1000 * stream.latency:.0f} ms for sound: {1000 * hop:.0f} ms for the end of their "
-        f"hop,\n{1000 * args.look_ahead:.0f} ms of look-ahead. Brows, eyes and head follow the lips by {1000 * face:.0f} ms; "
-        f"emotion is that of the last {WINDOW_SECONDS:g} s.\n"
+        f"From the last sample that a frame shows to the frame, at {args.size} px, {args.threads} threads.\n"
+        f"The limit for the first is 300 ms. Frames wait up to {1000 * stream.latency:.0f} ms for sound:\n"
+        f"{1000 * hop:.0f} ms for the end of their hop, {1000 * args.look_ahead:.0f} ms of look-ahead.\n"
+        f"Brows, eyes and head follow the lips by {1000 * face:.0f} ms; emotion is that of the last {WINDOW_SECONDS:g} s.\n"
     )
     generator, opening = talking_head.generator, MouthOpening(FaceModel.load())
     reference = np.zeros(generator.space.dim, np.float32)
