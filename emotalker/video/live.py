@@ -171,9 +171,9 @@ def output(name: str, file: BinaryIO, size: int, fps: int, rate: int) -> Abstrac
 
 
 def paced(frames: Iterable, fps: float, clock: Callable[[], float] = time.monotonic, sleep=time.sleep) -> Iterator:
-    """The same frames, at least 1 / fps seconds apart: frames that are ready together are not shown together.
+    """The same frames, 1 / fps seconds apart: frames that are ready together are not shown together.
 
-    A frame that is late is not waited for, and those after it catch up by a tenth of the interval each.
+    A frame that is late is not waited for; those after it follow at 0.9 / fps until they have caught up.
     """
     due = -np.inf
     for frame in frames:
