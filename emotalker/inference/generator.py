@@ -21,7 +21,7 @@ from emotalker.inference.hearing import EncodedRecording, EncoderRecognizer, Win
 from emotalker.inference.performance import PERFORMANCE, LipPredictor, Performance, PerformanceConfig
 from emotalker.inference.recording import RecordingMotion, in_blocks
 from emotalker.inference.style import DEFAULT_STYLE, Style, StyleError
-from emotalker.models import VQVAE, AudioEncoder, CrossModalTransformer, ExpressionPrior, LipBranch
+from emotalker.models import VQVAE, AudioEncoder, CrossModalTransformer, EmotionRecognizer, ExpressionPrior, LipBranch
 from emotalker.models.hubert import SAMPLES_PER_VIDEO_FRAME, WINDOW_SECONDS
 from emotalker.models.transformer import Mode
 
@@ -184,9 +184,9 @@ class MotionGenerator:
 
     def encode(self, wav: Tensor) -> tuple[Tensor, WindowRecognizer]:
         """Speech features ``(1, T, dim)`` of a recording, and a recogniser of its emotion that encodes at most once more."""
-        if self.recognizer is None:
+        if not isinstance(self.recognizer, EmotionRecognizer):
             features = self.encoder.encode_long(wav)
-            return features, EncoderRecognizer(self.encoder, features)
+            return features, self.recognizer or EncoderRecognizer(self.encoder, features)
         if wav.shape[1] > WINDOW_SECONDS * SAMPLE_RATE:  # the recogniser was trained without the context of these windows
             return self.encoder.encode_long(wav), EncodedRecording(self.recognizer)
         hidden = self.encoder.encode_all(self.encoder.prepare(wav))

@@ -8,10 +8,12 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
+from emotalker.audio.io import SAMPLE_RATE
 from emotalker.core.emotions import EMOTIONS
 from emotalker.inference.hearing import (
     LEAST_SPEECH_SECONDS,
-    WINDOW_SECONDS,
+    EncodedRecording,
+    WindowRecognizer,
     emotion_probabilities,
     mixed_with_whole,
 )
@@ -37,7 +39,7 @@ class RunningEmotion:
     def __init__(
         self,
         encoder: AudioEncoder,
-        recognizer: EmotionRecognizer | None,
+        recognizer: WindowRecognizer | None,
         fps: int,
         sharpen: Callable[[np.ndarray], np.ndarray],
     ):
@@ -60,8 +62,10 @@ class RunningEmotion:
         if self.recognizer is None:
             found = emotion_probabilities(self.encoder.recognize_emotion(states[None, :, -1]))
         else:
-            frames = self.recognizer.frames(torch.from_numpy(wave).to(states.device), states)
-            found = self.recognizer.windows_of(frames, math.inf, WINDOW_SECONDS)[1][0]
+            voice, length = torch.from_numpy(wave).to(states.device), len(wave) / SAMPLE_RATE
+            shares = isinstance(self.recognizer, EmotionRecognizer)
+            recognizer = EncodedRecording(self.recognizer, states) if shares else self.recognizer
+            found = recognizer.windows(voice, length, length)[1][0]
         self._heard_seconds += seconds
         share = max(1 - math.exp(-seconds / WHOLE_SECONDS), seconds / self._heard_seconds)  # at first, the mean
         self._whole += share * (found - self._whole)
