@@ -47,7 +47,9 @@ def measure_long_recordings(generator: MotionGenerator, samples: np.ndarray, min
     """
     reference, results = np.zeros(generator.space.dim, np.float32), []
     for length in sorted(minutes):
-        repeated = np.resize(samples, round(60 * length * SAMPLE_RATE))
+        repeated = np.empty(round(60 * length * SAMPLE_RATE), np.float32)
+        for first in range(0, len(repeated), len(samples)):  # numpy.resize needs twice the memory
+            repeated[first : first + len(samples)] = samples[: len(repeated) - first]
         gc.collect()
         wall, processor = time.perf_counter(), time.process_time()
         motion = generator.generate(repeated, reference)
