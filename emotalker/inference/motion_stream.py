@@ -6,7 +6,6 @@ samples are divided into chunks. Every hop does the same work, on windows of con
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -91,6 +90,7 @@ class MotionStream:
             generator, self.steps, self.look_ahead + (FACE_DELAY - 1) * hop, WINDOW_FRAMES + ACCENT_DELAY
         )
         self.lips = StreamLips(generator, portrait, self.voice.audio, WINDOW_FRAMES)
+        self._waiting = np.zeros(0, np.float32)  # samples of the next hop
         self._codes = History(CONTEXT_CODES + 1, (len(self.decoder.modes), generator.vqvae.config.code_dim))
         self._face = History(WINDOW_FRAMES, (len(self.space.face),))
         self._weights = History(WINDOW_FRAMES, (len(EMOTIONS),))
@@ -115,27 +115,28 @@ class MotionStream:
 
     def push(self, samples: np.ndarray) -> np.ndarray:
         """Add samples ``(N,)`` float32 at 16 kHz; returns the frames that are ready now, ``(F, D)``, F >= 0."""
-        return np.concatenate([np.zeros((0, self.space.dim), np.float32), *self._hops_of(samples)])
+        hop, frames = FRAMES_PER_CODE * SAMPLES_PER_VIDEO_FRAME, [np.zeros((0, self.space.dim), np.float32)]
+        while len(samples):  # up to the end of each hop, so that nothing depends on the chunk's length
+            missing = (self._hops + 1) * hop + self.look_ahead - self._received
+            self._waiting = np.concatenate([self._waiting, samples[:missing]])
+            samples = samples[missing:]
+            if self._received == (self._hops + 1) * hop + self.look_ahead:
+                self.voice.samples.append(self._waiting)
+                self._waiting = self._waiting[:0]
+                with one_thread(), torch.inference_mode():
+                    frames.append(self._hop())
+        return np.concatenate(frames)
 
     def finish(self) -> np.ndarray:
         """The frames that are left, ``(F, D)``: with those before, one for every 640 samples, rounded up."""
-        samples, first = self.voice.samples.end, self._hops * FRAMES_PER_CODE
-        frames = -(-samples // SAMPLES_PER_VIDEO_FRAME)
-        hops = -(-frames // FRAMES_PER_CODE)
-        silence = np.zeros(hops * FRAMES_PER_CODE * SAMPLES_PER_VIDEO_FRAME + self.look_ahead - samples, np.float32)
-        return self.push(silence)[: frames - first]
+        first, frames = self._hops * FRAMES_PER_CODE, -(-self._received // SAMPLES_PER_VIDEO_FRAME)
+        end = -(-frames // FRAMES_PER_CODE) * FRAMES_PER_CODE * SAMPLES_PER_VIDEO_FRAME + self.look_ahead
+        return self.push(np.zeros(end - self._received, np.float32))[: frames - first]
 
-    def _hops_of(self, samples: np.ndarray) -> Iterator[np.ndarray]:
-        """Add samples; yields the frames ``(4, D)`` of each hop that is complete."""
-        hop, used = FRAMES_PER_CODE * SAMPLES_PER_VIDEO_FRAME, 0
-        while used < len(samples):  # up to the end of each hop, so that nothing depends on the chunk's length
-            needed = (self._hops + 1) * hop + self.look_ahead
-            part = samples[used : used + needed - self.voice.samples.end]
-            self.voice.samples.append(part)
-            used += len(part)
-            if self.voice.samples.end == needed:
-                with one_thread(), torch.inference_mode():
-                    yield self._hop()
+    @property
+    def _received(self) -> int:
+        """Samples so far."""
+        return self.voice.samples.end + len(self._waiting)
 
     def _hop(self) -> np.ndarray:
         """The next four frames, ``(4, D)``."""
