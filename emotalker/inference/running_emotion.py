@@ -12,13 +12,12 @@ from emotalker.audio.io import SAMPLE_RATE
 from emotalker.core.emotions import EMOTIONS
 from emotalker.inference.hearing import (
     LEAST_SPEECH_SECONDS,
-    EncodedRecording,
     WindowRecognizer,
     emotion_probabilities,
     mixed_with_whole,
 )
 from emotalker.inference.performance import neutral_weights
-from emotalker.models import AudioEncoder, EmotionRecognizer
+from emotalker.models import AudioEncoder
 
 #: Time constant of the probabilities that stand for the whole recording's, seconds.
 WHOLE_SECONDS = 20.0
@@ -47,25 +46,23 @@ class RunningEmotion:
         self._whole, self._heard_seconds = np.zeros(len(EMOTIONS), np.float32), 0.0
         self._weights, self._target = neutral_weights(), neutral_weights()
 
-    def hear(self, wave: np.ndarray, hidden: np.ndarray, spoken_seconds: float, seconds: float) -> None:
+    def hear(self, wave: np.ndarray, features: np.ndarray, spoken_seconds: float, seconds: float) -> None:
         """Recognise a window that ends now. One with little speech says nothing.
 
         Args:
             wave: ``(N,)`` at 16 kHz, up to WINDOW_SECONDS.
-            hidden: ``(T, layers + 1, dim)`` hidden states of the window.
+            features: ``(T, dim)`` of the window, for the encoder's emotion head. A recogniser encodes the window anew: with
+                the context and the positions of the stream's features it errs more often.
             spoken_seconds: of speech in the window.
             seconds: since the last window.
         """
         if spoken_seconds < LEAST_SPEECH_SECONDS:
             return
-        states = torch.from_numpy(hidden).to(next(self.encoder.parameters()).device)
+        device, seconds_heard = next(self.encoder.parameters()).device, len(wave) / SAMPLE_RATE
         if self.recognizer is None:
-            found = emotion_probabilities(self.encoder.recognize_emotion(states[None, :, -1]))
+            found = emotion_probabilities(self.encoder.recognize_emotion(torch.from_numpy(features).to(device)))
         else:
-            voice, length = torch.from_numpy(wave).to(states.device), len(wave) / SAMPLE_RATE
-            shares = isinstance(self.recognizer, EmotionRecognizer)
-            recognizer = EncodedRecording(self.recognizer, states) if shares else self.recognizer
-            found = recognizer.windows(voice, length, length)[1][0]
+            found = self.recognizer.windows(torch.from_numpy(wave).to(device), seconds_heard, seconds_heard)[1][0]
         self._heard_seconds += seconds
         share = max(1 - math.exp(-seconds / WHOLE_SECONDS), seconds / self._heard_seconds)  # at first, the mean
         self._whole += share * (found - self._whole)

@@ -53,8 +53,7 @@ class VoiceStream:
         self._levels = History(LEVEL_FRAMES, (3,))  # level, sum and sum of squares of each frame's samples
         fps = generator.space.fps
         self._window_frames = round(WINDOW_SECONDS * fps)
-        layers = len(self.encoder.hubert.encoder.layers) + 1
-        self._hidden = History(2 * self._window_frames, (layers, self.encoder.dim))
+        self._features = History(2 * self._window_frames, (self.encoder.dim,))
         self._emotion, self._fps = RunningEmotion(self.encoder, generator.recognizer, fps, steps.sharpened), fps
 
     def audio(self, start: int, end: int) -> np.ndarray:
@@ -67,19 +66,19 @@ class VoiceStream:
         start, end = hop * FRAMES_PER_CODE, (hop + 1) * FRAMES_PER_CODE
         self._measure(start, end)
         if hop % EMOTION_HOPS == EMOTION_HOPS - 1 and hop:
-            last = self._hidden.end // 2  # a frame; the encoder is one hop behind
+            last = self._features.end // 2  # a frame; the encoder is one hop behind
             first = max(0, last - self._window_frames)
             wave = self.audio(first * SAMPLES_PER_VIDEO_FRAME, last * SAMPLES_PER_VIDEO_FRAME)
             spoken = (self._levels(first, last)[:, 0] >= self.threshold).sum() / self._fps
             seconds = EMOTION_HOPS * FRAMES_PER_CODE / self._fps
-            self._emotion.hear(wave, self._hidden(2 * first, 2 * last), spoken, seconds)
+            self._emotion.hear(wave, self._features(2 * first, 2 * last), spoken, seconds)
         return self._emotion.follow(end - start)
 
     def features(self, hop: int) -> torch.Tensor:
         """Speech features ``(1, 8, dim)`` of hop ``hop``, the one after the last, with all samples after it as context."""
-        hidden = self._encode(hop * FRAMES_PER_CODE, (hop + 1) * FRAMES_PER_CODE)
-        self._hidden.append(hidden)
-        return torch.from_numpy(hidden[None, :, -1]).to(self.device)
+        features = self._encode(hop * FRAMES_PER_CODE, (hop + 1) * FRAMES_PER_CODE)
+        self._features.append(features)
+        return torch.from_numpy(features[None]).to(self.device)
 
     def _measure(self, start: int, end: int) -> None:
         """Levels of new frames, and the threshold of silence. Once known, it holds while nothing tells speech from noise."""
@@ -92,7 +91,7 @@ class VoiceStream:
             self.threshold = threshold
 
     def _encode(self, start: int, end: int) -> np.ndarray:
-        """Hidden states of frames ``start .. end``, with context before and after, ``(2 F, layers, dim)``."""
+        """Features of frames ``start .. end``, with context before and after, ``(2 F, dim)``."""
         first, pad = max(0, start - CONTEXT_FRAMES), EXTRA_SAMPLES // 2
         last = end * SAMPLES_PER_VIDEO_FRAME + self.look_ahead
         wave = self.audio(first * SAMPLES_PER_VIDEO_FRAME - pad, last + pad)
@@ -101,5 +100,5 @@ class VoiceStream:
             mean, square = known[:, 1].mean(), known[:, 2].mean()
             share = len(known) / (len(known) + _VARIANCE_FRAMES)
             wave = (wave - mean) / np.sqrt(share * max(0.0, square - mean**2) + (1 - share) * _VARIANCE)
-        hidden = self.encoder.encode_all(torch.from_numpy(wave.astype(np.float32))[None].to(self.device))[0]
-        return hidden[2 * (start - first) : 2 * (end - first)].float().cpu().numpy()
+        features = self.encoder.encode_all(torch.from_numpy(wave.astype(np.float32))[None].to(self.device))[0, :, -1]
+        return features[2 * (start - first) : 2 * (end - first)].float().cpu().numpy()
