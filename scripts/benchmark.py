@@ -19,6 +19,12 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--size", type=int, default=512)
     parser.add_argument("--threads", type=int, default=2, help="of torch and OpenCV (default: %(default)s)")
     parser.add_argument("--runs", type=int, default=3, help="the fastest counts (default: %(default)s)")
+    parser.add_argument(
+        "--minutes",
+        type=float,
+        nargs="+",
+        help="instead: time and memory of the motion of recordings of these lengths",
+    )
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--checkpoints")
     return parser.parse_args()
@@ -42,6 +48,13 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     cv2.setNumThreads(args.threads)
     samples = load_audio(args.audio or Path(str(files("emotalker") / "assets" / "demo.flac")))
+    if args.minutes:
+        from emotalker.evaluation.long_recordings import long_recordings_table, measure_long_recordings
+        from emotalker.inference.generator import MotionGenerator
+
+        generator = MotionGenerator.from_pretrained(args.checkpoints, args.device)
+        print(long_recordings_table(measure_long_recordings(generator, samples, args.minutes)))
+        return
     samples = np.resize(samples, round(args.seconds * SAMPLE_RATE))
     if args.image:
         image = load_image(args.image)

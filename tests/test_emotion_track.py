@@ -19,10 +19,11 @@ from emotalker.evaluation.lips import MouthOpening
 from emotalker.face.model import FaceModel
 from emotalker.inference import hearing
 from emotalker.inference.emotion_track import EmotionTrack, EmotionTrackError
-from emotalker.inference.generator import MotionGenerator, code_means
+from emotalker.inference.generator import MotionGenerator
 from emotalker.inference.hearing import emotion_probabilities, hear_over_time
 from emotalker.inference.options import add_style_options, style_from
 from emotalker.inference.performance import PERFORMANCE, Performance
+from emotalker.inference.recording import code_means
 from emotalker.inference.silence import relaxation, rest_weight
 from emotalker.inference.style import Style, StyleError
 from emotalker.inference.valence_arousal import COORDINATES, weights_of

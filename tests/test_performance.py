@@ -232,7 +232,8 @@ def test_gestures_raise_the_brows_nod_and_blink():
     names = [ARKIT.names[i] for i in ARKIT.face]
 
     def moved(*disabled: str) -> set[str]:
-        changed = steps(*disabled).gestures(face, syllables, np.random.default_rng(0))[0].abs().max(0).values > 1e-3
+        blinks = steps().blink_times(np.random.default_rng(0))
+        changed = steps(*disabled).gestures(face, syllables, blinks)[0].abs().max(0).values > 1e-3
         return {name for name, yes in zip(names, changed, strict=True) if yes}
 
     brows = {"browInnerUp", "browOuterUpLeft", "browOuterUpRight", "pitch"}
@@ -254,7 +255,7 @@ def test_a_row_decoded_in_a_batch_equals_the_row_decoded_alone(generator, sample
     portrait, modes = torch.from_numpy(reference)[None], steps().decoding_modes("sample")
 
     def decode(rows: range):
-        generators = generator._generators(7, modes)
+        generators = generator.random_generators(7, modes)
         return generator.transformer.generate(
             features.expand(len(rows), -1, -1),
             portrait.expand(len(rows), -1),

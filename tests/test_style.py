@@ -8,6 +8,7 @@ import pytest
 from emotalker.coefficients import ARKIT
 from emotalker.core.cli import fraction
 from emotalker.core.emotions import EMOTIONS
+from emotalker.inference.gestures import BlinkTimes
 from emotalker.inference.hearing import emotion_probabilities
 from emotalker.inference.style import Style, StyleError, apply_amplitudes, emotion_weights, parse_emotion, set_blinks
 
@@ -38,26 +39,27 @@ def some_motion(frames: int = 50) -> np.ndarray:
 
 
 def test_amplitudes_scale_only_their_part():
-    motion, rng = some_motion(), np.random.default_rng(0)
-    still = apply_amplitudes(motion, ARKIT, Style(head=0.0), rng)
+    motion = some_motion()
+    still = apply_amplitudes(motion, ARKIT, Style(head=0.0))
     assert not still[:, ARKIT.pose].any()
     assert np.array_equal(still[:, ARKIT.expression], motion[:, ARKIT.expression])
-    lips = apply_amplitudes(motion, ARKIT, Style(lips=2.0), rng)
+    lips = apply_amplitudes(motion, ARKIT, Style(lips=2.0))
     np.testing.assert_allclose(lips[:, ARKIT.lip], 2 * motion[:, ARKIT.lip])
-    brows = apply_amplitudes(motion, ARKIT, Style(expression=0.0), rng)
+    brows = apply_amplitudes(motion, ARKIT, Style(expression=0.0))
     assert not brows[:, ARKIT.index("browInnerUp")].any()
     assert np.array_equal(brows[:, ARKIT.lip], motion[:, ARKIT.lip])
-    assert apply_amplitudes(motion, ARKIT, Style(lips=9.0), rng)[:, ARKIT.expression].max() <= 1
+    assert apply_amplitudes(motion, ARKIT, Style(lips=9.0))[:, ARKIT.expression].max() <= 1
 
 
 def test_blinks_have_the_requested_rate():
     minutes = 10
-    lids = set_blinks(np.full((25 * 60 * minutes, 2), 0.1, np.float32), 17, 25, np.random.default_rng(1))
+    times = BlinkTimes.irregular(17, 25, np.random.default_rng(1))
+    lids = set_blinks(np.full((25 * 60 * minutes, 2), 0.1, np.float32), times)
     starts = np.flatnonzero((lids[1:, 0] >= 1) & (lids[:-1, 0] < 1))
     assert len(starts) / minutes == pytest.approx(17, rel=0.15)
     assert np.diff(starts).min() >= 6
     assert np.array_equal(lids[:, 0], lids[:, 1])
-    assert set_blinks(np.ones((10, 2), np.float32), 0, 25, np.random.default_rng(0)).max() < 0.5
+    assert set_blinks(np.ones((10, 2), np.float32), BlinkTimes.irregular(0, 25, np.random.default_rng(0))).max() < 0.5
 
 
 @pytest.mark.parametrize(("text", "allowed"), [("0", True), ("0.5", True), ("1", True), ("-0.1", False), ("1.01", False)])

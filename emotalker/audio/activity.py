@@ -15,6 +15,8 @@ _RANGE = 40.0
 #: Without a range of this many dB nothing tells speech from noise. The recording is then silent throughout if it is below the
 #: second level, dB re full scale, and has no pauses if it is above.
 _LEAST_RANGE, _INAUDIBLE = 10.0, -50.0
+#: Lowest level of a frame, dB re full scale.
+QUIETEST = -90.0
 
 
 def log_energy(
@@ -26,17 +28,28 @@ def log_energy(
     return np.maximum(10 * np.log10(power + 1e-12), floor)
 
 
-def pauses(samples: np.ndarray, frames: int) -> np.ndarray:
-    """Which frames lie in a pause of PAUSE_FRAMES or more, ``(N,)`` to ``(frames,)`` bool.
+def silence_level(level: np.ndarray) -> float:
+    """Level below which a frame is silent, from the levels ``(F,)`` of a voice's frames, dB.
 
-    The threshold lies between the recording's noise floor (5th percentile of the frames' levels) and its level of speech (the
-    largest running median of 0.2 s). Given these two levels, a frame depends on at most PAUSE_FRAMES following ones.
+    It lies between the noise floor (5th percentile) and the level of speech (the largest running median of 0.2 s). It is
+    infinite where nothing tells speech from noise: positive if the recording is silent, negative if it has no pauses.
     """
-    level = log_energy(samples, frames, floor=-90.0)
     floor, speech = np.percentile(level, 5), median_filter(level, 5, mode="nearest").max()
     if speech - floor < _LEAST_RANGE:
-        return np.full(frames, speech < _INAUDIBLE)
-    silent = level < max(floor + _FRACTION * (speech - floor), speech - _RANGE)
+        return np.inf if speech < _INAUDIBLE else -np.inf
+    return max(floor + _FRACTION * (speech - floor), speech - _RANGE)
+
+
+def pauses(samples: np.ndarray, frames: int, threshold: float | None = None) -> np.ndarray:
+    """Which frames lie in a pause of PAUSE_FRAMES or more, ``(N,)`` to ``(frames,)`` bool.
+
+    ``threshold`` is the :func:`silence_level`, by default that of the samples. Given it, a frame depends on at most
+    PAUSE_FRAMES following ones.
+    """
+    level = log_energy(samples, frames, floor=QUIETEST)
+    silent = level < (silence_level(level) if threshold is None else threshold)
+    if silent.all():
+        return silent
     edges = np.flatnonzero(np.diff(silent, prepend=False, append=False))
     for start, end in edges.reshape(-1, 2):
         if end - start < PAUSE_FRAMES:

@@ -72,14 +72,22 @@ class MelSpectrogram(nn.Module):
         return scaled.clamp(-self.max_value, self.max_value)
 
 
-def lip_windows(mel: Tensor, num_frames: int, fps: int = 25) -> Tensor:
+def lip_windows(mel: Tensor, num_frames: int, fps: int = 25, first: int = 0, first_mel: int = 0) -> Tensor:
     """Mel window of each video frame i: mel frames ``[int(80 (i - 2) / fps), +16)``, -80..+120 ms at 25 fps.
 
     Windows that extend beyond an end repeat the mel frame at that end (docs/method.md 5).
 
-    Shapes: ``(B, 80, T)`` to ``(B, num_frames, 80, 16)``.
+    Args:
+        mel: ``(B, 80, T)``.
+        num_frames: number of video frames.
+        fps: of the video.
+        first: first video frame, counted from the start of the recording.
+        first_mel: first mel frame that ``mel`` contains.
+
+    Returns:
+        ``(B, num_frames, 80, 16)``.
     """
-    frames = torch.arange(num_frames, device=mel.device)
+    frames = first + torch.arange(num_frames, device=mel.device)
     start = torch.div(MEL_RATE * (frames - 2), fps, rounding_mode="trunc")
-    index = start[:, None] + torch.arange(WINDOW_FRAMES, device=mel.device)
+    index = start[:, None] + torch.arange(WINDOW_FRAMES, device=mel.device) - first_mel
     return mel[:, :, index.clamp(0, mel.shape[-1] - 1)].transpose(1, 2)

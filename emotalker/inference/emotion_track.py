@@ -70,21 +70,22 @@ class EmotionTrack:
         columns = [np.interp(times, self.times, column) for column in self.weights.T]
         return np.stack(columns, 1).astype(np.float32)
 
-    def frames(self, count: int, fps: int, smoothing: float = 0.0) -> np.ndarray:
-        """Weights of video frames, ``(count, 8)`` float32.
+    def frames(self, count: int, fps: int, smoothing: float = 0.0, start: int = 0) -> np.ndarray:
+        """Weights of video frames ``start .. start + count``, ``(count, 8)`` float32.
 
         Args:
             count: number of frames; frame i is at ``i / fps`` seconds.
             fps: frames per second.
             smoothing: standard deviation of a Gaussian filter over time, seconds. A sudden change then takes 2.6 standard
                 deviations from 10 % to 90 %.
+            start: first frame.
         """
-        weights = self.at(np.arange(count) / fps)
+        weights = self.at((start + np.arange(count)) / fps)
         return gaussian_filter1d(weights, smoothing * fps, axis=0, mode="nearest") if smoothing and count > 1 else weights
 
-    def frame_strength(self, count: int, fps: int, smoothing: float = 0.0) -> np.ndarray:
+    def frame_strength(self, count: int, fps: int, smoothing: float = 0.0, start: int = 0) -> np.ndarray:
         """Strength of video frames, ``(count,)`` float32; arguments as :meth:`frames`."""
-        strength = np.interp(np.arange(count) / fps, self.times, self.strength).astype(np.float32)
+        strength = np.interp((start + np.arange(count)) / fps, self.times, self.strength).astype(np.float32)
         return gaussian_filter1d(strength, smoothing * fps, mode="nearest") if smoothing and count > 1 else strength
 
     def save(self, path: str | os.PathLike) -> Path:

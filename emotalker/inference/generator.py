@@ -10,17 +10,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from emotalker.audio.io import SAMPLE_RATE
 from emotalker.audio.mel import MelSpectrogram
 from emotalker.coefficients import CoefficientSpace, MotionTrack
 from emotalker.core.checkpoint import load_checkpoint, shipped
 from emotalker.core.emotions import EMOTIONS
 from emotalker.core.errors import CheckpointError
 from emotalker.inference.emotion_track import EmotionTrack
-from emotalker.inference.hearing import EncoderRecognizer, WindowRecognizer, hear_over_time
-from emotalker.inference.performance import PERFORMANCE, LipPredictor, Performance, PerformanceConfig, neutral_weights
-from emotalker.inference.style import DEFAULT_STYLE, Style, StyleError, apply_amplitudes
-from emotalker.models import VQVAE, AudioEncoder, CrossModalTransformer, ExpressionPrior, LipBranch
-from emotalker.models.hubert import SAMPLES_PER_VIDEO_FRAME
+from emotalker.inference.hearing import EncodedRecording, EncoderRecognizer, WindowRecognizer, hear_over_time
+from emotalker.inference.performance import PERFORMANCE, LipPredictor, Performance, PerformanceConfig
+from emotalker.inference.recording import RecordingMotion, in_blocks
+from emotalker.inference.style import DEFAULT_STYLE, Style, StyleError
+from emotalker.models import VQVAE, AudioEncoder, CrossModalTransformer, EmotionRecognizer, ExpressionPrior, LipBranch
+from emotalker.models.hubert import SAMPLES_PER_VIDEO_FRAME, WINDOW_SECONDS
 from emotalker.models.transformer import Mode
 
 #: Video frames per chunk of the lip branch, and context frames on either side of a chunk.
@@ -128,7 +130,8 @@ class MotionGenerator:
         top_p: float = 0.9,
         performance: PerformanceConfig = PERFORMANCE,
     ) -> GeneratedMotion:
-        """Predict one frame for every 640 samples.
+        """Predict one frame for every 640 samples. Recordings of more than a minute are processed in overlapping blocks, so
+        that time grows in proportion to length and memory by the result only (docs/method.md 12).
 
         Args:
             samples: ``(N,)`` float32 at 16 kHz.
@@ -143,42 +146,12 @@ class MotionGenerator:
         Raises:
             StyleError: the style requests an emotion and the networks have no emotion input.
         """
-        wav, portrait = self._tensor(samples), self._tensor(reference)
-        frames = -(-wav.shape[1] // SAMPLES_PER_VIDEO_FRAME)
         steps = Performance(performance, style, self.space, self.expression)
-        portrait = steps.reference(portrait, self.lip.standardizer)
-
-        # speech features, and emotion weights and strength of every frame
-        features = self.encoder.encode_long(wav)
-        weights, strengths = self._emotion(wav, features, steps)
-        emotion, neutral, strength = (self._tensor(values) for values in (weights, neutral_weights(), strengths))
-
-        # codes, one row per decoding mode
-        modes, has_emotions = steps.decoding_modes(decoding), self.transformer.config.num_emotions > 0
-        codes = self.transformer.generate(
-            features.expand(len(modes), -1, -1),
-            portrait.expand(len(modes), -1),
-            self.vqvae.quantizer.codebook,
-            modes,
-            temperature=temperature,
-            top_p=top_p,
-            generators=self._generators(seed, modes),
-            emotion=self._tensor(code_means(weights, self.transformer.config.frames_per_code // 2)) if has_emotions else None,
-            unconditional=neutral if has_emotions else None,
-            guidance_scale=style.intensity,
-        )
-        # face motion, then lips
-        face = steps.face(self.vqvae.decode(codes.features)[:, :frames])
-        lips = steps.lips(self._lip_predictor(wav, frames, portrait), face, emotion, neutral, strength)
-
-        face, lips = steps.correct(steps.vary(face), lips, emotion, strength)
-        rng = np.random.default_rng(seed)
-        face, lips = steps.rest(steps.gestures(face, samples, rng), lips, samples)
-        motion = self.space.merge(face[0].cpu().numpy(), lips[0].cpu().numpy())
-        motion[:, self.space.pose] = steps.pose(motion[:, self.space.pose])
-        motion = apply_amplitudes(motion, self.space, style, rng)
+        recording = RecordingMotion(self, steps, reference, seed, decoding, temperature, top_p)
+        frames = -(-len(samples) // SAMPLES_PER_VIDEO_FRAME)
+        motion, weights, strength = in_blocks(samples, frames, recording.block, (self.space.dim, len(EMOTIONS), 1))
         times = np.arange(0, frames, EMOTION_STEP) / self.space.fps
-        shown = EmotionTrack(times, weights[::EMOTION_STEP], strengths[::EMOTION_STEP])
+        shown = EmotionTrack(times, weights[::EMOTION_STEP], strength[::EMOTION_STEP, 0])
         return GeneratedMotion(motion, self.space, shown)
 
     @torch.inference_mode()
@@ -186,40 +159,61 @@ class MotionGenerator:
         self, samples: np.ndarray, style: Style = DEFAULT_STYLE, performance: PerformanceConfig = PERFORMANCE
     ) -> np.ndarray:
         """The emotion weights of every frame with which :meth:`generate` generates, ``(N,)`` to ``(F, 8)``."""
-        wav = self._tensor(samples)
         steps = Performance(performance, style, self.space, self.expression)
-        return self._emotion(wav, self.encoder.encode_long(wav), steps)[0]
+
+        def block(samples: np.ndarray, start: int) -> tuple[np.ndarray]:
+            wav = self.tensor(samples)
+            return (self.emotion(wav, *self.encode(wav), steps, start)[0],)
+
+        return in_blocks(samples, -(-len(samples) // SAMPLES_PER_VIDEO_FRAME), block, (len(EMOTIONS),))[0]
 
     @torch.inference_mode()
     def hear_emotion(self, samples: np.ndarray) -> dict[str, float]:
         """Probabilities of EMOTIONS of a recording ``(N,)``; all zero without recogniser and emotion head."""
-        wav = self._tensor(samples)
-        recognizer = self.recognizer or EncoderRecognizer(self.encoder, self.encoder.encode_long(wav))
+        wav = self.tensor(samples)
+        recognizer = self.recognizer or self.encode(wav)[1]
         return dict(zip(EMOTIONS, hear_over_time(recognizer, wav[0], over_time=False).weights[0].tolist(), strict=True))
 
-    def _tensor(self, values: np.ndarray) -> Tensor:
+    def tensor(self, values: np.ndarray) -> Tensor:
         """Add a batch dimension: ``(...)`` to ``(1, ...)`` float32 on the networks' device."""
         return torch.from_numpy(np.ascontiguousarray(values, np.float32))[None].to(self.device)
 
-    def _generators(self, seed: int, modes: list[Mode]) -> list[torch.Generator]:
+    def random_generators(self, seed: int, modes: list[Mode]) -> list[torch.Generator]:
         """A random generator per row. Only sampled rows are counted, so that their seeds do not depend on the other rows."""
         numbers = np.cumsum([mode == "sample" for mode in modes]) - 1
         return [torch.Generator(self.device).manual_seed(seed + max(0, int(n)) * ROW_SEED_STEP) for n in numbers]
 
-    def _emotion(self, wav: Tensor, features: Tensor, steps: Performance) -> tuple[np.ndarray, np.ndarray]:
+    def encode(self, wav: Tensor) -> tuple[Tensor, WindowRecognizer]:
+        """Speech features ``(1, T, dim)`` of a recording, and a recogniser of its emotion that encodes at most once more."""
+        if not isinstance(self.recognizer, EmotionRecognizer):
+            features = self.encoder.encode_long(wav)
+            return features, self.recognizer or EncoderRecognizer(self.encoder, features)
+        if wav.shape[1] > WINDOW_SECONDS * SAMPLE_RATE:  # the recogniser was trained without the context of these windows
+            return self.encoder.encode_long(wav), EncodedRecording(self.recognizer)
+        hidden = self.encoder.encode_all(self.encoder.prepare(wav))
+        return hidden[:, :, -1], EncodedRecording(self.recognizer, hidden[0])
+
+    def emotion(
+        self, wav: Tensor, features: Tensor, recognizer: WindowRecognizer, steps: Performance, start: int = 0
+    ) -> tuple[np.ndarray, np.ndarray]:
         """``emotion_windows``; returns weights ``(F, 8)`` and strength ``(F,)`` of the frames, with the requested emotion.
+
+        ``start`` is the frame of the recording at which the samples begin.
 
         Raises:
             StyleError: the style requests an emotion and the networks have no emotion input.
         """
-        if steps.style.requested is not None and not (self.transformer.config.num_emotions and self.lip.config.num_emotions):
-            raise StyleError("these checkpoints have no emotion input; leave --emotion out, or use the shipped checkpoints")
-        recognizer = self.recognizer or EncoderRecognizer(self.encoder, features)
+        self.check_style(steps.style)
         heard = hear_over_time(recognizer, wav[0], steps.config.uses("emotion_windows"))
         frames = features.shape[1] // 2
-        return steps.emotion(heard, frames), steps.strength(heard, frames)
+        return steps.emotion(heard, frames, start), steps.strength(heard, frames, start)
 
-    def _lip_predictor(self, wav: Tensor, frames: int, reference: Tensor) -> LipPredictor:
+    def check_style(self, style: Style) -> None:
+        """StyleError if the style requests an emotion and the networks have no emotion input."""
+        if style.requested is not None and not (self.transformer.config.num_emotions and self.lip.config.num_emotions):
+            raise StyleError("these checkpoints have no emotion input; leave --emotion out, or use the shipped checkpoints")
+
+    def lip_predictor(self, wav: Tensor, frames: int, reference: Tensor) -> LipPredictor:
         """The lip branch on one recording. The audio is encoded once, in chunks that bound the memory."""
         windows, chunks = self.lip.windows(self.mel(wav), frames), []
         for start in range(0, frames, LIP_CHUNK):
@@ -236,12 +230,6 @@ class MotionGenerator:
             return torch.cat(parts, 1)
 
         return predict
-
-
-def code_means(weights: np.ndarray, frames_per_code: int) -> np.ndarray:
-    """Mean of each code's frames, ``(F, 8)`` to ``(ceil(F / frames_per_code), 8)``; the last frame fills the last code."""
-    padded = np.pad(weights, ((0, -len(weights) % frames_per_code), (0, 0)), mode="edge")
-    return padded.reshape(-1, frames_per_code, weights.shape[1]).mean(1, dtype=np.float64)
 
 
 def _check_device(device: str | torch.device) -> None:

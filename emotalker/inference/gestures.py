@@ -3,6 +3,8 @@ stressed syllables (docs/method.md 9)."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 from scipy.signal import find_peaks
@@ -22,15 +24,62 @@ ACCENT_DECIBELS, ACCENT_GAP = 6.0, 0.45
 LEVEL_SECONDS, ACCENT_SECONDS = 0.06, 0.12
 
 
-def add_blinks(lids: np.ndarray, per_minute: float, fps: int, rng: np.random.Generator) -> np.ndarray:
-    """Add blinks to eyeBlink tracks ``(T, 2)`` at random times, away from those that are there; returns a new array."""
+class BlinkTimes:
+    """Random times of blinks, drawn when they are asked for, so that a recording can be processed in parts.
+
+    Args:
+        draw: the time of the first blink, then the time from each blink to the next, in frames; None for no blinks.
+    """
+
+    def __init__(self, draw: Callable[[bool], float] | None):
+        self._draw, self._next = draw, np.inf if draw is None else None
+        self._starts: list[int] = []
+
+    @classmethod
+    def poisson(cls, per_minute: float, fps: int, rng: np.random.Generator) -> BlinkTimes:
+        """Blinks at random, ``per_minute`` on average."""
+        return cls((lambda first: rng.exponential(60 * fps / per_minute)) if per_minute > 0 else None)
+
+    @classmethod
+    def irregular(cls, per_minute: float, fps: int, rng: np.random.Generator) -> BlinkTimes:
+        """Blinks ``per_minute`` on average; intervals are gamma-distributed with shape 4, so that few are very short."""
+        if per_minute <= 0:
+            return cls(None)
+        mean = 60.0 * fps / per_minute
+        return cls(lambda first: rng.uniform(0.2, 1.0) * mean if first else max(len(BLINK) + 2, rng.gamma(4.0, mean / 4.0)))
+
+    def between(self, start: int, end: int) -> list[int]:
+        """First frames of the blinks that start in ``start..end``, end excluded. ``start`` does not decrease."""
+        if self._next is None:
+            self._next = self._draw(True)
+        while self._next < end:
+            self._starts.append(int(self._next))
+            self._next += self._draw(False)
+        self._starts = [at for at in self._starts if at >= start]
+        return [at for at in self._starts if at < end]
+
+
+def blink_at(lids: np.ndarray, at: int) -> None:
+    """Close eyeBlink tracks ``(T, 2)`` in place with a blink that starts at frame ``at``, which may be negative."""
+    first = max(0, at)
+    pulse = BLINK[first - at : max(0, len(lids) - at), None]
+    lids[first : first + len(pulse)] = np.maximum(lids[first : first + len(pulse)], pulse)
+
+
+def add_blinks(lids: np.ndarray, blinks: BlinkTimes, fps: int, start: int = 0) -> np.ndarray:
+    """Add blinks to eyeBlink tracks ``(T, 2)``, away from those that are there; returns a new array.
+
+    Args:
+        lids: tracks from frame ``start`` of the recording on.
+        blinks: their times in the recording.
+        fps: frames per second.
+        start: frame of the recording.
+    """
     lids, gap = lids.copy(), round(BLINK_GAP * fps)
-    at = rng.exponential(60 * fps / per_minute) if per_minute > 0 else np.inf
-    while at < len(lids) - len(BLINK):
-        start = int(at)
-        if lids[max(0, start - gap) : start + gap].mean(1).max() < SHUT:
-            lids[start : start + len(BLINK)] = np.maximum(lids[start : start + len(BLINK)], BLINK[:, None])
-        at += rng.exponential(60 * fps / per_minute)
+    for at in blinks.between(max(0, start - len(BLINK) + 1), start + len(lids) - len(BLINK)):
+        place = at - start
+        if lids[max(0, place - gap) : place + gap].mean(1).max() < SHUT:
+            blink_at(lids, place)
     return lids
 
 

@@ -14,7 +14,7 @@ from emotalker.audio.activity import SAMPLES_PER_FRAME, pauses
 from emotalker.audio.io import SAMPLE_RATE
 from emotalker.core.emotions import EMOTIONS, emotion_of
 from emotalker.inference.emotion_track import EmotionTrack
-from emotalker.models import AudioEncoder
+from emotalker.models import AudioEncoder, EmotionRecognizer
 from emotalker.models.emotion_recognizer import HeardWindows
 from emotalker.models.hubert import FRAMES_PER_SECOND
 
@@ -43,6 +43,25 @@ class WindowRecognizer(Protocol):
             seconds: length of a window; a shorter recording is one window.
             hop: distance of the starts of windows, seconds.
         """
+
+
+class EncodedRecording:
+    """An emotion recogniser on one recording, which is encoded once, for all windows.
+
+    Args:
+        recognizer: with the audio encoder attached.
+        hidden: the encoder's hidden states of the recording ``(T, layers + 1, dim)``, if they are known.
+    """
+
+    def __init__(self, recognizer: EmotionRecognizer, hidden: Tensor | None = None):
+        self.recognizer, self.hidden = recognizer, hidden
+        self._frames: tuple[Tensor, Tensor, Tensor] | None = None
+
+    def windows(self, wave: Tensor, seconds: float, hop: float) -> HeardWindows:
+        """As :meth:`WindowRecognizer.windows`; ``wave`` is always the same recording."""
+        if self._frames is None:
+            self._frames = self.recognizer.frames(wave, self.hidden)
+        return self.recognizer.windows_of(self._frames, seconds, hop)
 
 
 class EncoderRecognizer:
@@ -116,19 +135,23 @@ def hear_over_time(recognizer: WindowRecognizer, wave: Tensor, over_time: bool =
     spoken = _speech_seconds(wave, heard.times) >= LEAST_SPEECH_SECONDS
     if not spoken.any():
         return constant
-    windows = heard.probabilities[spoken]
-    mixed = np.maximum(windows, _SMALLEST) ** (1 - WHOLE_WEIGHT) * np.maximum(whole, _SMALLEST) ** WHOLE_WEIGHT
-    mixed *= windows.sum(1, keepdims=True) / mixed.sum(1, keepdims=True)
+    windows = mixed_with_whole(heard.probabilities[spoken], whole)
     if strength is None or heard.strength is None:
-        return EmotionTrack(heard.times[spoken], mixed)
+        return EmotionTrack(heard.times[spoken], windows)
     strengths = (1 - WHOLE_WEIGHT) * heard.strength[spoken] + WHOLE_WEIGHT * strength
-    return EmotionTrack(heard.times[spoken], mixed, amplitude(strengths))
+    return EmotionTrack(heard.times[spoken], windows, amplitude(strengths))
 
 
 def amplitude(strength: np.ndarray) -> np.ndarray:
     """Amplitude of the expression from the probability that the voice's emotion is strong, ``(...)`` to the same shape."""
     weakest, strongest = AMPLITUDES
     return weakest + (strongest - weakest) * np.asarray(strength)
+
+
+def mixed_with_whole(windows: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    """Probabilities of windows ``(W, 8)`` combined with those of the whole recording ``(8,)``; see :func:`hear_over_time`."""
+    mixed = np.maximum(windows, _SMALLEST) ** (1 - WHOLE_WEIGHT) * np.maximum(whole, _SMALLEST) ** WHOLE_WEIGHT
+    return mixed * (windows.sum(1, keepdims=True) / mixed.sum(1, keepdims=True))
 
 
 def _speech_seconds(wave: Tensor, centres: np.ndarray) -> np.ndarray:

@@ -23,7 +23,7 @@ from emotalker.coefficients.statistics import Standardizer
 from emotalker.core.emotions import EMOTIONS
 from emotalker.inference.articulation import lip_parting
 from emotalker.inference.emotion_track import EmotionTrack
-from emotalker.inference.gestures import accents, add_blinks
+from emotalker.inference.gestures import BlinkTimes, accents, add_blinks
 from emotalker.inference.silence import relaxation, rest_weight
 from emotalker.inference.style import Style, StyleError, emotion_weights
 from emotalker.models.expression import EXPRESSIVE, OPENING, ExpressionPrior
@@ -166,31 +166,47 @@ class Performance:
         limit = self.config.reference_deviations
         return standardizer.inverse(standardizer(reference).clamp(-limit, limit))
 
-    def emotion(self, heard: EmotionTrack, frames: int) -> np.ndarray:
-        """``emotion_sharpening``; returns weights ``(frames, 8)`` of EMOTIONS from recognised probabilities and the style."""
-        exponent = self.config.sharpening_exponent if self.config.uses("emotion_sharpening") else 1.0
-        sharpened = EmotionTrack(heard.times, emotion_weights(heard.weights, exponent=exponent))
-        return emotion_weights(self._frames(sharpened, frames), self._requested(frames))
+    def emotion(self, heard: EmotionTrack, frames: int, start: int = 0) -> np.ndarray:
+        """``emotion_sharpening``; returns weights ``(frames, 8)`` of EMOTIONS from recognised probabilities and the style.
 
-    def strength(self, heard: EmotionTrack, frames: int) -> np.ndarray:
-        """``voice_strength``; returns the amplitude of the expression ``(frames,)``.
+        ``heard`` begins at frame ``start`` of the recording, the style's emotion track with the recording.
+        """
+        sharpened = EmotionTrack(heard.times, self.sharpened(heard.weights))
+        weights = sharpened.frames(frames, self.space.fps, self.config.emotion_smoothing)
+        return self.with_requested(weights, start)
+
+    def sharpened(self, probabilities: np.ndarray) -> np.ndarray:
+        """``emotion_sharpening`` of ``(..., 8)``."""
+        exponent = self.config.sharpening_exponent if self.config.uses("emotion_sharpening") else 1.0
+        return emotion_weights(probabilities, exponent=exponent)
+
+    def with_requested(self, weights: np.ndarray, start: int = 0) -> np.ndarray:
+        """Weights ``(F, 8)`` of the frames from ``start`` on, with the emotion that the style requests."""
+        requested = self._requested(len(weights), start)
+        return emotion_weights(weights) if requested is None else emotion_weights(weights, requested)
+
+    def _requested(self, frames: int, start: int) -> np.ndarray | None:
+        """Weights ``(frames, 8)`` that the style requests from frame ``start`` on; None if it requests no emotion."""
+        track = self.style.requested
+        return None if track is None else track.frames(frames, self.space.fps, self.config.emotion_smoothing, start)
+
+    def strength(self, heard: EmotionTrack, frames: int, start: int = 0) -> np.ndarray:
+        """``voice_strength``; returns the amplitude of the expression ``(frames,)``; arguments as :meth:`emotion`."""
+        smoothing = self.config.emotion_smoothing
+        return self.strength_with_requested(heard.frame_strength(frames, self.space.fps, smoothing), start)
+
+    def strength_with_requested(self, voice: np.ndarray, start: int = 0) -> np.ndarray:
+        """Amplitude ``(F,)`` of the expression from that of the voice ``(F,)``, for the frames from ``start`` on.
 
         The share of the emotion that the style requests has the requested strength, 1 unless a track says otherwise; the rest
-        has the strength of the voice. Without the step that is 1.
+        has the strength of the voice. Without the step ``voice_strength`` that is 1.
         """
-        used, fps = self.config.uses("voice_strength"), self.space.fps
-        voice = heard.frame_strength(frames, fps, self.config.emotion_smoothing) if used else np.ones(frames, np.float32)
-        if (requested := self.style.requested) is None:
+        voice = voice if self.config.uses("voice_strength") else np.ones_like(voice)
+        requested = self._requested(len(voice), start)
+        if requested is None:
             return voice
-        share = self._frames(requested, frames).sum(1)
-        return voice + share * (requested.frame_strength(frames, fps, self.config.emotion_smoothing) - voice)
-
-    def _requested(self, frames: int) -> np.ndarray | None:
-        """Weights ``(frames, 8)`` that the style requests; None if it requests no emotion."""
-        return None if self.style.requested is None else self._frames(self.style.requested, frames)
-
-    def _frames(self, track: EmotionTrack, frames: int) -> np.ndarray:
-        return track.frames(frames, self.space.fps, self.config.emotion_smoothing)
+        strength = self.style.requested.frame_strength(len(voice), self.space.fps, self.config.emotion_smoothing, start)
+        return voice + requested.sum(1) * (strength - voice)
 
     def decoding_modes(self, decoding: Mode) -> list[Mode]:
         """``expected_motion``, first part: decoding modes of the rows of one batch, which :meth:`face` merges.
@@ -241,16 +257,31 @@ class Performance:
         Returns:
             ``(1, F, len(space.lip))``.
         """
-        lips, config, intensity = predict(face, emotion), self.config, self.style.intensity * strength[..., None]
-        slow, mixed = config.uses("slow_expression"), config.uses("neutral_articulation")
-        if not slow and not mixed:
+        lips = predict(face, emotion)
+        if not self.splits_lips:
             return lips
         rest = torch.zeros_like(face)
-        emotional = predict(rest, emotion)
-        expression = lips - emotional
-        weight = config.articulation_weight if mixed else 1.0
-        articulation = torch.lerp(predict(rest, neutral), emotional, weight * intensity)
-        return articulation + intensity * (self._slow(expression, articulation) if slow else expression)
+        return self.join_lips(lips, predict(rest, emotion), predict(rest, neutral), strength)
+
+    @property
+    def splits_lips(self) -> bool:
+        """Whether :meth:`join_lips` is used."""
+        return self.config.uses("slow_expression") or self.config.uses("neutral_articulation")
+
+    def join_lips(self, lips: Tensor, emotional: Tensor, neutral: Tensor, strength: Tensor) -> Tensor:
+        """The last part of :meth:`lips`, ``(1, F, len(space.lip))`` each.
+
+        Args:
+            lips: predicted for the face.
+            emotional, neutral: predicted for a face at rest with the emotion and with neutral.
+            strength: amplitude of the expression ``(1, F)``.
+        """
+        config, expression = self.config, lips - emotional
+        intensity = self.style.intensity * strength[..., None]
+        weight = config.articulation_weight if config.uses("neutral_articulation") else 1.0
+        articulation = torch.lerp(neutral, emotional, weight * intensity)
+        slow = self._slow(expression, articulation) if config.uses("slow_expression") else expression
+        return articulation + intensity * slow
 
     def _slow(self, expression: Tensor, articulation: Tensor) -> Tensor:
         """Low-passed expression of the lips; opening entries are scaled down where the jaw is closed. ``(1, F, L)`` each."""
@@ -286,8 +317,13 @@ class Performance:
         fraction = self.config.correction
         return face + fraction * self.expression.correction(face, target, self.space.face), lips + fraction * change
 
-    def gestures(self, face: Tensor, samples: np.ndarray, rng: np.random.Generator) -> Tensor:
-        """``accents`` and ``blink_rate`` in a face ``(1, F, len(space.face))`` of a recording ``(N,)``."""
+    def blink_times(self, rng: np.random.Generator) -> BlinkTimes:
+        """``blink_rate``, first part: times of blinks that :meth:`gestures` adds."""
+        return BlinkTimes.poisson(self.config.added_blinks, self.space.fps, rng)
+
+    def gestures(self, face: Tensor, samples: np.ndarray, blinks: BlinkTimes, start: int = 0) -> Tensor:
+        """``accents`` and ``blink_rate`` in a face ``(1, F, len(space.face))`` and its samples ``(N,)``, both from frame
+        ``start`` of the recording on."""
         names, face = [self.space.names[i] for i in self.space.face], face.clone()
         frames, fps = face.shape[1], self.space.fps
         if self.config.uses("accents"):
@@ -296,19 +332,20 @@ class Performance:
             face += self.config.accent_nod * accent * self._entries(names, ("pitch",), face.device)
         if self.config.uses("blink_rate"):
             lids = self._entries(names, ("eyeBlink",), face.device)
-            blinking = add_blinks(face[0][:, lids].cpu().numpy(), self.config.added_blinks, fps, rng)
+            blinking = add_blinks(face[0][:, lids].cpu().numpy(), blinks, fps, start)
             face[0, :, lids] = torch.from_numpy(blinking).to(face)
         return face
 
-    def rest(self, face: Tensor, lips: Tensor, samples: np.ndarray) -> tuple[Tensor, Tensor]:
+    def rest(self, face: Tensor, lips: Tensor, samples: np.ndarray, threshold: float | None = None) -> tuple[Tensor, Tensor]:
         """``silence_rest``: in the pauses of the recording ``(N,)``, articulation goes to rest and the expression decays.
 
         Blinks, gaze and head pose of the face ``(1, F, ...)`` are unchanged. Expressive lip entries decay with the face, so
-        that the expression of the mouth does not vanish between words.
+        that the expression of the mouth does not vanish between words. ``threshold``: see
+        :func:`~emotalker.audio.activity.pauses`.
         """
         if not self.config.uses("silence_rest"):
             return face, lips
-        config, silent = self.config, pauses(samples, face.shape[1])
+        config, silent = self.config, pauses(samples, face.shape[1], threshold)
         relaxed = relaxation(silent, self.space.fps, config.relax_seconds, config.recover_seconds)
         expression = torch.from_numpy(1 - (1 - config.rest_expression) * relaxed).to(face)[:, None]
         articulation = torch.from_numpy(1 - rest_weight(silent)).to(face)[:, None]

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,7 +20,9 @@ from emotalker.face.model import FaceModel
 from emotalker.face.portrait import Portrait
 from emotalker.inference.emotion_track import EmotionTrack
 from emotalker.inference.generator import GeneratedMotion, MotionGenerator
+from emotalker.inference.motion_stream import MotionStream
 from emotalker.inference.performance import PERFORMANCE, PerformanceConfig
+from emotalker.inference.streaming import TalkingStream
 from emotalker.inference.style import DEFAULT_STYLE, Style
 from emotalker.models.transformer import Mode
 from emotalker.render.base import RendererFactory
@@ -189,6 +192,34 @@ class TalkingHead:
                 performance=performance,
             )
         return TalkingVideo(motion, samples, portrait, self.make_renderer, seconds)
+
+    def stream(
+        self,
+        image: ImageSource,
+        *,
+        sample_rate: int = SAMPLE_RATE,
+        size: int = 512,
+        keep_expression: float = 0.0,
+        **options: Any,
+    ) -> TalkingStream:
+        """Prepare a portrait to talk while the voice arrives.
+
+        Args:
+            image: a file, or ``(H, W, 3)`` uint8 RGB.
+            sample_rate: of the audio that will arrive, Hz; other rates than 16 kHz are resampled.
+            size: width and height of the frames, pixels; even.
+            keep_expression: as in :meth:`generate`.
+            options: further arguments of :class:`~emotalker.inference.motion_stream.MotionStream`: ``seed``, ``style``,
+                ``decoding``, ``temperature``, ``top_p``, ``performance`` and ``look_ahead``.
+
+        Raises:
+            AudioError, ImageError, FaceNotFoundError, StyleError: as :meth:`generate`.
+        """
+        name = str(image) if isinstance(image, str | os.PathLike) else "the image"
+        pixels = image if isinstance(image, np.ndarray) else load_image(image)
+        portrait = Portrait.from_image(pixels, self.landmarker, self.face_model, size, name, keep_expression)
+        motion = MotionStream(self.generator, portrait.reference(self.generator.space), **options)
+        return TalkingStream(motion, self.make_renderer(portrait), portrait, sample_rate)
 
 
 @contextmanager

@@ -11,10 +11,10 @@ from emotalker.coefficients import CoefficientSpace
 from emotalker.core.emotions import EMOTIONS, emotion_of
 from emotalker.core.errors import EmoTalkerError
 from emotalker.inference.emotion_track import EmotionTrack
-from emotalker.inference.gestures import BLINK
+from emotalker.inference.gestures import BLINK, BlinkTimes, blink_at
 
 #: eyeBlink above this is part of a blink; below it, of an expression.
-_BLINK_THRESHOLD = 0.35
+BLINK_THRESHOLD = 0.35
 
 
 class StyleError(EmoTalkerError):
@@ -52,6 +52,10 @@ class Style:
         if not self.emotion:
             return self.emotion_track
         return EmotionTrack.constant(np.array([self.emotion.get(name, 0.0) for name in EMOTIONS]))
+
+    def blink_times(self, fps: int, rng: np.random.Generator) -> BlinkTimes | None:
+        """Times of blinks that replace the predicted ones; None to keep these."""
+        return None if self.blinks is None else BlinkTimes.irregular(self.blinks, fps, rng)
 
 
 #: The recognised emotion with the predicted amplitudes.
@@ -99,33 +103,33 @@ def emotion_weights(probabilities: np.ndarray, requested: np.ndarray | None = No
     return weights.astype(np.float32)
 
 
-def apply_amplitudes(motion: np.ndarray, space: CoefficientSpace, style: Style, rng: np.random.Generator) -> np.ndarray:
-    """Scale parts of a motion ``(T, D)`` and replace its blinks; returns a new array, blendshapes clipped to 0..1."""
+def apply_amplitudes(
+    motion: np.ndarray, space: CoefficientSpace, style: Style, blinks: BlinkTimes | None = None, start: int = 0
+) -> np.ndarray:
+    """Scale parts of a motion ``(T, D)`` and replace its blinks; returns a new array, blendshapes clipped to 0..1.
+
+    Args:
+        motion: from frame ``start`` of the recording on.
+        space: its layout.
+        style: the amplitudes.
+        blinks: :meth:`Style.blink_times` of the recording; None keeps the blinks.
+        start: frame of the recording.
+    """
     motion = motion.copy()
     upper = np.setdiff1d(np.arange(space.expression.stop), space.lip)
-    blinks = space.indices([n for n in space.expression_names if n.startswith("eyeBlink")])
-    motion[:, np.setdiff1d(upper, blinks)] *= style.expression
+    lids = space.indices([n for n in space.expression_names if n.startswith("eyeBlink")])
+    motion[:, np.setdiff1d(upper, lids)] *= style.expression
     motion[:, space.lip] *= style.lips
     motion[:, space.pose] *= style.head
-    if style.blinks is not None:
-        motion[:, blinks] = set_blinks(motion[:, blinks], style.blinks, space.fps, rng)
+    if blinks is not None:
+        motion[:, lids] = set_blinks(motion[:, lids], blinks, start)
     motion[:, space.expression] = motion[:, space.expression].clip(0, 1)
     return motion
 
 
-def set_blinks(lids: np.ndarray, per_minute: float, fps: int, rng: np.random.Generator) -> np.ndarray:
-    """Replace the blinks in eyeBlink tracks ``(T, 2)`` by blinks at random times, ``per_minute`` on average.
-
-    Intervals are gamma-distributed with shape 4: irregular, but rarely very short.
-    """
-    lids = np.minimum(lids, _BLINK_THRESHOLD)
-    if per_minute <= 0:
-        return lids
-    mean = 60.0 * fps / per_minute
-    at = rng.uniform(0.2, 1.0) * mean
-    while at < len(lids):
-        start = int(at)
-        pulse = BLINK[: len(lids) - start, None]
-        lids[start : start + len(pulse)] = np.maximum(lids[start : start + len(pulse)], pulse)
-        at += max(len(BLINK) + 2, rng.gamma(4.0, mean / 4.0))
+def set_blinks(lids: np.ndarray, blinks: BlinkTimes, start: int = 0) -> np.ndarray:
+    """Replace the blinks in eyeBlink tracks ``(T, 2)``, which begin at frame ``start`` of the recording."""
+    lids = np.minimum(lids, BLINK_THRESHOLD)
+    for at in blinks.between(max(0, start - len(BLINK) + 1), start + len(lids)):
+        blink_at(lids, at - start)
     return lids

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from emotalker.core.checkpoint import register_model
 from emotalker.core.emotions import EMOTIONS
 from emotalker.core.errors import CheckpointError
-from emotalker.models.hubert import FRAMES_PER_SECOND, HOP_LENGTH, AudioEncoder
+from emotalker.models.hubert import EXTRA_SAMPLES, FRAMES_PER_SECOND, HOP_LENGTH, AudioEncoder
 from emotalker.models.prosody import STATISTICS, is_speech, prosody, prosody_statistics
 from emotalker.settings.networks import EmotionRecognizerSize
 
@@ -146,7 +146,12 @@ class EmotionRecognizer(nn.Module):
             seconds: length of a window; a shorter recording is one window.
             hop: distance of the starts of windows in seconds; the last window ends with the recording.
         """
-        hidden, spoken, frames = self.frames(wave)
+        return self.windows_of(self.frames(wave), seconds, hop)
+
+    @torch.no_grad()
+    def windows_of(self, heard: tuple[Tensor, Tensor, Tensor], seconds: float, hop: float) -> HeardWindows:
+        """:meth:`windows` of a recording whose :func:`frames` are known."""
+        hidden, spoken, frames = heard
         total = len(hidden)
         complete = seconds * FRAMES_PER_SECOND >= total - 2  # a video frame more than the wave at most
         length = total if complete else max(1, round(seconds * FRAMES_PER_SECOND))
@@ -176,33 +181,35 @@ class EmotionRecognizer(nn.Module):
         return weights @ self.probabilities(described), weights @ self.strength(described)
 
     @torch.no_grad()
-    def frames(self, wave: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def frames(self, wave: Tensor, hidden: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
         """:func:`frames` with the attached encoder."""
         if not self._encoder:
             raise CheckpointError("the emotion recogniser has no audio encoder; attach one")
-        return frames(self._encoder[0], wave)
+        return frames(self._encoder[0], wave, hidden)
 
 
 @torch.no_grad()
-def frames(encoder: AudioEncoder, wave: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def frames(encoder: AudioEncoder, wave: Tensor, hidden: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
     """What windows are described from, at 50 Hz.
 
     Args:
         encoder: its hidden states are used.
         wave: ``(N,)`` at 16 kHz.
+        hidden: the encoder's hidden states of this recording ``(T, layers + 1, dim)``, if they are known.
 
     Returns:
         All hidden states ``(T, layers + 1, dim)``, frames that are speech ``(T,)`` bool, and prosody ``(T, 8)``.
     """
-    padded, parts = encoder.prepare(wave[None]), []
-    total = (padded.shape[-1] - 80) // HOP_LENGTH
-    pieces = math.ceil(total / (_CHUNK_SECONDS * FRAMES_PER_SECOND))
-    for place in torch.arange(total).tensor_split(pieces):
-        piece = padded[:, place[0] * HOP_LENGTH : (place[-1] + 1) * HOP_LENGTH + 80]
-        output = encoder.hubert(piece, output_hidden_states=True)
-        parts.append(torch.stack([*output.hidden_states[:-1], output.last_hidden_state], dim=2)[0].float())
+    if hidden is None:
+        padded, parts = encoder.prepare(wave[None]), []
+        total = (padded.shape[-1] - EXTRA_SAMPLES) // HOP_LENGTH
+        pieces = math.ceil(total / (_CHUNK_SECONDS * FRAMES_PER_SECOND))
+        for place in torch.arange(total).tensor_split(pieces):
+            piece = padded[:, place[0] * HOP_LENGTH : (place[-1] + 1) * HOP_LENGTH + EXTRA_SAMPLES]
+            parts.append(encoder.encode_all(piece)[0])
+        hidden = torch.cat(parts)
     measured = prosody(wave)
-    return torch.cat(parts), is_speech(measured), measured
+    return hidden.float(), is_speech(measured), measured
 
 
 def describe(hidden: Tensor, spoken: Tensor, prosody: Tensor) -> Tensor:

@@ -23,6 +23,8 @@ SAMPLES_PER_VIDEO_FRAME = 640
 FRAMES_PER_SECOND = 50
 #: HuBERT's receptive field is 400 samples, 80 more than its hop; padding by 80 samples gives exactly one frame per hop.
 EXTRA_SAMPLES = 80
+#: Recordings up to this length are encoded at once, seconds.
+WINDOW_SECONDS = 20.0
 
 #: HubertConfig fields of a HuBERT on a log-mel stem (:mod:`emotalker.models.mel_stem`) with two layers of Whisper base's
 #: size, 7.7 M parameters. ``conv_kernel`` and ``conv_stride`` describe the stem's receptive field and hop.
@@ -205,7 +207,7 @@ class AudioEncoder(nn.Module):
         return self._encode(self.prepare(wav), mask_time_indices)
 
     @torch.no_grad()
-    def encode_long(self, wav: Tensor, window_seconds: float = 20.0, context_seconds: float = 1.0) -> Tensor:
+    def encode_long(self, wav: Tensor, window_seconds: float = WINDOW_SECONDS, context_seconds: float = 1.0) -> Tensor:
         """Encode recordings of any length in overlapping windows of bounded memory; no gradients.
 
         ``context_seconds`` at each inner edge of a window are context only. A recording that fits one window is encoded as
@@ -231,6 +233,13 @@ class AudioEncoder(nn.Module):
             features = self._encode(padded[:, first * HOP_LENGTH : last * HOP_LENGTH + EXTRA_SAMPLES])
             yield features[:, done - first : end - first]
             done = end
+
+    @torch.no_grad()
+    def encode_all(self, padded: Tensor) -> Tensor:
+        """Hidden states of all layers of one window that is normalised and padded as by :meth:`prepare`; the last one is the
+        features. Shapes: ``(B, 320 T + 80)`` to ``(B, T, layers + 1, dim)``."""
+        output = self.hubert(padded, output_hidden_states=True)
+        return torch.stack([*output.hidden_states[:-1], output.last_hidden_state], dim=2)
 
     def prepare(self, wav: Tensor) -> Tensor:
         """Normalise and pad, ``(B, N)`` to ``(B, 640 F + 80)``."""

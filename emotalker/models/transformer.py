@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -13,13 +12,10 @@ from torch.nn import functional as F
 
 from emotalker.coefficients.statistics import Standardizer
 from emotalker.core.checkpoint import register_model
-from emotalker.models.attention import DecoderLayer, KeyValueCache
-from emotalker.models.masks import age_bias, aligned_windows, head_slopes, self_attention_bias
-from emotalker.models.sampling import sample_codes
+from emotalker.models.attention import DecoderLayer
+from emotalker.models.code_decoder import CodeDecoder, GeneratedCodes, Mode
+from emotalker.models.masks import aligned_windows, head_slopes, self_attention_bias
 from emotalker.settings.networks import TransformerSize
-
-Mode = Literal["continuous", "nearest", "sample"]
-MODES: tuple[Mode, ...] = ("continuous", "nearest", "sample")
 
 
 @dataclass(frozen=True)
@@ -50,17 +46,6 @@ class TransformerOutput:
         """Classifier-free guidance: the first half of the batch is conditional, the second half unconditional."""
         (features, base_features), (logits, base_logits) = self.features.chunk(2), self.logits.chunk(2)
         return TransformerOutput(torch.lerp(base_features, features, scale), torch.lerp(base_logits, logits, scale))
-
-
-@dataclass
-class GeneratedCodes:
-    """Attributes:
-    features: ``(B, L, C)`` input of the VQ-VAE decoder: predicted vectors ("continuous") or codebook vectors.
-    codes: ``(B, L)`` int64; for "continuous" the nearest codes of the features.
-    """
-
-    features: Tensor
-    codes: Tensor
 
 
 def positional_encoding(period: int, dim: int) -> Tensor:
@@ -115,17 +100,15 @@ class CrossModalTransformer(nn.Module):
             emotion: weights ``(B, num_emotions)``, or of each code ``(B, L, num_emotions)``; zeros or None if unknown.
         """
         length = quantized.shape[1]
-        memory, start = self._encode_audio(audio)
+        memory, start = self.encode_audio(audio)
         tokens = torch.cat([start, self.code_projection(quantized[:, :-1])], dim=1)
-        tokens = (
-            tokens + self._condition(reference, emotion) + self._code_positions(torch.arange(length, device=audio.device))
-        )
+        tokens = tokens + self.condition(reference, emotion) + self.code_positions(torch.arange(length, device=audio.device))
         bias = self_attention_bias(length, self.slopes, self.config.codes_per_period, self.config.max_context)
         windows = aligned_windows(length, audio.shape[1], self.config.frames_per_code, device=audio.device)
         x = self.dropout(tokens)
         for layer in self.layers:
             x = layer(x, bias, memory, windows)
-        return self._heads(x)
+        return self.heads(x)
 
     def loss(self, output: TransformerOutput, quantized: Tensor, codes: Tensor, *, code_weight: float) -> dict[str, Tensor]:
         """MSE of the features + ``code_weight`` x cross-entropy of the scores (docs/method.md 4), over codes that are not -1.
@@ -160,88 +143,47 @@ class CrossModalTransformer(nn.Module):
         unconditional: Tensor | None = None,
         guidance_scale: float = 1.0,
     ) -> GeneratedCodes:
-        """Decode L = ceil(S / 8) codes with constant time and memory per step.
+        """Decode all L = ceil(S / 8) codes of a recording; :class:`CodeDecoder` decodes them in parts.
 
         Args:
             audio: ``(B, S, audio_dim)``.
             reference: ``(B, reference_dim)`` raw.
             codebook: ``(K, C)``, the VQ-VAE's ``quantizer.codebook``.
-            mode: feed back the predicted vector ("continuous", the published method), its nearest code ("nearest"), or a
-                code sampled from the logits ("sample"); one mode for all rows or one per row.
-            temperature, top_k, top_p: of "sample"; see :func:`~emotalker.models.sampling.sample_codes`.
-            generators: one per row, for "sample"; the codes of a row do not depend on the other rows.
+            mode, temperature, top_k, top_p, generators, guidance_scale: see :class:`CodeDecoder`.
             emotion: ``(B or 1, num_emotions)`` or ``(B or 1, L, num_emotions)`` as in :meth:`forward`.
             unconditional: weights of the unconditional prediction, e.g. neutral; shapes as ``emotion``.
-            guidance_scale: of classifier-free guidance (Ho and Salimans 2022). 0 is the unconditional prediction, 1 the
-                conditional one; larger values extrapolate. Any value except 1 doubles the computation.
 
         Raises:
             ValueError: a mode is unknown, the number of modes is not B, there is no audio, ``emotion`` is given and
                 ``num_emotions`` is 0, or it has neither 1 nor L codes.
         """
-        rows, frames, k = len(audio), audio.shape[1], self.config.frames_per_code
-        modes = [mode] * rows if isinstance(mode, str) else list(mode)
-        if len(modes) != rows or not set(modes) <= set(MODES):
-            raise ValueError(f"unknown decoding mode {mode!r} for {rows} rows; known: {', '.join(MODES)}")
-        length = -(-frames // k)
-        memory, token = self._encode_audio(audio)
-        condition = self._condition(reference, emotion).expand(-1, length, -1)
-        guided = unconditional is not None and guidance_scale != 1.0
-        if guided:  # one batch: conditional rows, then unconditional rows
-            memory, token = memory.repeat(2, 1, 1), token.repeat(2, 1, 1)
-            condition = torch.cat([condition, self._condition(reference, unconditional).expand(-1, length, -1)])
-        caches = [KeyValueCache(min(length, self.config.max_context)) for _ in self.layers]
-        sampling = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
-        features, codes = [], []
-        for position in range(length):
-            place = self._code_positions(torch.tensor([position], device=audio.device))
-            x = token + condition[:, position : position + 1] + place
-            output = self._step(x, memory[:, max(0, position - 1) * k : (position + 1) * k], caches, position)
-            if guided:
-                output = output.guided(guidance_scale)
-            code = self._select_codes(output, codebook, modes, generators or [None] * rows, sampling)
-            continuous = torch.tensor([m == "continuous" for m in modes], device=audio.device)[:, None, None]
-            feature = torch.where(continuous, output.features, codebook[code])
-            features.append(feature)
-            codes.append(code)
-            token = self.code_projection(feature)
-            if guided:
-                token = token.repeat(2, 1, 1)
-        return GeneratedCodes(torch.cat(features, dim=1), torch.cat(codes, dim=1))
+        decoder = CodeDecoder(
+            self,
+            reference,
+            codebook,
+            mode,
+            temperature=temperature,
+            top_k=top_k,
+            top_p=top_p,
+            generators=generators,
+            guidance_scale=guidance_scale,
+            capacity=-(-audio.shape[1] // self.config.frames_per_code),
+        )
+        return decoder.extend(audio, emotion, unconditional)
 
-    @staticmethod
-    def _select_codes(
-        output: TransformerOutput,
-        codebook: Tensor,
-        modes: Sequence[Mode],
-        generators: Sequence[torch.Generator | None],
-        sampling: dict,
-    ) -> Tensor:
-        """One code per row, ``(B, 1)`` int64: sampled for "sample", otherwise the nearest to the predicted vector."""
-        codes = torch.cdist(output.features, codebook[None]).argmin(-1)
-        for row, mode in enumerate(modes):
-            if mode == "sample":
-                codes[row] = sample_codes(output.logits[row], **sampling, generator=generators[row])
-        return codes
+    def encode_audio(self, audio: Tensor, first: int = 0) -> tuple[Tensor, Tensor]:
+        """Projected audio with positional encoding ``(B, S, d)``, and the first token ``(B, 1, d)``.
 
-    def _step(self, x: Tensor, window: Tensor, caches: list[KeyValueCache], position: int) -> TransformerOutput:
-        """One decoding step: token ``(B, 1, d)`` and its window of audio frames ``(B, 1..2k, d)``."""
-        ages = caches[0].ages(position, x.device)
-        bias = age_bias(ages[None], self.slopes, self.config.codes_per_period, self.config.max_context)
-        frames = torch.arange(window.shape[1], device=x.device)[None]
-        for layer, cache in zip(self.layers, caches, strict=True):
-            x = layer(x, bias, window, (frames, torch.ones_like(frames, dtype=torch.bool)), cache, position)
-        return self._heads(x)
-
-    def _encode_audio(self, audio: Tensor) -> tuple[Tensor, Tensor]:
-        """Projected audio with positional encoding ``(B, S, d)``, and the first token ``(B, 1, d)``."""
+        ``first`` is the index of the first frame in the recording; the token is meaningful for 0 only.
+        """
         if audio.shape[1] == 0:
             raise ValueError("no audio features to decode from: S is 0")
         projected = self.audio_projection(audio)
         start = projected[:, : self.config.frames_per_code].mean(1, keepdim=True)
-        return projected + self.positions[torch.arange(audio.shape[1], device=audio.device) % len(self.positions)], start
+        places = (first + torch.arange(audio.shape[1], device=audio.device)) % len(self.positions)
+        return projected + self.positions[places], start
 
-    def _condition(self, reference: Tensor, emotion: Tensor | None) -> Tensor:
+    def condition(self, reference: Tensor, emotion: Tensor | None) -> Tensor:
         """Projected reference and emotion, which are added to the tokens, ``(B, 1, d)`` or, by code, ``(B, L, d)``."""
         condition = self.reference_projection(self.standardizer(reference))[:, None]
         if emotion is not None:
@@ -251,10 +193,10 @@ class CrossModalTransformer(nn.Module):
             condition = condition + (projected if emotion.ndim == 3 else projected[:, None])
         return condition
 
-    def _code_positions(self, position: Tensor) -> Tensor:
+    def code_positions(self, position: Tensor) -> Tensor:
         """Positional encoding of codes, ``(...)`` to ``(..., d)``."""
         return self.positions[position * self.config.frames_per_code % len(self.positions)]
 
-    def _heads(self, x: Tensor) -> TransformerOutput:
+    def heads(self, x: Tensor) -> TransformerOutput:
         x = self.norm(x)
         return TransformerOutput(self.feature_head(x), self.code_head(x))
