@@ -7,7 +7,7 @@ from scipy.ndimage import distance_transform_edt, gaussian_filter
 
 from emotalker.coefficients.rotation import rotation_matrix
 from emotalker.face.geometry import Camera
-from emotalker.render.warp import Inverter, Region, sample, smoothstep
+from emotalker.render.warp import Inverter, Region, smoothstep
 
 
 class RigidWarp:
@@ -44,7 +44,6 @@ class RigidWarp:
         self._pixels = points.reshape(-1, 2).astype(np.float32)
         self._region, self._camera, self._origin = region, camera, origin.astype(np.float32)
         self._inverter = Inverter(region, iterations=6, damping=0.8)
-        self._grid = region.pixel_grid()
 
     @staticmethod
     def _relief(
@@ -78,9 +77,6 @@ class RigidWarp:
         moved = self._points3d + self._weight * (moved - self._points3d)
         return (self._camera.project(moved).astype(np.float32) - self._pixels).reshape(*self._region.field_shape, 2)
 
-    def __call__(self, picture: np.ndarray, pose: np.ndarray) -> np.ndarray:
-        """A picture ``(S, S, 3)`` uint8 in the portrait's pose to the same picture in a relative pose ``(6,)``."""
-        if not np.any(np.abs(pose) > 1e-6):
-            return picture
-        backward = self._region.upsample(self._inverter(self.displacement(pose)))
-        return sample(picture, self._grid + backward)
+    def backward(self, pose: np.ndarray) -> np.ndarray:
+        """Backward displacement ``(rows, columns, 2)`` float32 in pixels for a relative pose ``(6,)`` in radians and cm."""
+        return self._inverter(self.displacement(pose))
