@@ -122,46 +122,48 @@ def place_row(nodes, y, first, stop, shade, line, source):
 
     Args:
         nodes, shade: as in :func:`draw`.
-        line: ``(columns, 4)`` float32, a buffer.
-        source: ``(S, 3)`` float32, written: x and y in the photo, and the factor of brightness.
+        line: ``(4, columns)`` float32, a buffer.
+        source: ``(3, S)`` float32, written: x and y in the photo, and the factor of brightness.
     """
     rows, columns = nodes.shape[:2]
-    ratio, one, half, size = shade.ratio, float32(1), float32(0.5), source.shape[0]
+    ratio, one, half, size = shade.ratio, float32(1), float32(0.5), source.shape[1]
     j, t = cell((float32(y) + half) * float32(rows) / float32(size) - half, rows)
+    shaded_first, shaded_last, end = columns, -1, float32(ratio.shape[0])
     for i in range(columns):
         for c in range(4):
-            line[i, c] = (one - t) * nodes[j, i, c] + t * nodes[j + 1, i, c]
+            line[c, i] = (one - t) * nodes[j, i, c] + t * nodes[j + 1, i, c]
+        if shade.on and line[2, i] > -one and line[3, i] > -one and line[2, i] < end and line[3, i] < end:
+            shaded_first, shaded_last = min(shaded_first, i), i
     scale = float32(columns) / float32(size)
     for x in range(first, stop):
         i, t = cell((float32(x) + half) * scale - half, columns)
-        source[x, 0] = float32(x) + (one - t) * line[i, 0] + t * line[i + 1, 0]
-        source[x, 1] = float32(y) + (one - t) * line[i, 1] + t * line[i + 1, 1]
-        source[x, 2] = one
-    if shade.on:
-        for x in range(first, stop):
-            i, t = cell((float32(x) + half) * scale - half, columns)
-            cx, cy = (one - t) * line[i, 2] + t * line[i + 1, 2], (one - t) * line[i, 3] + t * line[i + 1, 3]
-            source[x, 2] = ratio_at(ratio, cx, cy)
+        source[0, x] = float32(x) + (one - t) * line[0, i] + t * line[0, i + 1]
+        source[1, x] = float32(y) + (one - t) * line[1, i] + t * line[1, i + 1]
+        source[2, x] = one
+    for x in range(max(first, int((shaded_first - 1) / scale)), min(stop, int((shaded_last + 2) / scale))):
+        i, t = cell((float32(x) + half) * scale - half, columns)
+        cx, cy = (one - t) * line[2, i] + t * line[2, i + 1], (one - t) * line[3, i] + t * line[3, i + 1]
+        source[2, x] = ratio_at(ratio, cx, cy)
 
 
 @njit(**COMPILED)
 def luma_row(plane, source, first, stop, color):
-    """Luma of the shaded photo, ``color[x, 0]``, for the positions of :func:`place_row`."""
+    """Luma of the shaded photo, ``color[0]``, for the positions of :func:`place_row`."""
     for x in range(first, stop):
-        color[x, 0] = source[x, 2] * sample_plane(plane, source[x, 0], source[x, 1])
+        color[0, x] = source[2, x] * sample_plane(plane, source[0, x], source[1, x])
 
 
 @njit(**COMPILED)
 def chroma_row(pair, source, first, stop, color):
-    """Chroma of the shaded photo, ``color[x, 1:]``, for the positions of :func:`place_row`."""
+    """Chroma of the shaded photo, ``color[1:]``, for the positions of :func:`place_row`."""
     for x in range(first, stop):
-        u, v = sample_pair(pair, source[x, 0], source[x, 1])
-        color[x, 1], color[x, 2] = source[x, 2] * u, source[x, 2] * v
+        u, v = sample_pair(pair, source[0, x], source[1, x])
+        color[1, x], color[2, x] = source[2, x] * u, source[2, x] * v
 
 
 @njit(**COMPILED)
 def block_chroma_row(pair, upper, lower, first, stop, color):
-    """The same for blocks of 2 x 2 pixels: ``color[x, 1:]`` of every second pixel.
+    """The same for blocks of 2 x 2 pixels: ``color[1:]`` of every second pixel.
 
     Args:
         pair: the photo's chroma averaged over blocks.
@@ -171,11 +173,11 @@ def block_chroma_row(pair, upper, lower, first, stop, color):
     """
     quarter, half = float32(0.25), float32(0.5)
     for x in range(first, stop - 1, 2):
-        sx = quarter * (upper[x, 0] + upper[x + 1, 0] + lower[x, 0] + lower[x + 1, 0]) - half
-        sy = quarter * (upper[x, 1] + upper[x + 1, 1] + lower[x, 1] + lower[x + 1, 1]) - half
-        factor = quarter * (upper[x, 2] + upper[x + 1, 2] + lower[x, 2] + lower[x + 1, 2])
+        sx = quarter * (upper[0, x] + upper[0, x + 1] + lower[0, x] + lower[0, x + 1]) - half
+        sy = quarter * (upper[1, x] + upper[1, x + 1] + lower[1, x] + lower[1, x + 1]) - half
+        factor = quarter * (upper[2, x] + upper[2, x + 1] + lower[2, x] + lower[2, x + 1])
         u, v = sample_pair(pair, sx, sy)
-        color[x, 1], color[x, 2] = factor * u, factor * v
+        color[1, x], color[2, x] = factor * u, factor * v
 
 
 @njit(**COMPILED)
@@ -183,7 +185,7 @@ def cover_row(front, first, stop, color):
     """Draw one row of the openings ``(S, 4)`` over a row of colours."""
     for x in range(first, stop):
         for c in range(3):
-            color[x, c] = front[x, c] + front[x, 3] * color[x, c]
+            color[c, x] = front[x, c] + front[x, 3] * color[c, x]
 
 
 @njit(**COMPILED)
@@ -191,10 +193,10 @@ def back_row(backdrop, source, y, first, stop, color):
     """Draw a row of colours over the backdrop."""
     matte, luma, chroma = backdrop.matte, backdrop.luma, backdrop.chroma
     for x in range(first, stop):
-        opacity = sample_map(matte, source[x, 0], source[x, 1])
-        color[x, 0] = luma[y, x] + opacity * (color[x, 0] - luma[y, x])
-        color[x, 1] = chroma[y, x, 0] + opacity * (color[x, 1] - chroma[y, x, 0])
-        color[x, 2] = chroma[y, x, 1] + opacity * (color[x, 2] - chroma[y, x, 1])
+        opacity = sample_map(matte, source[0, x], source[1, x])
+        color[0, x] = luma[y, x] + opacity * (color[0, x] - luma[y, x])
+        color[1, x] = chroma[y, x, 0] + opacity * (color[1, x] - chroma[y, x, 0])
+        color[2, x] = chroma[y, x, 1] + opacity * (color[2, x] - chroma[y, x, 1])
 
 
 @njit(**COMPILED)
@@ -226,8 +228,8 @@ def draw(rgb, planar, as_rgb, nodes, spans, front, box, planes, shade, backdrop)
         planes, shade, backdrop: photo, shading, background.
     """
     size, columns = front.shape[0], nodes.shape[1]
-    line, source = np.empty((columns, 4), np.float32), np.empty((2, size, 3), np.float32)
-    color = np.empty((2, size, 3), np.float32)
+    line, source = np.empty((4, columns), np.float32), np.empty((2, 3, size), np.float32)
+    color = np.empty((2, 3, size), np.float32)
     for y0 in range(0, size, 2):
         start, stop = moving_pixels(spans, y0, size, columns)
         near = box[1] <= y0 <= box[3]
@@ -242,7 +244,7 @@ def draw(rgb, planar, as_rgb, nodes, spans, front, box, planes, shade, backdrop)
             block_chroma_row(planes.block_chroma, source[0], source[1], start, stop, color[0])
             for x in range(start, stop - 1, 2):
                 for c in range(1, 3):
-                    color[0, x + 1, c] = color[1, x, c] = color[1, x + 1, c] = color[0, x, c]
+                    color[0, c, x + 1] = color[1, c, x] = color[1, c, x + 1] = color[0, c, x]
         for row in range(min(2, size - y0)):
             if full:
                 chroma_row(planes.chroma, source[row], start, stop, color[row])
@@ -252,16 +254,17 @@ def draw(rgb, planar, as_rgb, nodes, spans, front, box, planes, shade, backdrop)
                 cover_row(front[y0 + row], left, right, color[row])
             if backdrop.on:
                 back_row(backdrop, source[row], y0 + row, start, stop, color[row])
+            luma = planar[(y0 + row) * size : (y0 + row + 1) * size]
             for x in range(start, stop):
                 if as_rgb:
-                    red, green, blue = to_rgb(color[row, x, 0], color[row, x, 1], color[row, x, 2])
+                    red, green, blue = to_rgb(color[row, 0, x], color[row, 1, x], color[row, 2, x])
                     rgb[y0 + row, x, 0], rgb[y0 + row, x, 1] = to_byte(red), to_byte(green)
                     rgb[y0 + row, x, 2] = to_byte(blue)
                 else:
-                    planar[(y0 + row) * size + x] = to_byte(float32(16) + float32(219 / 255) * color[row, x, 0])
+                    luma[x] = to_byte(float32(16) + float32(219 / 255) * color[row, 0, x])
         if not as_rgb:
             for x in range(start, stop, 2):
                 for c in range(1, 3):
-                    mean = color[0, x, c] + color[0, x + 1, c] + color[1, x, c] + color[1, x + 1, c]
+                    mean = color[0, c, x] + color[0, c, x + 1] + color[1, c, x] + color[1, c, x + 1]
                     at = size * size + (c - 1) * (size * size // 4) + y0 // 2 * (size // 2) + x // 2
                     planar[at] = to_byte(float32(128) + float32(56 / 255) * mean)

@@ -58,15 +58,18 @@ def sample_pair(pair, x, y):
     """Cubic sample of two padded planes stored alternately, ``(S + 2 PADDING, S + 2 PADDING, 2)``."""
     left, tx = padded_position(x, pair.shape[1] - 2 * PADDING)
     top, ty = padded_position(y, pair.shape[0] - 2 * PADDING)
-    horizontal, vertical = cubic_weights(tx), cubic_weights(ty)
+    a, b, c, d = cubic_weights(tx)
+    k = cubic_weights(ty)
     u = v = float32(0)
+    i = uint32(left)
     for row in range(4):
         r = uint32(top + row)
-        for column in range(4):
-            weight = vertical[row] * horizontal[column]
-            i = uint32(left + column)
-            u += weight * pair[r, i, uint32(0)]
-            v += weight * pair[r, i, uint32(1)]
+        u += k[row] * (
+            a * pair[r, i, 0] + b * pair[r, i + uint32(1), 0] + c * pair[r, i + uint32(2), 0] + d * pair[r, i + uint32(3), 0]
+        )
+        v += k[row] * (
+            a * pair[r, i, 1] + b * pair[r, i + uint32(1), 1] + c * pair[r, i + uint32(2), 1] + d * pair[r, i + uint32(3), 1]
+        )
     return u, v
 
 
