@@ -44,7 +44,7 @@ class Compositor:
             raise ValueError("a matte needs a background, and a background a matte")
         self.size = size
         luma, chroma = _ycc(photo)
-        self._planes = Planes(_padded(luma), _padded(chroma), _padded(_block_average(chroma)))
+        self._planes = Planes(*(_padded(plane) for plane in (luma, *_split(chroma), *_split(_block_average(chroma)))))
         self._still = np.ascontiguousarray(photo)
         if matte is None or background is None:
             tiny = np.zeros((2, 2), np.float32)
@@ -168,7 +168,11 @@ def _block_average(chroma: np.ndarray) -> np.ndarray:
     return (ahead[:-1, :-1] + ahead[1:, :-1] + ahead[:-1, 1:] + ahead[1:, 1:]) / 4
 
 
+def _split(pair: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The two channels of ``(H, W, 2)``."""
+    return pair[..., 0], pair[..., 1]
+
+
 def _padded(plane: np.ndarray) -> np.ndarray:
-    """With replicated borders of PADDING pixels, contiguous."""
-    border = ((PADDING, PADDING), (PADDING, PADDING)) + ((0, 0),) * (plane.ndim - 2)
-    return np.ascontiguousarray(np.pad(plane, border, "edge"), np.float32)
+    """``(H, W)`` with PADDING replicated pixels around it, flat float32."""
+    return np.ascontiguousarray(np.pad(plane, PADDING, "edge"), np.float32).reshape(-1)

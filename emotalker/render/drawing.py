@@ -26,26 +26,27 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import float32, njit, uint8
+from numba import float32, int32, njit, uint8, uint32, uint64
 
-from emotalker.render.sampling import COMPILED, cell, sample_field, sample_map, sample_pair, sample_plane
+from emotalker.render.sampling import COMPILED, cell, cubic_row, sample_field, sample_map, sample_row
 
 #: Displacement in pixels below which a pixel does not move: less than one level at the sharpest edge.
 STILL = float32(1 / 256)
 
 
 class Planes(NamedTuple):
-    """A photo of side S: padded planes of float32, P is the padded side.
+    """A photo of side S: flat planes of float32 with PADDING replicated pixels around it.
 
     Attributes:
-        luma: ``(P, P)``.
-        chroma: ``(P, P, 2)``.
-        block_chroma: ``(P, P, 2)``; at (y, x) the average of the chroma at y and y + 1, x and x + 1.
+        luma, u, v: brightness and colour differences.
+        block_u, block_v: at (y, x) the average of the colour differences at y and y + 1, x and x + 1.
     """
 
     luma: np.ndarray
-    chroma: np.ndarray
-    block_chroma: np.ndarray
+    u: np.ndarray
+    v: np.ndarray
+    block_u: np.ndarray
+    block_v: np.ndarray
 
 
 class Shade(NamedTuple):
@@ -135,64 +136,49 @@ def place_row(nodes, y, first, stop, shade, line, source):
         if shade.on and line[2, i] > -one and line[3, i] > -one and line[2, i] < end and line[3, i] < end:
             shaded_first, shaded_last = min(shaded_first, i), i
     scale = float32(columns) / float32(size)
-    for x in range(first, stop):
-        i, t = cell((float32(x) + half) * scale - half, columns)
-        source[0, x] = float32(x) + (one - t) * line[0, i] + t * line[0, i + 1]
-        source[1, x] = float32(y) + (one - t) * line[1, i] + t * line[1, i + 1]
+    for x in range(uint64(first), uint64(stop)):
+        i, t = cell((float32(int32(x)) + half) * scale - half, columns)
+        ahead = i + uint32(1)
+        source[0, x] = float32(int32(x)) + (one - t) * line[0, i] + t * line[0, ahead]
+        source[1, x] = float32(y) + (one - t) * line[1, i] + t * line[1, ahead]
         source[2, x] = one
-    for x in range(max(first, int((shaded_first - 1) / scale)), min(stop, int((shaded_last + 2) / scale))):
-        i, t = cell((float32(x) + half) * scale - half, columns)
-        cx, cy = (one - t) * line[2, i] + t * line[2, i + 1], (one - t) * line[3, i] + t * line[3, i + 1]
+    first = max(first, int((shaded_first - 1) / scale))
+    stop = max(first, min(stop, int((shaded_last + 2) / scale)))
+    for x in range(uint64(first), uint64(stop)):
+        i, t = cell((float32(int32(x)) + half) * scale - half, columns)
+        ahead = i + uint32(1)
+        cx, cy = (one - t) * line[2, i] + t * line[2, ahead], (one - t) * line[3, i] + t * line[3, ahead]
         source[2, x] = ratio_at(ratio, cx, cy)
 
 
 @njit(**COMPILED)
-def luma_row(plane, source, first, stop, color):
-    """Luma of the shaded photo, ``color[0]``, for the positions of :func:`place_row`."""
-    for x in range(first, stop):
-        color[0, x] = source[2, x] * sample_plane(plane, source[0, x], source[1, x])
-
-
-@njit(**COMPILED)
-def chroma_row(pair, source, first, stop, color):
-    """Chroma of the shaded photo, ``color[1:]``, for the positions of :func:`place_row`."""
-    for x in range(first, stop):
-        u, v = sample_pair(pair, source[0, x], source[1, x])
-        color[1, x], color[2, x] = source[2, x] * u, source[2, x] * v
-
-
-@njit(**COMPILED)
-def block_chroma_row(pair, upper, lower, first, stop, color):
-    """The same for blocks of 2 x 2 pixels: ``color[1:]`` of every second pixel.
+def place_blocks(upper, lower, first, stop, source):
+    """Average positions and shading of blocks of 2 x 2 pixels, where the photo averaged over blocks is sampled.
 
     Args:
-        pair: the photo's chroma averaged over blocks.
-        upper, lower: ``source`` of both rows.
-        first: even.
-        stop, color: as in :func:`chroma_row`.
+        upper, lower: ``(3, S)`` of :func:`place_row` for both rows.
+        first, stop: pixels, even.
+        source: ``(3, S)``, its first half is written.
     """
-    quarter, half = float32(0.25), float32(0.5)
-    for x in range(first, stop - 1, 2):
-        sx = quarter * (upper[0, x] + upper[0, x + 1] + lower[0, x] + lower[0, x + 1]) - half
-        sy = quarter * (upper[1, x] + upper[1, x + 1] + lower[1, x] + lower[1, x + 1]) - half
-        factor = quarter * (upper[2, x] + upper[2, x + 1] + lower[2, x] + lower[2, x + 1])
-        u, v = sample_pair(pair, sx, sy)
-        color[1, x], color[2, x] = factor * u, factor * v
+    for x in range(uint64(first // 2), uint64(stop // 2)):
+        for c in range(3):
+            mean = upper[c, uint64(2) * x] + upper[c, uint64(2) * x + uint64(1)] + lower[c, uint64(2) * x] + lower[c, uint64(2) * x + uint64(1)]
+            source[c, x] = float32(0.25) * mean - float32(0.5 if c < 2 else 0)
 
 
 @njit(**COMPILED)
 def cover_row(front, first, stop, color):
-    """Draw one row of the openings ``(S, 4)`` over a row of colours."""
-    for x in range(first, stop):
+    """Draw one row of the openings ``(S, 4)`` over a row of colours ``(3, S)``."""
+    for x in range(uint64(first), uint64(stop)):
         for c in range(3):
             color[c, x] = front[x, c] + front[x, 3] * color[c, x]
 
 
 @njit(**COMPILED)
 def back_row(backdrop, source, y, first, stop, color):
-    """Draw a row of colours over the backdrop."""
+    """Draw a row of colours ``(3, S)`` over the backdrop."""
     matte, luma, chroma = backdrop.matte, backdrop.luma, backdrop.chroma
-    for x in range(first, stop):
+    for x in range(uint64(first), uint64(stop)):
         opacity = sample_map(matte, source[0, x], source[1, x])
         color[0, x] = luma[y, x] + opacity * (color[0, x] - luma[y, x])
         color[1, x] = chroma[y, x, 0] + opacity * (color[1, x] - chroma[y, x, 0])
@@ -228,43 +214,50 @@ def draw(rgb, planar, as_rgb, nodes, spans, front, box, planes, shade, backdrop)
         planes, shade, backdrop: photo, shading, background.
     """
     size, columns = front.shape[0], nodes.shape[1]
-    line, source = np.empty((4, columns), np.float32), np.empty((2, 3, size), np.float32)
-    color = np.empty((2, 3, size), np.float32)
+    line, source = np.empty((4, columns), np.float32), np.empty((3, 3, size), np.float32)
+    places, weights = np.empty(size, np.int32), np.empty((8, size), np.float32)
+    color, chroma, blocks = np.empty((2, 3, size), np.float32), np.empty((2, size), np.float32), source[2]
+    luma_scale, chroma_scale, quarter = float32(219 / 255), float32(224 / 255), float32(0.25)
     for y0 in range(0, size, 2):
         start, stop = moving_pixels(spans, y0, size, columns)
-        near = box[1] <= y0 <= box[3]
-        left, right = (max(start, box[0]), min(stop, box[2] + 1)) if near else (start, start)
         if start == stop:
             continue
+        left = right = start  # the pixels whose chroma is sampled one by one
+        near = box[1] <= y0 <= box[3]
+        if as_rgb or backdrop.on:
+            right = stop
+        elif near:
+            left, right = max(start, box[0]), min(stop, box[2] + 1)
         for row in range(min(2, size - y0)):
-            place_row(nodes, y0 + row, start, stop, shade, line, source[row])
-            luma_row(planes.luma, source[row], start, stop, color[row])
-        full = as_rgb or backdrop.on
-        if not full:
-            block_chroma_row(planes.block_chroma, source[0], source[1], start, stop, color[0])
-            for x in range(start, stop - 1, 2):
-                for c in range(1, 3):
-                    color[0, c, x + 1] = color[1, c, x] = color[1, c, x + 1] = color[0, c, x]
-        for row in range(min(2, size - y0)):
-            if full:
-                chroma_row(planes.chroma, source[row], start, stop, color[row])
-            elif near:
-                chroma_row(planes.chroma, source[row], left, right, color[row])
+            y, at, values = y0 + row, source[row], color[row]
+            place_row(nodes, y, start, stop, shade, line, at)
+            cubic_row(at[0], at[1], start, stop, size, places, weights)
+            sample_row(planes.luma, size, start, stop, places, weights, at[2], values[0])
+            sample_row(planes.u, size, left, right, places, weights, at[2], values[1])
+            sample_row(planes.v, size, left, right, places, weights, at[2], values[2])
             if near:
-                cover_row(front[y0 + row], left, right, color[row])
+                cover_row(front[y], max(start, box[0]), min(stop, box[2] + 1), values)
             if backdrop.on:
-                back_row(backdrop, source[row], y0 + row, start, stop, color[row])
-            luma = planar[(y0 + row) * size : (y0 + row + 1) * size]
-            for x in range(start, stop):
-                if as_rgb:
-                    red, green, blue = to_rgb(color[row, 0, x], color[row, 1, x], color[row, 2, x])
-                    rgb[y0 + row, x, 0], rgb[y0 + row, x, 1] = to_byte(red), to_byte(green)
-                    rgb[y0 + row, x, 2] = to_byte(blue)
-                else:
-                    luma[x] = to_byte(float32(16) + float32(219 / 255) * color[row, 0, x])
+                back_row(backdrop, at, y, start, stop, values)
+            if as_rgb:
+                for x in range(uint64(start), uint64(stop)):
+                    red, green, blue = to_rgb(values[0, x], values[1, x], values[2, x])
+                    rgb[y, x, 0], rgb[y, x, 1], rgb[y, x, 2] = to_byte(red), to_byte(green), to_byte(blue)
+            else:
+                out = planar[y * size : (y + 1) * size]
+                for x in range(uint64(start), uint64(stop)):
+                    out[x] = to_byte(float32(16) + luma_scale * values[0, x])
         if not as_rgb:
-            for x in range(start, stop, 2):
-                for c in range(1, 3):
-                    mean = color[0, c, x] + color[0, c, x + 1] + color[1, c, x] + color[1, c, x + 1]
-                    at = size * size + (c - 1) * (size * size // 4) + y0 // 2 * (size // 2) + x // 2
-                    planar[at] = to_byte(float32(128) + float32(56 / 255) * mean)
+            if left > start or right < stop:
+                place_blocks(source[0], source[1], start, stop, blocks)
+                cubic_row(blocks[0], blocks[1], start // 2, stop // 2, size, places, weights)
+                sample_row(planes.block_u, size, start // 2, stop // 2, places, weights, blocks[2], chroma[0])
+                sample_row(planes.block_v, size, start // 2, stop // 2, places, weights, blocks[2], chroma[1])
+            for c in range(2):
+                for x in range(uint64(left // 2), uint64(right // 2)):
+                    total = color[0, c + 1, uint64(2) * x] + color[0, c + 1, uint64(2) * x + uint64(1)]
+                    chroma[c, x] = quarter * (total + color[1, c + 1, uint64(2) * x] + color[1, c + 1, uint64(2) * x + uint64(1)])
+                at_row = size * size + (c * size // 2 + y0 // 2) * (size // 2)
+                out = planar[at_row : at_row + size // 2]
+                for x in range(uint64(start // 2), uint64(stop // 2)):
+                    out[x] = to_byte(float32(128) + chroma_scale * chroma[c, x])

@@ -8,7 +8,7 @@ import numpy as np
 from numba import float32, njit
 
 from emotalker.render.drawing import place_of, ratio_at, to_rgb, to_ycc
-from emotalker.render.sampling import COMPILED, cell, sample_field, sample_map, sample_pair, sample_patch, sample_plane
+from emotalker.render.sampling import COMPILED, cell, sample_color, sample_field, sample_map, sample_patch
 
 #: Darkness of the line of contact of closed lips in red, green and blue.
 _CONTACT_SHADE = (float32(0.4), float32(0.44), float32(0.44))
@@ -84,14 +84,14 @@ def contact_line(upper, lower, softness, width):
 
 
 @njit(**COMPILED)
-def photo_color(luma, chroma, shade, ratio, places, x, y):
+def photo_color(luma, u, v, size, shade, ratio, places, x, y):
     """Luma and chroma of the shaded photo at a position; ``shade`` holds x, y, spacing and whether there is shading."""
     factor = float32(1)
     if shade[3] > 0:
         cx, cy = place_of(places, shade[0], shade[1], shade[2], x, y)
         factor = ratio_at(ratio, cx, cy)
-    u, v = sample_pair(chroma, x, y)
-    return factor * sample_plane(luma, x, y), factor * u, factor * v
+    a, b, c = sample_color(luma, u, v, size, x, y)
+    return factor * a, factor * b, factor * c
 
 
 @njit(**COMPILED)
@@ -104,7 +104,7 @@ def draw_opening(front, box, nodes, planes, shade, opening):
         nodes: ``(rows, columns, 6)`` of :func:`emotalker.render.fields.compose`.
         planes, shade, opening: the photo, the shading and the opening.
     """
-    luma, chroma = planes.luma, planes.chroma
+    luma, u_plane, v_plane = planes.luma, planes.u, planes.v
     ratio, places, grid = shade.ratio, shade.places, (shade.x, shade.y, shade.spacing, float32(shade.on))
     upper, lower = opening.backward[0], opening.backward[1]
     inside_upper, inside_lower = opening.inside[0], opening.inside[1]
@@ -141,10 +141,10 @@ def draw_opening(front, box, nodes, planes, shade, opening):
             a, b = layer_weights(above, below, softness)
             color = cu = cv = float32(0)
             if a > 0:
-                y1, u1, v1 = photo_color(luma, chroma, grid, ratio, places, px + ux, py + uy)
+                y1, u1, v1 = photo_color(luma, u_plane, v_plane, size, grid, ratio, places, px + ux, py + uy)
                 color, cu, cv = a * y1, a * u1, a * v1
             if b > 0:
-                y1, u1, v1 = photo_color(luma, chroma, grid, ratio, places, px + lx, py + ly)
+                y1, u1, v1 = photo_color(luma, u_plane, v_plane, size, grid, ratio, places, px + lx, py + ly)
                 color, cu, cv = color + b * y1, cu + b * u1, cv + b * v1
             rest = one - a - b
             if rest > float32(1e-4):

@@ -6,7 +6,7 @@ for float32 arrays, and inlined into the loops that call them.
 
 from __future__ import annotations
 
-from numba import float32, int32, njit, uint32
+from numba import float32, int32, njit, uint32, uint64
 
 #: Options of every compiled function. Each result is a sum in fixed order, so equal input gives equal output. The division
 #: model of NumPy avoids a test per division.
@@ -30,47 +30,59 @@ def cubic_weights(t):
 
 
 @njit(**COMPILED)
-def padded_position(x, size):
-    """Coordinate in a padded plane of the first of four samples around ``x``, and the fraction; ``x`` is clipped."""
+def cubic_row(xs, ys, first, stop, size, places, weights):
+    """Prepare cubic samples of padded planes at a row of positions, for :func:`sample_row`.
+
+    This loop and that of :func:`sample_row` are apart because the compiler turns this one into vector instructions.
+
+    Args:
+        xs, ys: ``(N,)`` float32; clipped to a pixel around the photo.
+        first, stop: which of them.
+        size: side of the photo.
+        places: ``(N,)`` int32, written: index of the first of 4 x 4 pixels in a flat padded plane.
+        weights: ``(8, N)`` float32, written: weights of the four columns, then of the four rows.
+    """
+    low, high, padding, stride = float32(-1), float32(size), float32(PADDING), int32(size + 2 * PADDING)
+    for x in range(uint64(first), uint64(stop)):
+        px, py = min(max(xs[x], low), high) + padding, min(max(ys[x], low), high) + padding
+        column, row = int32(px), int32(py)
+        places[x] = (row - int32(1)) * stride + column - int32(1)
+        weights[0, x], weights[1, x], weights[2, x], weights[3, x] = cubic_weights(px - float32(column))
+        weights[4, x], weights[5, x], weights[6, x], weights[7, x] = cubic_weights(py - float32(row))
+
+
+@njit(**COMPILED)
+def sample_row(plane, size, first, stop, places, weights, factor, out):
+    """``out[x] = factor[x] * plane(position x)`` for the positions of :func:`cubic_row`; ``plane`` is flat and padded."""
+    stride = uint32(size + 2 * PADDING)
+    for x in range(uint64(first), uint64(stop)):
+        a, b, c, d = weights[0, x], weights[1, x], weights[2, x], weights[3, x]
+        i, total = uint32(places[x]), float32(0)
+        for row in range(4):
+            left = a * plane[i] + b * plane[i + uint32(1)]
+            right = c * plane[i + uint32(2)] + d * plane[i + uint32(3)]
+            total += weights[4 + row, x] * (left + right)
+            i += stride
+        out[x] = factor[x] * total
+
+
+@njit(**COMPILED)
+def sample_color(luma, u, v, size, x, y):
+    """Cubic sample of three flat padded planes at one position."""
     x = min(max(x, float32(-1)), float32(size)) + float32(PADDING)
-    index = int32(x)
-    return index - int32(1), x - float32(index)
-
-
-@njit(**COMPILED)
-def sample_plane(plane, x, y):
-    """Cubic sample of a padded plane ``(S + 2 PADDING, S + 2 PADDING)``."""
-    left, tx = padded_position(x, plane.shape[1] - 2 * PADDING)
-    top, ty = padded_position(y, plane.shape[0] - 2 * PADDING)
-    a, b, c, d = cubic_weights(tx)
-    k = cubic_weights(ty)
-    total = float32(0)
-    for row in range(4):
-        r, i = uint32(top + row), uint32(left)
-        total += k[row] * (
-            a * plane[r, i] + b * plane[r, i + uint32(1)] + c * plane[r, i + uint32(2)] + d * plane[r, i + uint32(3)]
-        )
-    return total
-
-
-@njit(**COMPILED)
-def sample_pair(pair, x, y):
-    """Cubic sample of two padded planes stored alternately, ``(S + 2 PADDING, S + 2 PADDING, 2)``."""
-    left, tx = padded_position(x, pair.shape[1] - 2 * PADDING)
-    top, ty = padded_position(y, pair.shape[0] - 2 * PADDING)
-    a, b, c, d = cubic_weights(tx)
-    k = cubic_weights(ty)
-    u = v = float32(0)
-    i = uint32(left)
-    for row in range(4):
-        r = uint32(top + row)
-        u += k[row] * (
-            a * pair[r, i, 0] + b * pair[r, i + uint32(1), 0] + c * pair[r, i + uint32(2), 0] + d * pair[r, i + uint32(3), 0]
-        )
-        v += k[row] * (
-            a * pair[r, i, 1] + b * pair[r, i + uint32(1), 1] + c * pair[r, i + uint32(2), 1] + d * pair[r, i + uint32(3), 1]
-        )
-    return u, v
+    y = min(max(y, float32(-1)), float32(size)) + float32(PADDING)
+    column, row = int32(x), int32(y)
+    a, b, c, d = cubic_weights(x - float32(column))
+    e, f, g, h = cubic_weights(y - float32(row))
+    stride = uint32(size + 2 * PADDING)
+    i = uint32(row - int32(1)) * stride + uint32(column - int32(1))
+    y0 = y1 = y2 = float32(0)
+    for k in (e, f, g, h):
+        for weight in (k * a, k * b, k * c, k * d):
+            y0, y1, y2 = y0 + weight * luma[i], y1 + weight * u[i], y2 + weight * v[i]
+            i += uint32(1)
+        i += stride - uint32(4)
+    return y0, y1, y2
 
 
 @njit(**COMPILED)
