@@ -74,7 +74,7 @@ class Compositor:
             face: ``(rows', columns', 2)`` float32 backward displacement of the face in the portrait's pose, pixels.
             place: x, y, width and height of the rectangle of ``face``.
             shade: the shading.
-            openings: mouth, right eye, left eye.
+            openings: mouth and eyes, at most three.
 
         Returns:
             ``(S, S, 3)`` uint8 RGB, a new array.
@@ -111,17 +111,18 @@ class Compositor:
         shade: Shade,
         openings: Sequence[Opening],
     ) -> None:
-        nothing = (np.inf, np.inf, -np.inf, -np.inf)
-        for row, o in zip(self._rectangles, openings, strict=True):
-            row[:] = (o.x, o.y, o.x + o.width, o.y + o.height) if o.presence > 0 else nothing
+        self._rectangles[:] = np.inf, np.inf, -np.inf, -np.inf
+        present = [index for index, opening in enumerate(openings) if opening.presence > 0]
+        for index in present:
+            o = openings[index]
+            self._rectangles[index] = o.x, o.y, o.x + o.width, o.y + o.height
         compose(pose, face, place, shade, self._rectangles, self.size, self._nodes, self._spans, self._boxes)
         low = np.maximum(self._boxes[:, :2].min(0), 0) // 2 * 2  # frames are drawn in blocks of 2 x 2 pixels
         high = np.minimum(self._boxes[:, 2:].max(0) // 2 * 2 + 1, self.size - 1)
         front = self._front[low[1] : high[1] + 1, low[0] : high[0] + 1]
         front[..., :3], front[..., 3] = 0, 1
-        for opening, box in zip(reversed(openings), self._boxes[::-1], strict=True):  # from the front to the back
-            if opening.presence > 0:
-                draw_opening(self._front, np.ascontiguousarray(box), self._nodes, self._planes, shade, opening)
+        for index in reversed(present):  # from the front to the back
+            draw_opening(self._front, self._boxes[index], self._nodes, self._planes, shade, openings[index])
         box = np.concatenate([low, high]).astype(np.int32)
         draw(
             rgb,

@@ -162,7 +162,12 @@ def place_blocks(upper, lower, first, stop, source):
     """
     for x in range(uint64(first // 2), uint64(stop // 2)):
         for c in range(3):
-            mean = upper[c, uint64(2) * x] + upper[c, uint64(2) * x + uint64(1)] + lower[c, uint64(2) * x] + lower[c, uint64(2) * x + uint64(1)]
+            mean = (
+                upper[c, uint64(2) * x]
+                + upper[c, uint64(2) * x + uint64(1)]
+                + lower[c, uint64(2) * x]
+                + lower[c, uint64(2) * x + uint64(1)]
+            )
             source[c, x] = float32(0.25) * mean - float32(0.5 if c < 2 else 0)
 
 
@@ -256,7 +261,9 @@ def draw(rgb, planar, as_rgb, nodes, spans, front, box, planes, shade, backdrop)
             for c in range(2):
                 for x in range(uint64(left // 2), uint64(right // 2)):
                     total = color[0, c + 1, uint64(2) * x] + color[0, c + 1, uint64(2) * x + uint64(1)]
-                    chroma[c, x] = quarter * (total + color[1, c + 1, uint64(2) * x] + color[1, c + 1, uint64(2) * x + uint64(1)])
+                    chroma[c, x] = quarter * (
+                        total + color[1, c + 1, uint64(2) * x] + color[1, c + 1, uint64(2) * x + uint64(1)]
+                    )
                 at_row = size * size + (c * size // 2 + y0 // 2) * (size // 2)
                 out = planar[at_row : at_row + size // 2]
                 for x in range(uint64(start // 2), uint64(stop // 2)):

@@ -87,9 +87,7 @@ def compose(pose, face, place, shade, rectangles, size, nodes, spans, boxes):
             qx, qy = (float32(i) + half) * cell_x - half, (float32(j) + half) * cell_y - half
             rx, ry = pose[j, i, 0], pose[j, i, 1]
             px, py = qx + rx, qy + ry
-            fx, fy = sample_field(
-                face, (px + half - float32(x)) * scale_x - half, (py + half - float32(y)) * scale_y - half
-            )
+            fx, fy = sample_field(face, (px + half - float32(x)) * scale_x - half, (py + half - float32(y)) * scale_y - half)
             moving = abs(rx + fx) > STILL or abs(ry + fy) > STILL
             cx = cy = float32(-1)
             if shade.on:

@@ -171,8 +171,14 @@ class WarpRenderer:
             yield self._compositor.planar(*self._prepare_frame(frame))
 
     def _prepare_frame(self, motion: np.ndarray) -> FrameInputs:
-        """What the compositor draws for one frame of motion ``(58,)``: its arrays are overwritten by the next call."""
+        """What the compositor draws for one frame of motion ``(58,)``; its arrays are overwritten by the next call.
+
+        Raises:
+            ValueError: the motion is not finite.
+        """
         motion = np.asarray(motion, np.float32)
+        if not np.isfinite(motion).all():  # compiled loops would read outside the photo
+            raise ValueError("motion must be finite")
         blendshapes, pose = motion[self.space.expression], motion[self.space.pose]
         controls = self._controls(blendshapes[None])[0]
         change = controls[: len(blendshapes)]
