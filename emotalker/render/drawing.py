@@ -11,14 +11,15 @@ rectangle of an opening (mouth or eye), with the backward displacements ``u`` an
 
     I(q) <- I(q) + w (a U + b L + (1 - a - b) interior(p) - I(q))
 
-where ``U = photo(p + u(p)) ratio``, ``L`` likewise, ``(a, b)`` are :func:`emotalker.render.layers.layer_weights` of the signed distances of the
-sampled photo positions from the layers' edges, and ``w`` falls to 0 at the rectangle's border. With a matte ``m`` of the
-person in the photo, ``m(s) I(q) + (1 - m(s)) background(q)`` is drawn.
+where ``U = photo(p + u(p)) ratio``, ``L`` likewise, ``(a, b)`` are the :func:`~emotalker.render.layers.layer_weights` of the
+signed distances of the sampled photo positions from the layers' edges, and ``w`` falls to 0 at the rectangle's border. With a
+matte ``m`` of the person in the photo, ``m(s) I(q) + (1 - m(s)) background(q)`` is drawn.
 
 ``s`` and ``c`` are composed at the nodes of the pose's coarse grid, and interpolated linearly to pixels. Colours are luma and
-colour differences ``(B - Y) / 1.8556`` and ``(R - Y) / 1.5748`` (ITU-R BT.709) in the units of 8-bit RGB, unrounded: sampling,
-shading and mixing are linear, so they are the same as for red, green and blue, and chroma of planar frames is sampled once for
-2 x 2 pixels, from the photo's average over 2 x 2 pixels.
+the differences ``(B - Y) / 1.8556`` and ``(R - Y) / 1.5748`` (ITU-R BT.709) in the units of 8-bit RGB, unrounded: sampling,
+shading and mixing are linear, so they are the same as for red, green and blue. Chroma of planar frames is sampled once for
+2 x 2 pixels, from the photo's average over 2 x 2 pixels. Loops over rows have unsigned indices: numba tests signed ones for being
+negative, and then the compiler does not use vector instructions.
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ from numba import float32, int32, njit, uint8, uint32, uint64
 
 from emotalker.render.sampling import COMPILED, cell, cubic_row, sample_field, sample_map, sample_row
 
-#: Displacement in pixels below which a pixel does not move: less than one level at the sharpest edge.
-STILL = float32(1 / 256)
+#: Displacement in pixels below which a pixel does not move: about one level at usual edges.
+STILL = float32(1 / 64)
 
 
 class Planes(NamedTuple):
@@ -161,22 +162,30 @@ def place_blocks(upper, lower, first, stop, source):
         source: ``(3, S)``, its first half is written.
     """
     for x in range(uint64(first // 2), uint64(stop // 2)):
+        left, right = uint64(2) * x, uint64(2) * x + uint64(1)
         for c in range(3):
-            mean = (
-                upper[c, uint64(2) * x]
-                + upper[c, uint64(2) * x + uint64(1)]
-                + lower[c, uint64(2) * x]
-                + lower[c, uint64(2) * x + uint64(1)]
-            )
-            source[c, x] = float32(0.25) * mean - float32(0.5 if c < 2 else 0)
+            mean = float32(0.25) * (upper[c, left] + upper[c, right] + lower[c, left] + lower[c, right])
+            source[c, x] = mean - float32(0.5 if c < 2 else 0)
 
 
 @njit(**COMPILED)
-def cover_row(front, first, stop, color):
-    """Draw one row of the openings ``(S, 4)`` over a row of colours ``(3, S)``."""
+def cover_row(front, first, stop, channels, color):
+    """Draw one row of the openings ``(S, 4)`` over the first channels of a row of colours ``(3, S)``."""
     for x in range(uint64(first), uint64(stop)):
-        for c in range(3):
+        for c in range(channels):
             color[c, x] = front[x, c] + front[x, 3] * color[c, x]
+
+
+@njit(**COMPILED)
+def cover_blocks(upper, lower, first, stop, chroma):
+    """Draw two rows of the openings ``(S, 4)`` over the chroma ``(2, S / 2)`` of blocks; ``first`` and ``stop`` are even."""
+    quarter = float32(0.25)
+    for x in range(uint64(first // 2), uint64(stop // 2)):
+        left, right = uint64(2) * x, uint64(2) * x + uint64(1)
+        rest = quarter * (upper[left, 3] + upper[right, 3] + lower[left, 3] + lower[right, 3])
+        for c in range(2):
+            own = quarter * (upper[left, c + 1] + upper[right, c + 1] + lower[left, c + 1] + lower[right, c + 1])
+            chroma[c, x] = own + rest * chroma[c, x]
 
 
 @njit(**COMPILED)
@@ -188,6 +197,16 @@ def back_row(backdrop, source, y, first, stop, color):
         color[0, x] = luma[y, x] + opacity * (color[0, x] - luma[y, x])
         color[1, x] = chroma[y, x, 0] + opacity * (color[1, x] - chroma[y, x, 0])
         color[2, x] = chroma[y, x, 1] + opacity * (color[2, x] - chroma[y, x, 1])
+
+
+@njit(**COMPILED)
+def average_blocks(upper, lower, first, stop, chroma):
+    """Chroma ``(2, S / 2)`` of blocks, from two rows of colours ``(3, S)``."""
+    for x in range(uint64(first // 2), uint64(stop // 2)):
+        left, right = uint64(2) * x, uint64(2) * x + uint64(1)
+        for c in range(2):
+            total = upper[c + 1, left] + upper[c + 1, right] + lower[c + 1, left] + lower[c + 1, right]
+            chroma[c, x] = float32(0.25) * total
 
 
 @njit(**COMPILED)
@@ -222,26 +241,24 @@ def draw(rgb, planar, as_rgb, nodes, spans, front, box, planes, shade, backdrop)
     line, source = np.empty((4, columns), np.float32), np.empty((3, 3, size), np.float32)
     places, weights = np.empty(size, np.int32), np.empty((8, size), np.float32)
     color, chroma, blocks = np.empty((2, 3, size), np.float32), np.empty((2, size), np.float32), source[2]
-    luma_scale, chroma_scale, quarter = float32(219 / 255), float32(224 / 255), float32(0.25)
+    luma_scale, chroma_scale = float32(219 / 255), float32(224 / 255)
+    full = as_rgb or backdrop.on  # chroma of every pixel
     for y0 in range(0, size, 2):
         start, stop = moving_pixels(spans, y0, size, columns)
         if start == stop:
             continue
-        left = right = start  # the pixels whose chroma is sampled one by one
-        near = box[1] <= y0 <= box[3]
-        if as_rgb or backdrop.on:
-            right = stop
-        elif near:
-            left, right = max(start, box[0]), min(stop, box[2] + 1)
+        left = right = start
+        if box[1] <= y0 <= box[3]:
+            left, right = max(start, box[0]), max(start, min(stop, box[2] + 1))
         for row in range(min(2, size - y0)):
             y, at, values = y0 + row, source[row], color[row]
             place_row(nodes, y, start, stop, shade, line, at)
             cubic_row(at[0], at[1], start, stop, size, places, weights)
             sample_row(planes.luma, size, start, stop, places, weights, at[2], values[0])
-            sample_row(planes.u, size, left, right, places, weights, at[2], values[1])
-            sample_row(planes.v, size, left, right, places, weights, at[2], values[2])
-            if near:
-                cover_row(front[y], max(start, box[0]), min(stop, box[2] + 1), values)
+            if full:
+                sample_row(planes.u, size, start, stop, places, weights, at[2], values[1])
+                sample_row(planes.v, size, start, stop, places, weights, at[2], values[2])
+            cover_row(front[y], left, right, 3 if full else 1, values)
             if backdrop.on:
                 back_row(backdrop, at, y, start, stop, values)
             if as_rgb:
@@ -253,17 +270,15 @@ def draw(rgb, planar, as_rgb, nodes, spans, front, box, planes, shade, backdrop)
                 for x in range(uint64(start), uint64(stop)):
                     out[x] = to_byte(float32(16) + luma_scale * values[0, x])
         if not as_rgb:
-            if left > start or right < stop:
+            if full:
+                average_blocks(color[0], color[1], start, stop, chroma)
+            else:
                 place_blocks(source[0], source[1], start, stop, blocks)
                 cubic_row(blocks[0], blocks[1], start // 2, stop // 2, size, places, weights)
                 sample_row(planes.block_u, size, start // 2, stop // 2, places, weights, blocks[2], chroma[0])
                 sample_row(planes.block_v, size, start // 2, stop // 2, places, weights, blocks[2], chroma[1])
+                cover_blocks(front[y0], front[y0 + 1], left, right, chroma)
             for c in range(2):
-                for x in range(uint64(left // 2), uint64(right // 2)):
-                    total = color[0, c + 1, uint64(2) * x] + color[0, c + 1, uint64(2) * x + uint64(1)]
-                    chroma[c, x] = quarter * (
-                        total + color[1, c + 1, uint64(2) * x] + color[1, c + 1, uint64(2) * x + uint64(1)]
-                    )
                 at_row = size * size + (c * size // 2 + y0 // 2) * (size // 2)
                 out = planar[at_row : at_row + size // 2]
                 for x in range(uint64(start // 2), uint64(stop // 2)):

@@ -12,7 +12,7 @@ from emotalker.render.sampling import COMPILED, sample_field, sample_map
 _CHUNK = 4096
 
 #: Change of an inverse displacement in pixels below which its iteration ends.
-_CONVERGED = float32(1e-3)
+_CONVERGED = float32(1e-2)
 
 
 @njit(**COMPILED)
@@ -41,7 +41,7 @@ def invert(forward, width, height, iterations, damping, backward):
     Args:
         forward: ``d (rows, columns, 2)`` float32, pixels.
         width, height: of the region that the nodes cover, pixels.
-        iterations: at most; a node ends when it changes by less than a thousandth of a pixel.
+        iterations: at most; a node ends when it changes by less than a hundredth of a pixel.
         damping: factor of each step.
         backward: ``e``, written.
     """
@@ -50,12 +50,13 @@ def invert(forward, width, height, iterations, damping, backward):
     for j in range(rows):
         for i in range(columns):
             x, y = -forward[j, i, 0], -forward[j, i, 1]
-            for _ in range(iterations):
-                dx, dy = sample_field(forward, float32(i) + x * scale_x, float32(j) + y * scale_y)
-                step_x, step_y = damping * (x + dx), damping * (y + dy)
-                x, y = x - step_x, y - step_y
-                if max(abs(step_x), abs(step_y)) < _CONVERGED:
-                    break
+            if max(abs(x), abs(y)) >= _CONVERGED:
+                for _ in range(iterations):
+                    dx, dy = sample_field(forward, float32(i) + x * scale_x, float32(j) + y * scale_y)
+                    step_x, step_y = damping * (x + dx), damping * (y + dy)
+                    x, y = x - step_x, y - step_y
+                    if max(abs(step_x), abs(step_y)) < _CONVERGED:
+                        break
             backward[j, i, 0], backward[j, i, 1] = x, y
 
 

@@ -145,7 +145,7 @@ def _canonical_places(points: np.ndarray, canonical: np.ndarray, count: np.ndarr
 
 
 def _canonical_skin(points: np.ndarray, model: ShadingModel, mask: np.ndarray) -> np.ndarray:
-    """The skin of the photo in the canonical face, ``(R * R,)`` float32: a mask ``(S, S)`` inside the landmarks, 0 outside."""
+    """The skin of the photo in the canonical face, ``(R * R,)`` float32: the mask ``(S, S)``, and 0 outside the landmarks."""
     size = model.log_ratios.shape[1]
     corners, weights, inside = barycentric(model.landmarks, (0, 0), (size, size))
     place = (points[corners] * weights[..., None]).sum(1).reshape(size, size, 2) - 0.5

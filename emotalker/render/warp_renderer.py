@@ -1,7 +1,7 @@
 """The training-free renderer: warps the photo by the motion of the fitted head (docs/method.md 11).
 
-The blendshapes displace the skin linearly in the portrait's pose, with lips and lids as layers over teeth and eyeballs, and the
-picture is rotated with the head as a relief. Both are dense low-resolution fields whose bases are prepared once per portrait.
+The blendshapes displace the skin linearly in the portrait's pose, with lips and lids as layers over teeth and eyeballs, and
+the picture is rotated with the head as a relief. Both are dense low-resolution fields, prepared once per portrait.
 The photo is sampled once, at the composed displacement (:mod:`emotalker.render.drawing`).
 """
 

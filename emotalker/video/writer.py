@@ -102,8 +102,8 @@ class VideoWriter:
         """Append one frame in the encoder's own format, which saves the conversion. The array may be reused immediately.
 
         Args:
-            frame: ``(3 height / 2, width)`` uint8 planar YUV 4:2:0, ITU-R BT.709 with limited range: the plane Y, then U and V
-                at half the resolution, row by row.
+            frame: ``(3 height / 2, width)`` uint8 planar YUV 4:2:0, ITU-R BT.709 with limited range: the plane Y, then U and
+                V at half the resolution, row by row.
 
         Raises:
             ValueError: the frame has another size or type.
