@@ -18,8 +18,8 @@ matte ``m`` of the person in the photo, ``m(s) I(q) + (1 - m(s)) background(q)``
 ``s`` and ``c`` are composed at the nodes of the pose's coarse grid, and interpolated linearly to pixels. Colours are luma and
 the differences ``(B - Y) / 1.8556`` and ``(R - Y) / 1.5748`` (ITU-R BT.709) in the units of 8-bit RGB, unrounded: sampling,
 shading and mixing are linear, so they are the same as for red, green and blue. Chroma of planar frames is sampled once for
-2 x 2 pixels, from the photo's average over 2 x 2 pixels. Loops over rows have unsigned indices: numba tests whether signed ones
-are negative, and then the compiler does not use vector instructions.
+2 x 2 pixels, from the photo's average over 2 x 2 pixels. Loops over rows have unsigned indices: numba tests whether signed
+ones are negative, and then the compiler does not use vector instructions.
 """
 
 from __future__ import annotations
