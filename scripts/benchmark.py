@@ -1,6 +1,7 @@
-"""Time of generating a video, stage by stage, models loaded.
+"""Time of generating a video, stage by stage, models loaded, beside the encoder alone and the memory's bandwidth.
 
-python scripts/benchmark.py --audio voice.wav --image person.jpg
+python scripts/benchmark.py --seconds 60 --audio voice.wav --image person.jpg
+python scripts/benchmark.py --load            # once more beside another busy process
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ def parse_arguments() -> argparse.Namespace:
         nargs="+",
         help="instead: time and memory of the motion of recordings of these lengths",
     )
+    parser.add_argument("--load", action="store_true", help="measure once more beside another busy process")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--checkpoints")
     return parser.parse_args()
@@ -33,7 +35,7 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> None:
     args = parse_arguments()
 
-    from functools import partial
+    from contextlib import nullcontext
     from importlib.resources import files
 
     import cv2
@@ -42,7 +44,7 @@ def main() -> None:
 
     from emotalker import TalkingHead
     from emotalker.audio.io import SAMPLE_RATE, load_audio
-    from emotalker.evaluation.benchmark import time_stages
+    from emotalker.evaluation.benchmark import busy_process, time_stages, time_start_up
     from emotalker.video.image import load_image
 
     torch.set_num_threads(args.threads)
@@ -62,8 +64,12 @@ def main() -> None:
         from skimage import data
 
         image = data.astronaut()
-    load = partial(TalkingHead.from_pretrained, args.checkpoints, args.device)
-    print(f"{time_stages(load, samples, image, args.size, args.runs)}, {args.threads} threads")
+    talking_head = TalkingHead.from_pretrained(args.checkpoints, args.device)
+    for beside in [nullcontext, busy_process] if args.load else [nullcontext]:
+        with beside():
+            print("beside another busy process" if beside is busy_process else f"alone, {args.threads} threads")
+            print(time_start_up(args.checkpoints, args.runs))
+            print(time_stages(talking_head, samples, image, args.size, args.runs))
 
 
 if __name__ == "__main__":

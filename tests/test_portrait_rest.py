@@ -16,7 +16,7 @@ from emotalker.face.resting import ADDED, entries, lip_gap, shown_expression
 from emotalker.face.topology import LEFT_EYE, RIGHT_EYE
 from emotalker.inference.options import add_style_options
 from emotalker.render.gains import blendshape_gains
-from emotalker.render.opening import contact_line
+from emotalker.render.layers import contact_line
 from emotalker.render.warp_renderer import WarpRenderer
 from emotalker.synthetic.films import SyntheticPerson
 

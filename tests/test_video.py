@@ -117,6 +117,22 @@ def test_frame_buffer_may_be_reused(tmp_path):
     assert [round(f.mean() / 10) for f in read_frames(tmp_path / "a.mp4")] == list(range(20))
 
 
+def test_planar_frames_are_written_as_they_are(tmp_path):
+    """Also in a width that FFmpeg pads, with one buffer for more frames than the queue holds."""
+    buffer = np.zeros((96, 94), np.uint8)
+    with VideoWriter(tmp_path / "a.mp4", 94, 64) as video:
+        for i in range(20):
+            buffer[:64] = 20 + 10 * i
+            buffer[64:] = 128
+            video.write_planar(buffer)
+        with pytest.raises(ValueError, match="planar"):
+            video.write_planar(np.zeros((64, 94, 3), np.uint8))
+    found = list(read_frames(tmp_path / "a.mp4"))
+    expected = [(4 + 10 * i) * 255 / 219 for i in range(20)]
+    assert np.abs(np.array([f.mean() for f in found]) - expected).max() < 2
+    assert max(np.ptp(f) for f in found) <= 6
+
+
 def test_an_exception_keeps_the_existing_file(tmp_path):
     path = tmp_path / "a.mp4"
     path.write_bytes(b"an older result")

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import av
 import numpy as np
-from scipy.signal import resample_poly
 
 from emotalker.core.errors import AudioError
 
@@ -60,6 +59,8 @@ def resample(samples: np.ndarray, rate: int, new_rate: int) -> np.ndarray:
     """Samples ``(N,)`` at ``rate`` to ``(ceil(N new_rate / rate),)`` float32 at ``new_rate``, without delay."""
     if rate != new_rate:
         common = gcd(rate, new_rate)
+        from scipy.signal import resample_poly  # imported here because the import takes half a second
+
         samples = resample_poly(samples, new_rate // common, rate // common)
     return samples.astype(np.float32, copy=False)
 

@@ -25,7 +25,7 @@ from emotalker.inference.performance import PERFORMANCE, PerformanceConfig
 from emotalker.inference.streaming import TalkingStream
 from emotalker.inference.style import DEFAULT_STYLE, Style
 from emotalker.models.transformer import Mode
-from emotalker.render.base import RendererFactory
+from emotalker.render.base import PlanarRenderer, RendererFactory
 from emotalker.render.warp_renderer import WarpRenderer
 from emotalker.video.image import load_image
 from emotalker.video.writer import VideoWriter
@@ -80,8 +80,15 @@ class TalkingVideo:
         size = self.portrait.size
         started, prepared = time.perf_counter(), self.seconds.get("prepare", 0.0)
         with VideoWriter(path, size, size, self.fps, self.audio, SAMPLE_RATE) as writer:
-            for done, frame in enumerate(self, start=1):
-                writer.write(frame)
+            with _timed(self.seconds, "prepare"):
+                renderer = self.make_renderer(self.portrait)
+            motion = self.motion.coefficients
+            if isinstance(renderer, PlanarRenderer):
+                frames, write = renderer.render_planar(motion), writer.write_planar
+            else:
+                frames, write = renderer.render(motion), writer.write
+            for done, frame in enumerate(frames, start=1):
+                write(frame)
                 if on_frame:
                     on_frame(done, len(self))
         preparation = self.seconds["prepare"] - prepared

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -20,7 +20,21 @@ class Renderer(Protocol):
             motion: ``(T, D)`` coefficients, or an iterable of frames ``(D,)``, consumed lazily.
 
         Yields:
-            ``(S, S, 3)`` uint8 RGB.
+            ``(S, S, 3)`` uint8 RGB, each frame a new array.
+        """
+        ...
+
+
+@runtime_checkable
+class PlanarRenderer(Renderer, Protocol):
+    """A renderer that also draws the frames that video encoders take, which saves their conversion."""
+
+    def render_planar(self, motion: np.ndarray | Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+        """Render like :meth:`render`.
+
+        Yields:
+            ``(3 S / 2, S)`` uint8 planar YUV, see :func:`emotalker.render.compositor.planar_yuv`. It is one buffer, which the
+            next frame overwrites.
         """
         ...
 

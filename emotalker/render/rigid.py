@@ -66,7 +66,6 @@ class RigidWarp:
         self._moved[..., 2] = np.float32(1e6)  # the rim lies behind everything
         self._depth = np.empty((SAMPLES * rows, SAMPLES * columns), np.float32)
         self._found = np.empty((SAMPLES * rows, SAMPLES * columns, 2), np.float32)
-        self._grid = region.pixel_grid()
         face_region = face_region or region
         face_rows, face_columns = face_region.field_shape
         self._no_face = np.zeros((2, 2, 2), np.float32)
@@ -154,20 +153,6 @@ class RigidWarp:
         scale = np.array([columns / self._region.width, rows / self._region.height], np.float32)
         xs, ys = np.meshgrid(np.arange(columns, dtype=np.float32), np.arange(rows, dtype=np.float32))
         return sample(factor.astype(np.float32), np.stack([xs, ys], -1) + backward * scale, cv2.INTER_LINEAR)
-
-    def __call__(self, picture: np.ndarray, pose: np.ndarray, face: np.ndarray | None = None) -> np.ndarray:
-        """A picture ``(S, S, 3)`` or ``(S, S, 4)`` uint8 in the portrait's pose to that in a relative pose ``(6,)``."""
-        if not np.any(np.abs(pose) > 1e-6):
-            return picture
-        backward = self.backward(pose, face)
-        turned = sample(picture, self._grid + self._region.upsample(backward))
-        light = self.light(pose, backward)
-        if light is None:
-            return turned
-        factor = self._region.upsample(light)
-        # A fourth channel is the person's share of a pixel.
-        factors = cv2.merge([factor] * 3 + [np.ones_like(factor)] * (turned.shape[2] - 3))
-        return cv2.convertScaleAbs(cv2.multiply(turned, factors, dtype=cv2.CV_32F))
 
 
 def _about(rotation: np.ndarray, pivot: np.ndarray, shift: np.ndarray) -> np.ndarray:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from scipy.ndimage import distance_transform_edt
 
 from emotalker.coefficients import ARKIT
 from emotalker.core.errors import CheckpointError
@@ -23,6 +24,8 @@ from emotalker.core.files import replace_on_success
 from emotalker.face.geometry import barycentric
 from emotalker.face.portrait import Portrait
 from emotalker.face.topology import LEFT_EYE, OUTER_LIPS, RIGHT_EYE, SKIN_POINTS
+from emotalker.render.drawing import Shade
+from emotalker.render.fields import shading_ratio
 
 #: Contrast of skin detail (standard deviation of log brightness below 2% of the face's height) at which shading acts in full,
 #: and the least and the most it is scaled to: painted and blurred skin folds softly, wrinkled skin deeply.
@@ -32,6 +35,9 @@ MAX_LOG_RATIO = 0.8
 #: Factor of log ratios that brighten. Averages over people spread the highlights beside folds: at full strength skin looks
 #: wet.
 BRIGHTENING = 0.6
+
+#: Margin around the landmarks in which the map to the canonical face is continued, relative to their extent.
+_MARGIN = 0.15
 
 
 @dataclass(frozen=True)
@@ -91,43 +97,60 @@ class PortraitShading:
 
     def __init__(self, portrait: Portrait, model: ShadingModel, strength: float = 1.0):
         points = portrait.landmarks[SKIN_POINTS]
-        low = np.clip(np.floor(points.min(0)), 0, portrait.size - 2).astype(int)
-        high = np.clip(np.ceil(points.max(0)), low + 2, portrait.size).astype(int)
-        self._slices = slice(low[1], high[1]), slice(low[0], high[0])
-        self._image, self._face = portrait.image, portrait.image[self._slices].astype(np.float32)
-        self._map, inside = _canonical_map(points, model.landmarks, low, high)
-        self._skin = (inside * _skin_mask(portrait.landmarks, portrait.size)[self._slices]).astype(np.float32)
+        low, high = points.min(0), points.max(0)
+        margin = _MARGIN * (high - low)
+        self._spacing = max(1, portrait.size // 256)
+        self._corner = low - margin
+        count = np.ceil((high - low + 2 * margin) / self._spacing).astype(int)
+        self._places = _canonical_places((points - self._corner) / self._spacing, model.landmarks, count)
+        mask = _skin_mask(portrait.landmarks, portrait.size)
+        self._skin = _canonical_skin(points, model, mask)
         self._entries = ARKIT.indices(model.names)
-        self._ratios = model.log_ratios.reshape(len(model.names), -1)
-        self._shape = model.log_ratios.shape[1:]
-        self._strength = np.float32(strength * skin_detail(self._face, self._skin))
+        self._log_ratios = model.log_ratios.reshape(len(model.names), -1)
+        self._ratio = np.ones(model.log_ratios.shape[1:], np.float32)
+        face = tuple(slice(max(0, int(a)), int(np.ceil(b))) for a, b in zip(low[::-1], high[::-1], strict=True))
+        self._strength = np.float32(strength * skin_detail(portrait.image[face].astype(np.float32), mask[face]))
 
-    def __call__(self, change: np.ndarray) -> np.ndarray:
-        """The picture ``(S, S, 3)`` uint8 shaded for a change of blendshapes ``(52,)`` against the photo."""
-        weights = self._strength * change[self._entries].astype(np.float32)
-        if not np.any(np.abs(weights) > 1e-3):
-            return self._image
-        canonical = (weights @ self._ratios).reshape(self._shape)
-        canonical = np.where(canonical > 0, BRIGHTENING * canonical, canonical)
-        canonical = MAX_LOG_RATIO * np.tanh(canonical / MAX_LOG_RATIO)  # here, because the canonical face has fewer pixels
-        log_ratio = cv2.remap(canonical, self._map, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
-        ratio = cv2.exp(cv2.multiply(log_ratio, self._skin))
-        shaded = self._image.copy()
-        shaded[self._slices] = cv2.multiply(self._face, cv2.merge([ratio] * 3), dtype=cv2.CV_8U)
-        return shaded
+    def __call__(self, change: np.ndarray) -> Shade:
+        """The shading for a change of blendshapes ``(52,)`` against the photo; the next call overwrites its ratio."""
+        amounts = self._strength * change[self._entries].astype(np.float32)
+        shaded = bool(np.any(np.abs(amounts) > 1e-3))
+        if shaded:
+            brightening, limit = np.float32(BRIGHTENING), np.float32(MAX_LOG_RATIO)
+            shading_ratio(amounts, self._log_ratios, self._skin, brightening, limit, self._ratio.reshape(-1))
+        x, y = (self._corner + 0.5 * self._spacing - 0.5).astype(np.float32)  # of the first node, as an index
+        return Shade(self._ratio, self._places, x, y, np.float32(self._spacing), shaded)
 
 
-def _canonical_map(
-    points: np.ndarray, canonical: np.ndarray, low: np.ndarray, high: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Where each pixel of a rectangle lies in the canonical face, by barycentric coordinates of the landmarks.
+def _canonical_places(points: np.ndarray, canonical: np.ndarray, count: np.ndarray) -> np.ndarray:
+    """Where the nodes of a grid lie in the canonical face, by barycentric coordinates of the landmarks.
+
+    Outside the landmarks the map is continued: an affine map plus the nearest node's difference from it.
+
+    Args:
+        points: ``(468, 2)`` landmarks in the photo, in cells of the grid.
+        canonical: ``(468, 2)`` of the canonical face.
+        count: columns and rows.
 
     Returns:
-        ``(H, W, 2)`` float32 indices for :func:`cv2.remap`, and ``(H, W)`` float32, 1 inside the face.
+        ``(rows, columns, 2)`` float32 indices.
     """
-    corners, weights, inside = barycentric(points, low, high)
-    place = (canonical[corners] * weights[..., None]).sum(1) - 0.5
-    return place.reshape(*inside.shape, 2).astype(np.float32), inside.astype(np.float32)
+    corners, weights, inside = barycentric(points, (0, 0), count)
+    place = (canonical[corners] * weights[..., None]).sum(1).reshape(*inside.shape, 2)
+    affine = np.linalg.lstsq(np.column_stack([points, np.ones(len(points))]), canonical, rcond=None)[0]
+    rows, columns = np.mgrid[: count[1], : count[0]] + 0.5
+    far = columns[..., None] * affine[0] + rows[..., None] * affine[1] + affine[2]
+    nearest = distance_transform_edt(~inside, return_distances=False, return_indices=True)
+    return (far + (place - far)[tuple(nearest)] - 0.5).astype(np.float32)
+
+
+def _canonical_skin(points: np.ndarray, model: ShadingModel, mask: np.ndarray) -> np.ndarray:
+    """The skin of the photo in the canonical face, ``(R * R,)`` float32: the mask ``(S, S)``, and 0 outside the landmarks."""
+    size = model.log_ratios.shape[1]
+    corners, weights, inside = barycentric(model.landmarks, (0, 0), (size, size))
+    place = (points[corners] * weights[..., None]).sum(1).reshape(size, size, 2) - 0.5
+    skin = cv2.remap(mask, place.astype(np.float32), None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.ascontiguousarray(skin * inside, np.float32).reshape(-1)
 
 
 def _skin_mask(landmarks: np.ndarray, size: int) -> np.ndarray:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from emotalker.render.fields import invert
+
 
 @dataclass(frozen=True)
 class Region:
@@ -52,12 +54,6 @@ class Region:
         xs, ys = np.meshgrid(np.arange(self.width, dtype=np.float32), np.arange(self.height, dtype=np.float32))
         return np.stack([xs + self.x, ys + self.y], -1)
 
-    def upsample(self, field: np.ndarray) -> np.ndarray:
-        """Interpolate a field ``(rows, columns, C)`` to all pixels: ``(height, width, C)``."""
-        if self.step == 1:
-            return field
-        return cv2.resize(field, (self.width, self.height), interpolation=cv2.INTER_LINEAR)
-
 
 class Inverter:
     """Inverts displacement fields over one region.
@@ -68,19 +64,17 @@ class Inverter:
     """
 
     def __init__(self, region: Region, iterations: int = 6, damping: float = 0.7):
-        rows, columns = region.field_shape
-        xs, ys = np.meshgrid(np.arange(columns, dtype=np.float32), np.arange(rows, dtype=np.float32))
-        self._grid = np.stack([xs, ys], -1)
-        # Displacements are in pixels, sampling positions in cells of the coarser grid.
-        self._scale = np.array([columns / region.width, rows / region.height], dtype=np.float32)
-        self._iterations, self._damping = iterations, damping
+        self._region, self._iterations, self._damping = region, iterations, np.float32(damping)
 
-    def __call__(self, displacement: np.ndarray) -> np.ndarray:
-        """Forward displacement ``(rows, columns, 2)`` float32 in pixels to backward displacement of the same shape."""
-        backward = -displacement
-        for _ in range(self._iterations):
-            sampled = sample(displacement, self._grid + backward * self._scale, cv2.INTER_LINEAR)
-            backward = backward - self._damping * (backward + sampled)
+    def __call__(self, displacement: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+        """Forward displacement ``(rows, columns, 2)`` float32 in pixels to backward displacement of the same shape.
+
+        Args:
+            displacement: contiguous.
+            out: written and returned; a new array by default.
+        """
+        backward = np.empty_like(displacement) if out is None else out
+        invert(displacement, self._region.width, self._region.height, self._iterations, self._damping, backward)
         return backward
 
 

@@ -1,14 +1,13 @@
 """The training-free renderer: warps the photo by the motion of the fitted head (docs/method.md 11).
 
-Each frame is rendered in two steps. First the blendshapes displace the skin linearly in the portrait's pose, with lips and
-lids as layers over teeth and eyeballs. Then the picture is rotated with the head as a relief. Both steps use dense
-low-resolution fields that are prepared once per portrait, and a few image samplings per frame.
+The blendshapes displace the skin linearly in the portrait's pose, with lips and lids as layers over teeth and eyeballs, and
+the picture is rotated with the head as a relief. Both are dense low-resolution fields, prepared once per portrait.
+The photo is sampled once, at the composed displacement (:mod:`emotalker.render.drawing`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from itertools import islice
 
 import numpy as np
 import torch
@@ -17,19 +16,21 @@ from emotalker.coefficients import ARKIT, CoefficientSpace
 from emotalker.face.portrait import Portrait
 from emotalker.face.rasterizer import interpolate, rasterize
 from emotalker.face.topology import CHIN, FACE_OVAL, INNER_LIPS, LEFT_EYE, LEFT_IRIS, RIGHT_EYE, RIGHT_IRIS
+from emotalker.render.compositor import Compositor, FrameInputs
 from emotalker.render.controls import FaceControls
 from emotalker.render.displacement_field import DisplacementField
 from emotalker.render.eyelids import with_lit_lids
 from emotalker.render.eyes import Eyeball
+from emotalker.render.fields import mix
 from emotalker.render.gains import blendshape_gains
 from emotalker.render.mouth import MouthInterior
 from emotalker.render.opening import OpeningWarp
 from emotalker.render.rigid import RigidWarp
 from emotalker.render.shading import PortraitShading, ShadingModel
-from emotalker.render.warp import Inverter, Region, outside_polygon, sample, smoothstep
+from emotalker.render.warp import Inverter, Region, outside_polygon, smoothstep
 
-#: Number of frames whose fields are computed in one matrix product.
-_BATCH = 8
+#: Reciprocal of the control amount from which lips and lids are drawn in full.
+_PRESENCE = 50.0
 
 
 class WarpRenderer:
@@ -72,6 +73,9 @@ class WarpRenderer:
         self._prepare_openings(field, controls)
         self._rigid = self._prepare_rigid(vertices, face_height)
         self._shading = PortraitShading(portrait, with_lit_lids(ShadingModel.load(), portrait), shading)
+        grid = picture_region(portrait.size).field_shape
+        self._no_pose = np.zeros((*grid, 2), np.float32)
+        self._compositor = Compositor(portrait.image, grid)
 
     def _face_height(self) -> float:
         """Height of the face oval, pixels."""
@@ -111,9 +115,9 @@ class WarpRenderer:
         points = self._region.field_points()
         basis = field(points).reshape(len(points), -1, 2)
         basis *= self._fade(points, oval, margin)[:, None, None]
-        self._basis = np.ascontiguousarray(basis.transpose(1, 0, 2))
+        self._basis = np.ascontiguousarray(basis.transpose(1, 0, 2)).reshape(basis.shape[1], -1)
         self._inverter = Inverter(self._region, iterations=6, damping=0.7)
-        self._grid = self._region.pixel_grid()
+        self._face, self._face_backward = np.zeros((2, *self._region.field_shape, 2), np.float32)
 
     @staticmethod
     def _fade(points: np.ndarray, oval: np.ndarray, margin: float) -> np.ndarray:
@@ -130,7 +134,7 @@ class WarpRenderer:
             half = edges.line.half_width
             outline = points[np.concatenate([contours.upper, contours.lower])]
             margin = (0.35 * half, 1.5 * half)
-            region = Region.around(outline, margin, size, step=2 if index == 0 else 1)
+            region = Region.around(outline, margin, size, step=max(1, size // 256))
             contact_gap = 0.04 * edges.line.width if index == 0 else None
             softness = max(1.0, size / 360)
             self._opening_warps.append(OpeningWarp(region, edges, field, index, softness, contact_gap))
@@ -141,7 +145,7 @@ class WarpRenderer:
     def _prepare_rigid(self, vertices: np.ndarray, face_height: float) -> RigidWarp:
         """The warp for the head's pose, from the depth of the fitted head's skin."""
         portrait = self.portrait
-        region = Region(0, 0, portrait.size, portrait.size, step=max(1, portrait.size // 128))
+        region = picture_region(portrait.size)
         rows, columns = region.field_shape
         projected = portrait.fit.camera.project_with_depth(vertices)
         projected[:, :2] *= [columns / portrait.size, rows / portrait.size]
@@ -163,23 +167,45 @@ class WarpRenderer:
 
     def render(self, motion: np.ndarray | Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         """Render motion ``(T, 58)``; see :meth:`emotalker.render.base.Renderer.render`."""
-        frames = iter(motion)
-        while batch := list(islice(frames, _BATCH)):
-            yield from self._render_batch(np.asarray(batch, np.float32))
+        for frame in motion:
+            yield self._compositor.rgb(self._prepare_frame(frame))
 
-    def _render_batch(self, motion: np.ndarray) -> Iterator[np.ndarray]:
-        blendshapes = motion[:, self.space.expression]
-        controls = self._controls(blendshapes)
-        rows, columns = self._region.field_shape
-        face = (controls @ self._basis.reshape(len(self._basis), -1)).reshape(len(motion), rows, columns, 2)
-        opening_fields = [warp.fields(controls) for warp in self._opening_warps]
-        for t, pose in enumerate(motion[:, self.space.pose]):
-            change = controls[t, : blendshapes.shape[1]]
-            image = self._shading(change)
-            canvas = image.copy()
-            backward = self._inverter(face[t])
-            canvas[self._region.slices] = sample(image, self._grid + self._region.upsample(backward))
-            interiors = [self._mouth(blendshapes[t], opening_fields[0][t, 0]), self._eyes[0](change), self._eyes[1](change)]
-            for warp, fields, interior in zip(self._opening_warps, opening_fields, interiors, strict=True):
-                warp.compose(canvas, image, fields[t], interior)
-            yield self._rigid(canvas, pose, backward)
+    def render_planar(self, motion: np.ndarray | Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+        """Render motion ``(T, 58)``; see :meth:`emotalker.render.base.PlanarRenderer.render_planar`."""
+        for frame in motion:
+            yield self._compositor.planar(self._prepare_frame(frame))
+
+    def _prepare_frame(self, motion: np.ndarray) -> FrameInputs:
+        """What the compositor draws for one frame of motion ``(58,)``; its arrays are overwritten by the next call.
+
+        Raises:
+            ValueError: the motion is not finite.
+        """
+        motion = np.asarray(motion, np.float32)
+        if not np.isfinite(motion).all():  # compiled loops would read outside the photo
+            raise ValueError("motion must be finite")
+        blendshapes, pose = motion[self.space.expression], motion[self.space.pose]
+        controls = self._controls(blendshapes[None])[0]
+        change = controls[: len(blendshapes)]
+        mix(controls, self._basis, self._face.reshape(-1))
+        self._inverter(self._face, self._face_backward)
+        backward, light = self._no_pose, None
+        if np.any(np.abs(pose) > 1e-6):
+            backward = self._rigid.backward(pose, self._face_backward)
+            light = self._rigid.light(pose, backward)
+        # An unchanged face is the photo; the first trace of a change fades in lips and lids over the drawn interiors.
+        presence = float(np.clip(_PRESENCE * np.abs(controls).max(), 0, 1))
+        interiors = [
+            lambda upper_lip: self._mouth(blendshapes, upper_lip),
+            lambda _: self._eyes[0](change),
+            lambda _: self._eyes[1](change),
+        ]
+        openings = [warp(controls, presence, draw) for warp, draw in zip(self._opening_warps, interiors, strict=True)]
+        region = self._region
+        place = (region.x, region.y, region.width, region.height)
+        return FrameInputs(backward, self._face_backward, place, self._shading(change), openings, light)
+
+
+def picture_region(size: int) -> Region:
+    """The whole picture of a side in pixels, with the resolution of the fields of the head's pose."""
+    return Region(0, 0, size, size, step=max(1, size // 128))

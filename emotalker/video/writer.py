@@ -70,6 +70,8 @@ class VideoWriter:
         self._audio, self._audio_rate = audio, audio_rate
         self._options = {"crf": str(crf), "preset": preset}
         self._queue: Queue[av.VideoFrame | None] = Queue(QUEUE_FRAMES)
+        self._free: Queue[av.VideoFrame] = Queue()  # pictures of planar frames that are encoded
+        self._made = 0
         self._error: Exception | None = None
         self._cancelled = False
 
@@ -94,7 +96,40 @@ class VideoWriter:
         if frame.shape != (self.height, self.width, 3) or frame.dtype != np.uint8:
             raise ValueError(f"a frame is uint8 ({self.height}, {self.width}, 3), not {frame.dtype} {frame.shape}")
         self._raise_error()
-        picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
+        self._append(av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24"))
+
+    def write_planar(self, frame: np.ndarray) -> None:
+        """Append one frame in the encoder's own format, which saves the conversion. The array may be reused immediately.
+
+        Args:
+            frame: ``(3 height / 2, width)`` uint8 planar YUV 4:2:0, ITU-R BT.709 with limited range: the plane Y, then U and
+                V at half the resolution, row by row.
+
+        Raises:
+            ValueError: the frame has another size or type.
+            OutputError: writing failed.
+        """
+        if frame.shape != (self.height * 3 // 2, self.width) or frame.dtype != np.uint8:
+            shape = (self.height * 3 // 2, self.width)
+            raise ValueError(f"a planar frame is uint8 {shape}, not {frame.dtype} {frame.shape}")
+        self._raise_error()
+        picture = self._free.get() if self._made == QUEUE_FRAMES else self._new_picture()
+        source = np.ascontiguousarray(frame).reshape(-1)
+        for plane in picture.planes:
+            size = plane.height * plane.width
+            rows = np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size)
+            rows[:, : plane.width] = source[:size].reshape(plane.height, plane.width)
+            source = source[size:]
+        self._append(picture)
+
+    def _new_picture(self) -> av.VideoFrame:
+        """A picture for the encoder, to be used again when it is encoded."""
+        self._made += 1
+        picture = av.VideoFrame(self.width, self.height, "yuv420p")
+        picture.colorspace, picture.color_range = Colorspace.ITU709, ColorRange.MPEG
+        return picture
+
+    def _append(self, picture: av.VideoFrame) -> None:
         picture.pts = self.frames_written
         picture.time_base = 1 / self.fps
         self._queue.put(picture)
@@ -129,15 +164,16 @@ class VideoWriter:
         """Thread: encode until None is queued; after an error, empty the queue so that write() does not block."""
         encoded = 0
         while (picture := self._queue.get()) is not None:
-            if self._cancelled or self._error:
-                continue
             try:
-                self._encode(picture)
-                encoded += 1
-                if self._audio_track:
-                    self._audio_track.advance(encoded / self.fps)
+                if not (self._cancelled or self._error):
+                    self._encode(picture)
+                    encoded += 1
+                    if self._audio_track:
+                        self._audio_track.advance(encoded / self.fps)
             except Exception as error:
                 self._error = error
+            if picture.format.name == "yuv420p":
+                self._free.put(picture)
         if self._cancelled or self._error or not encoded:
             return
         try:
@@ -148,9 +184,11 @@ class VideoWriter:
             self._error = error
 
     def _encode(self, picture: av.VideoFrame) -> None:
-        yuv = picture.reformat(format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG)
-        yuv.pts, yuv.time_base = picture.pts, picture.time_base
-        self._container.mux(self._stream.encode(yuv))
+        if picture.format.name != "yuv420p":
+            stamp = picture.pts, picture.time_base
+            picture = picture.reformat(format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG)
+            picture.pts, picture.time_base = stamp
+        self._container.mux(self._stream.encode(picture))
 
     def _raise_error(self) -> None:
         error = self._error
