@@ -45,7 +45,7 @@ def separate(image: np.ndarray, matte: np.ndarray) -> tuple[np.ndarray, np.ndarr
         f = np.clip(f + share * error, 0, 255)
         b = np.clip(b + (1 - share) * error, 0, 255)
     # Away from pure background, a colour that fits neither is rather the person's own edge, which must not stay behind.
-    background[mixed] += (1 - share) ** 3 * (b - background[mixed])
+    background[mixed] += (1 - share) ** 6 * (b - background[mixed])
     person[mixed] = f
     return np.rint(person).astype(np.uint8), np.rint(background).astype(np.uint8)
 
