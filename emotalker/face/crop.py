@@ -15,6 +15,9 @@ CROP_SCALE = 2.2
 #: The same for a window of the whole picture, where neck and shoulders have room to come to rest.
 WINDOW_SCALE = 2.8
 
+#: Distance from a window's side within which nothing moves, and from which motion is free, in sizes of the window.
+_STILL_RIM, _MOBILE = 0.03, 0.2
+
 
 @dataclass(frozen=True)
 class Crop:
@@ -33,7 +36,7 @@ class Crop:
 
     @classmethod
     def around_head(cls, points: np.ndarray, width: int, height: int, size: int) -> Crop:
-        """The crop, ``size`` pixels a side, around the face with landmarks ``(478, 2)`` in a picture of ``width`` x ``height``."""
+        """Around the face with landmarks ``(478, 2)`` in a picture of ``width`` x ``height``, of ``size`` pixels."""
         low, side = _head_square(points, width, height, CROP_SCALE)
         return cls(float(low[0]), float(low[1]), float(side), size)
 
@@ -81,12 +84,30 @@ class Crop:
         left, top, right, bottom = max(x, 0), max(y, 0), min(x + size, width), min(y + size, height)
         return (slice(top, bottom), slice(left, right)), (slice(top - y, bottom - y), slice(left - x, right - x))
 
+    def mobility(self, width: int, height: int) -> np.ndarray:
+        """Factor ``(size, size)`` float32 of the motion in a window of a picture of ``width`` x ``height``.
+
+        0 near the sides inside the picture, so that the window joins what surrounds it, rising to 1; 1 at the picture's own.
+        """
+        distance = np.minimum.outer(
+            _distance(self.size, self.y > 0, self.y + self.size < height),
+            _distance(self.size, self.x > 0, self.x + self.size < width),
+        )
+        rise = np.clip((distance - _STILL_RIM) / (_MOBILE - _STILL_RIM), 0, 1)
+        return (rise * rise * (3 - 2 * rise)).astype(np.float32)
+
     def _slice(self, image: np.ndarray) -> np.ndarray:
         height, width = image.shape[:2]
         (rows, columns), (to_rows, to_columns) = self.inside(width, height)
         missing = (to_rows.start, self.size - to_rows.stop, to_columns.start, self.size - to_columns.stop)
         part = image[rows, columns]
         return cv2.copyMakeBorder(part, *missing, cv2.BORDER_REPLICATE) if any(missing) else part.copy()
+
+
+def _distance(size: int, from_start: bool, from_end: bool) -> np.ndarray:
+    """Distance of ``size`` pixels from the chosen ends of their row, in sizes; 1 without one."""
+    place = (np.arange(size) + 0.5) / size
+    return np.minimum(place if from_start else 1.0, 1 - place if from_end else 1.0) * np.ones(size)
 
 
 def _head_square(points: np.ndarray, width: int, height: int, scale: float) -> tuple[np.ndarray, float]:

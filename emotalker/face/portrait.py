@@ -19,9 +19,13 @@ from emotalker.face.matte import PersonSegmenter, person_matte
 from emotalker.face.model import FaceModel
 from emotalker.face.resting import ADDED, entries, lip_gap, shown_expression
 from emotalker.face.separation import separate
+from emotalker.face.topology import FACE_OVAL
 
 #: Level of a blendshape from which its lines in the skin are softened in full when it is removed.
 FULL = 0.6
+
+#: Face heights below the chin down to which the body moves with the head, and from which it stands still.
+_FOLLOWS, _STILL = 0.2, 0.7
 
 
 @dataclass
@@ -38,6 +42,7 @@ class Portrait:
         crop: which part of the picture the crop is; None if unknown.
         matte: ``(S, S)`` float32, the person's share of every pixel, 0..1; None without a segmenter.
         whole_matte: the matte ``(H, W)`` of the whole picture, if the crop has the picture's own pixels.
+        mobility: ``(S, S)`` float32, factor of the head's displacement in a window of a picture; see :meth:`Crop.mobility`.
         backdrop: ``(S, S, 3)`` uint8 that replaces the background.
         transparent: whether rendered frames are RGBA without a background.
     """
@@ -51,6 +56,7 @@ class Portrait:
     crop: Crop | None = None
     matte: np.ndarray | None = None
     whole_matte: np.ndarray | None = None
+    mobility: np.ndarray | None = None
     backdrop: np.ndarray | None = None
     transparent: bool = False
 
@@ -95,14 +101,15 @@ class Portrait:
         fit = fit_face(model, landmarks, Camera.default(crop.size, crop.size), found.scores)
         shown = shown_expression(fit.blendshapes[0], found.scores, lip_gap(landmarks), model)
         smile, brows = ((1 - keep_expression) * shown[entries(name)].mean() for name in ("mouthSmile", "browInnerUp"))
+        mobility = crop.mobility(width, height) if size is None else None
         whole = matte = None
-        if segmenter and crop.exact:
+        if segmenter and size is None:
             whole = person_matte(image, points, segmenter)
             matte = None if whole is None else crop.take(whole)
         elif segmenter:
             matte = person_matte(pixels, landmarks, segmenter)
         pixels = soften_lines(pixels, landmarks, min(smile / FULL, 1.0), min(brows / FULL, 1.0))
-        return cls(pixels, landmarks, fit, model, shown, keep_expression, crop, matte, whole)
+        return cls(pixels, landmarks, fit, model, shown, keep_expression, crop, matte, whole, mobility)
 
     @property
     def size(self) -> int:
@@ -111,7 +118,11 @@ class Portrait:
 
     @cached_property
     def _layers(self) -> tuple[np.ndarray, np.ndarray]:
-        return separate(self.image, self.matte)
+        oval = self.landmarks[FACE_OVAL]
+        below_chin = (np.arange(self.size, dtype=np.float32) + 0.5 - oval[:, 1].max()) / np.ptp(oval[:, 1])
+        moving = np.clip((_STILL - below_chin) / (_STILL - _FOLLOWS), 0, 1)
+        moving = np.repeat(moving[:, None], self.size, 1)
+        return separate(self.image, self.matte, moving if self.mobility is None else moving * self.mobility)
 
     @property
     def foreground(self) -> np.ndarray | None:

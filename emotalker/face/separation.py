@@ -12,6 +12,12 @@ import numpy as np
 #: Exponent of the matte in the weights of the smooth estimates: pixels that are not almost pure hardly count.
 _PURITY = 16
 
+#: Width of the rim of the background that is not used to fill it behind the person, in sides of the picture.
+_RIM = 0.02
+
+#: Exponent of the background's share in what it keeps of the correction at a moving edge.
+_EDGE = 5.0
+
 #: Repetitions of the correction: limiting the colours to 0..255 undoes a part of it.
 _CORRECTIONS = 4
 
@@ -19,7 +25,7 @@ _CORRECTIONS = 4
 _COARSEST = 4
 
 
-def separate(image: np.ndarray, matte: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def separate(image: np.ndarray, matte: np.ndarray, moving: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Colours of the person and of the background, at all pixels.
 
     Smooth estimates of both, filled from pure pixels, are corrected by the least change that makes ``m F + (1 - m) B`` the
@@ -28,14 +34,17 @@ def separate(image: np.ndarray, matte: np.ndarray) -> tuple[np.ndarray, np.ndarr
     Args:
         image: RGB uint8 ``(H, W, 3)``.
         matte: ``(H, W)`` float32, 0..1.
+        moving: ``(H, W)`` float32, 1 where the person moves away from the background and 0 where both stand still.
 
     Returns:
-        F and B, uint8 ``(H, W, 3)``. F is the picture where the matte is 1, and B where it is 0. In between, B keeps less of
-        the correction the more of a pixel is the person.
+        F and B, uint8 ``(H, W, 3)``. F is the picture where the matte is 1, and B where it is 0. Where the person moves, B
+        keeps less of the correction the more of a pixel is the person, so that its edge does not stay behind.
     """
     picture = image.astype(np.float32)
     person = fill(picture, matte**_PURITY)
-    background = fill(picture, (1 - matte) ** _PURITY)
+    # The rim next to the person holds its blur and its finest hair.
+    rim = max(3, round(_RIM * max(matte.shape)))
+    background = fill(picture, cv2.erode((1 - matte) ** _PURITY, np.ones((rim, rim), np.uint8)))
     person[matte == 1], background[matte == 0] = picture[matte == 1], picture[matte == 0]
     mixed = (matte > 0) & (matte < 1)
     share, target = matte[mixed][:, None], picture[mixed]
@@ -44,8 +53,9 @@ def separate(image: np.ndarray, matte: np.ndarray) -> tuple[np.ndarray, np.ndarr
         error = (target - share * f - (1 - share) * b) / (share**2 + (1 - share) ** 2)
         f = np.clip(f + share * error, 0, 255)
         b = np.clip(b + (1 - share) * error, 0, 255)
-    # Away from pure background, a colour that fits neither is rather the person's own edge, which must not stay behind.
-    background[mixed] += (1 - share) ** 6 * (b - background[mixed])
+    # A colour that neither estimate explains is rather the person's than the background's.
+    kept = 1.0 if moving is None else (1 - share) ** (_EDGE * moving[mixed][:, None])
+    background[mixed] += kept * (b - background[mixed])
     person[mixed] = f
     return np.rint(person).astype(np.uint8), np.rint(background).astype(np.uint8)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 from scipy.ndimage import distance_transform_edt, gaussian_filter
 
@@ -24,6 +25,7 @@ class RigidWarp:
         origin: ``(3,)`` centre of rotation (the model's origin) in camera space, centimetres.
         chin: ``(2,)`` pixels; the neck is below it.
         face_height: height of the face oval, pixels.
+        mobility: ``(S, S)`` factor of the displacement in the picture; None for 1.
     """
 
     def __init__(
@@ -34,8 +36,12 @@ class RigidWarp:
         origin: np.ndarray,
         chin: np.ndarray,
         face_height: float,
+        mobility: np.ndarray | None = None,
     ):
         rows, columns = region.field_shape
+        self._mobility = None
+        if mobility is not None:
+            self._mobility = cv2.resize(mobility, (columns, rows), interpolation=cv2.INTER_LINEAR)[..., None]
         points = region.field_points().reshape(rows, columns, 2)
         filled, self._weight = self._relief(depth, points, region, chin, face_height)
         x = (points[..., 0] - camera.width / 2) * filled / camera.focal
@@ -82,5 +88,8 @@ class RigidWarp:
         """A picture ``(S, S, 3)`` uint8 in the portrait's pose to the same picture in a relative pose ``(6,)``."""
         if not np.any(np.abs(pose) > 1e-6):
             return picture
-        backward = self._region.upsample(self._inverter(self.displacement(pose)))
+        backward = self._inverter(self.displacement(pose))
+        if self._mobility is not None:
+            backward *= self._mobility
+        backward = self._region.upsample(backward)
         return sample(picture, self._grid + backward)

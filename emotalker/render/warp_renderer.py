@@ -18,7 +18,7 @@ from emotalker.coefficients import ARKIT, CoefficientSpace
 from emotalker.face.portrait import Portrait
 from emotalker.face.rasterizer import interpolate, rasterize
 from emotalker.face.topology import CHIN, FACE_OVAL, INNER_LIPS, LEFT_EYE, LEFT_IRIS, RIGHT_EYE, RIGHT_IRIS
-from emotalker.render.composite import over
+from emotalker.render.composite import StillComposite
 from emotalker.render.controls import FaceControls
 from emotalker.render.displacement_field import DisplacementField
 from emotalker.render.eyes import Eyeball
@@ -48,9 +48,8 @@ class WarpRenderer:
     def __init__(self, portrait: Portrait, space: CoefficientSpace = ARKIT, shading: float = 1.5):
         if space != ARKIT:
             raise ValueError(f"the warp renderer takes {ARKIT.name} motion, not {space.name}")
-        self._background, self._transparent, self._matte = portrait.background, portrait.transparent, None
+        self._composite = None if portrait.matte is None else StillComposite(portrait)
         if portrait.matte is not None:
-            self._matte = np.rint(255 * portrait.matte).astype(np.uint8)
             portrait = replace(portrait, image=portrait.foreground)
         self.portrait, self.space = portrait, space
         vertices = portrait.vertices()
@@ -155,7 +154,8 @@ class WarpRenderer:
         depth = interpolate(hit, weights, triangles, torch.from_numpy(projected[:, 2:].astype(np.float32)))[..., 0]
         depth = np.where((hit >= 0).numpy(), depth.numpy(), np.nan)
         origin = portrait.fit.translation[0]
-        return RigidWarp(depth, region, portrait.fit.camera, origin, portrait.landmarks[CHIN], face_height)
+        chin = portrait.landmarks[CHIN]
+        return RigidWarp(depth, region, portrait.fit.camera, origin, chin, face_height, portrait.mobility)
 
     def render(self, motion: np.ndarray | Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         """Render motion ``(T, 58)``; see :meth:`emotalker.render.base.Renderer.render`."""
@@ -178,10 +178,9 @@ class WarpRenderer:
             interiors = [self._mouth(blendshapes[t], opening_fields[0][t, 0]), self._eyes[0](change), self._eyes[1](change)]
             for warp, fields, interior in zip(self._opening_warps, opening_fields, interiors, strict=True):
                 warp.compose(canvas, image, fields[t], interior)
-            if self._matte is None:
+            if self._composite is None:
                 yield self._rigid(canvas, pose)
                 continue
-            share = self._matte.copy()
-            share[self._region.slices] = sample(self._matte, self._grid + backward)
-            person = self._rigid(np.dstack([canvas, share]), pose)
-            yield person if self._transparent else over(person, self._background)
+            share = self._composite.share.copy()
+            share[self._region.slices] = sample(share, self._grid + backward)
+            yield self._composite(self._rigid(np.dstack([canvas, share]), pose))
