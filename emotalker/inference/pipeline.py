@@ -219,6 +219,10 @@ class TalkingHead:
                 face,
                 self.segmenter,
             )
+            if self.segmenter and portrait.matte is None:
+                warnings.warn(
+                    f"the person in {name} was not told apart from the background, which moves with the head", stacklevel=2
+                )
             framed = Framing.of(portrait, whole, background)
         with _timed(seconds, "motion"):
             motion = self.generator.generate(
