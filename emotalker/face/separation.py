@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+from scipy import ndimage
 
 #: Exponent of the matte in the weights of the smooth estimates: pixels that are not almost pure hardly count.
 _PURITY = 16
@@ -17,6 +18,9 @@ _RIM = 0.02
 
 #: Exponent of the background's share in what it keeps of the correction at a moving edge.
 _EDGE = 5.0
+
+#: Depth behind the person's edge to which the background's texture is mirrored, in sides of the picture.
+_MIRRORED = 0.1
 
 #: Repetitions of the correction: limiting the colours to 0..255 undoes a part of it.
 _CORRECTIONS = 4
@@ -28,7 +32,7 @@ _COARSEST = 4
 def separate(image: np.ndarray, matte: np.ndarray, moving: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Colours of the person and of the background, at all pixels.
 
-    Smooth estimates of both, filled from pure pixels, are corrected by the least change that makes ``m F + (1 - m) B`` the
+    Estimates of both, filled from pure pixels, are corrected by the least change that makes ``m F + (1 - m) B`` the
     picture (as the last step of Forte 2021, arXiv:2011.13050, who blurs instead of filling).
 
     Args:
@@ -44,7 +48,10 @@ def separate(image: np.ndarray, matte: np.ndarray, moving: np.ndarray | None = N
     person = fill(picture, matte**_PURITY)
     # The rim next to the person holds its blur and its finest hair.
     rim = max(3, round(_RIM * max(matte.shape)))
-    background = fill(picture, cv2.erode((1 - matte) ** _PURITY, np.ones((rim, rim), np.uint8)))
+    pure = cv2.erode((1 - matte) ** _PURITY, np.ones((rim, rim), np.uint8))
+    background = fill(picture, pure)
+    if moving is not None:
+        _continue_texture(background, picture, pure)
     person[matte == 1], background[matte == 0] = picture[matte == 1], picture[matte == 0]
     mixed = (matte > 0) & (matte < 1)
     share, target = matte[mixed][:, None], picture[mixed]
@@ -58,6 +65,26 @@ def separate(image: np.ndarray, matte: np.ndarray, moving: np.ndarray | None = N
     background[mixed] += kept * (b - background[mixed])
     person[mixed] = f
     return np.rint(person).astype(np.uint8), np.rint(background).astype(np.uint8)
+
+
+def _continue_texture(background: np.ndarray, picture: np.ndarray, pure: np.ndarray) -> None:
+    """Continue the background's texture behind the edge of the person by its mirror image there, fading with depth, in place."""
+    height, width = pure.shape
+    covered = pure < 0.5
+    if not covered.any() or covered.all():
+        return
+    depth, nearest = ndimage.distance_transform_edt(covered, return_indices=True)
+    reach = _MIRRORED * max(height, width)
+    grid = np.indices((height, width), dtype=np.float32)
+    # Neighbours on a jagged edge have nearest points in different directions.
+    offset = cv2.GaussianBlur((nearest - grid).transpose(1, 2, 0).astype(np.float32), (0, 0), max(1.0, 0.1 * reach))
+    y, x = (np.ascontiguousarray(grid[axis] + 2 * offset[..., axis]) for axis in (0, 1))
+    inside = (y >= 0) & (y <= height - 1) & (x >= 0) & (x <= width - 1)
+    there = cv2.remap(pure, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE) * inside
+    fade = np.clip(1 - depth / reach, 0, 1).astype(np.float32)
+    weight = cv2.GaussianBlur(there * covered, (0, 0), max(1.0, 0.03 * reach)) * there * covered * fade
+    mirrored = cv2.remap(picture, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    background += weight[..., None] * (mirrored - background)
 
 
 def fill(picture: np.ndarray, weight: np.ndarray) -> np.ndarray:
