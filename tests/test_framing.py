@@ -82,6 +82,24 @@ def test_at_rest_the_frame_is_the_picture(portrait, picture):
     assert np.array_equal(frame[face == 0], portrait.crop.take(picture)[face == 0])
 
 
+def test_planar_frames_are_placed_plane_by_plane(portrait, picture):
+    framing = Framing.of(portrait, picture)
+    height, width = picture.shape[:2]
+    size, rng = portrait.size, np.random.default_rng(0)
+
+    def planar(luma, blue, red):
+        return np.concatenate([plane.ravel() for plane in (luma, blue, red)]).reshape(-1, luma.shape[1])
+
+    whole = [rng.integers(0, 255, shape, np.uint8) for shape in ((height, width), *[(height // 2, width // 2)] * 2)]
+    frame = [rng.integers(0, 255, shape, np.uint8) for shape in ((size, size), *[(size // 2, size // 2)] * 2)]
+    buffer = planar(*whole)
+    framing.place_planar(planar(*frame), buffer)
+    for target, source, step in zip(whole, frame, (1, 2, 2), strict=True):
+        x, y, side = portrait.crop.x // step, portrait.crop.y // step, size // step
+        target[y : y + side, x : x + side] = source
+    assert np.array_equal(buffer, planar(*whole))
+
+
 def test_a_colour_replaces_the_background_without_a_seam(portrait, picture):
     framing = Framing.of(portrait, picture, Background.parse("#2040c0"))
     frame = render(framing)

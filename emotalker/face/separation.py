@@ -68,7 +68,7 @@ def separate(image: np.ndarray, matte: np.ndarray, moving: np.ndarray | None = N
 
 
 def _continue_texture(background: np.ndarray, picture: np.ndarray, pure: np.ndarray) -> None:
-    """Continue the background's texture behind the edge of the person by its mirror image there, fading with depth, in place."""
+    """Continue the background behind the person's edge by its mirror image there, fading with depth, in place."""
     height, width = pure.shape
     covered = pure < 0.5
     if not covered.any() or covered.all():

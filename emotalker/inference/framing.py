@@ -153,3 +153,26 @@ class Framing:
         whole = self.still.copy()
         whole[there] = frame[here]
         return whole
+
+    def place_planar(self, frame: np.ndarray, whole: np.ndarray) -> None:
+        """:meth:`place` for planar YUV 4:2:0: writes a rendered frame ``(3 S / 2, S)`` into ``whole (3 H / 2, W)``, in place.
+
+        Both hold the plane Y, then U and V of half the height and width, row by row. ``whole`` is the converted
+        :attr:`still` and can be used again for the next frame, because only the window changes.
+        """
+        width, height = self.size
+        there, here = self.portrait.crop.inside(width, height)
+        size = self.portrait.size
+        for target, source, step in zip(_planes(whole, height, width), _planes(frame, size, size), (1, 2, 2), strict=True):
+            target[_divided(there, step)] = source[_divided(here, step)]
+
+
+def _planes(frame: np.ndarray, height: int, width: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Views of Y, U and V of a contiguous planar frame ``(3 H / 2, W)``."""
+    luma, color = height * width, height * width // 4
+    flat, half = frame.reshape(-1), (height // 2, width // 2)
+    return flat[:luma].reshape(height, width), flat[luma : luma + color].reshape(half), flat[luma + color :].reshape(half)
+
+
+def _divided(place: tuple[slice, slice], step: int) -> tuple[slice, slice]:
+    return tuple(slice(part.start // step, part.stop // step) for part in place)
