@@ -182,16 +182,18 @@ def test_a_window_is_even_and_keeps_the_pixels():
 
 
 def test_faces_are_counted_from_the_left(landmarker):
-    face = data.astronaut()[:256, 96:352]
-    small = np.full_like(face, 200)
-    small[28:228, 28:228] = face[28:228, 28:228]
-    image = np.hstack([small, face])
+    person = data.astronaut()[:256, 96:352]
+    small = np.full_like(person, 200)
+    small[100:200, 80:180] = cv2.resize(person, (100, 100), interpolation=cv2.INTER_AREA)
+    image = np.hstack([small, person, small])
     model = FaceModel.load()
 
     def centre(number):
-        portrait = Portrait.from_image(image, landmarker, model, 128, "two.png", face=number)
+        portrait = Portrait.from_image(image, landmarker, model, 128, "three.png", face=number)
         return portrait.crop.x + portrait.crop.side / 2
 
-    assert centre(1) < 256 < centre(2)
-    with pytest.raises(FaceNotFoundError, match=r"no face 3 in two\.png: 2 faces found"):
-        centre(3)
+    assert 80 < centre(1) < 180
+    assert 256 < centre(2) < 512 and centre(2) == pytest.approx(centre(None), abs=2)
+    assert 592 < centre(3) < 692
+    with pytest.raises(FaceNotFoundError, match=r"no face 4 in three\.png: 3 faces found"):
+        centre(4)

@@ -64,6 +64,15 @@ def test_other_persons_are_background_and_holes_are_filled():
     assert (matte[hole] == 1).all()
 
 
+def test_touching_persons_are_divided_between_their_faces():
+    neighbour = disc((228, 140), 56)
+    other = landmarks() + [100.0, 0.0]
+    person = disc() | neighbour
+    matte = person_matte(drawn(person), landmarks(), network(person), [other])
+    assert (matte[disc(radius=40)] == 1).all()
+    assert (matte[disc((228, 140), 40)] == 0).all()
+
+
 def test_hair_that_the_network_misses_is_found_on_a_plain_background_only():
     strand = cv2.line(np.zeros((SIZE, SIZE), np.uint8), (128, 84), (140, 68), 1, 2) > 0
     strand &= ~disc()

@@ -6,6 +6,7 @@ The network is MediaPipe's Selfie Segmentation (Apache-2.0, 256 x 256), run on t
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -55,13 +56,16 @@ class PersonSegmenter:
         return self._network(small.astype(np.float32) / 255)[0][0, ..., 0]
 
 
-def person_matte(image: np.ndarray, points: np.ndarray, segmenter: PersonSegmenter) -> np.ndarray | None:
+def person_matte(
+    image: np.ndarray, points: np.ndarray, segmenter: PersonSegmenter, others: Sequence[np.ndarray] = ()
+) -> np.ndarray | None:
     """The share of every pixel that belongs to the person with this face.
 
     Args:
         image: RGB uint8 ``(H, W, 3)``.
         points: ``(478, 2)`` landmarks of the face, pixels.
         segmenter: the network.
+        others: landmarks of other faces, whose persons may touch this one.
 
     Returns:
         ``(H, W)`` float32, exactly 0 in the background and 1 inside the person; None if the network does not find the person.
@@ -72,6 +76,7 @@ def person_matte(image: np.ndarray, points: np.ndarray, segmenter: PersonSegment
     face = cv2.fillPoly(np.zeros(probability.shape, np.uint8), [np.round(oval * _scale(image)).astype(np.int32)], 1) > 0
     if not face.any() or (probability[face] > 0.5).mean() < _FACE_SHARE:
         return None
+    probability *= _own_side(probability.shape, points * _scale(image), [other * _scale(image) for other in others])
     coarse = _one_person(probability, face, face_height * _scale(image))
     matte = _guided(coarse, image, max(1, round(_RADIUS * face_height * _scale(image))))
     return np.maximum(matte, _hair(matte, image, face_height))
@@ -106,6 +111,21 @@ def _probability(image: np.ndarray, points: np.ndarray, segmenter: PersonSegment
     part = whole[top:bottom, left:right]
     part += weight * (fine[top - y : bottom - y, left - x : right - x] - part)
     return whole
+
+
+def _own_side(shape: tuple[int, int], points: np.ndarray, others: Sequence[np.ndarray]) -> np.ndarray:
+    """True where the upright line down from this face is nearer than those of the others, in widths of each face."""
+    y, x = np.indices(shape, dtype=np.float32)
+
+    def distance(landmarks: np.ndarray) -> np.ndarray:
+        low, high = landmarks[FACE_OVAL].min(0), landmarks[FACE_OVAL].max(0)
+        centre = (low + high) / 2
+        return np.hypot(x - centre[0], np.maximum(centre[1] - y, 0)) / (high[0] - low[0])
+
+    own = np.ones(shape, bool)
+    for other in others:
+        own &= distance(points) <= distance(other)
+    return own
 
 
 def _one_person(probability: np.ndarray, face: np.ndarray, face_height: float) -> np.ndarray:

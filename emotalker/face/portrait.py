@@ -88,7 +88,9 @@ class Portrait:
             FaceNotFoundError: there is no such face; the message contains ``name``.
         """
         height, width = image.shape[:2]
-        points = _choose(landmarker.detect(image), face, name).points[:, :2]
+        faces = landmarker.detect(image) if face is None else landmarker.detect(image, everywhere=True)
+        chosen = _choose(faces, face, name)
+        points, others = chosen.points[:, :2], [other.points[:, :2] for other in faces if other is not chosen]
         crop = Crop.window(points, width, height) if size is None else Crop.around_head(points, width, height, size)
         pixels = crop.take(image)
         # Landmarks of small faces are more accurate at the crop's resolution.
@@ -104,10 +106,10 @@ class Portrait:
         mobility = crop.mobility(width, height) if size is None else None
         whole = matte = None
         if segmenter and size is None:
-            whole = person_matte(image, points, segmenter)
+            whole = person_matte(image, points, segmenter, others)
             matte = None if whole is None else crop.take(whole)
         elif segmenter:
-            matte = person_matte(pixels, landmarks, segmenter)
+            matte = person_matte(pixels, landmarks, segmenter, [crop.points_in(other) for other in others])
         pixels = soften_lines(pixels, landmarks, min(smile / FULL, 1.0), min(brows / FULL, 1.0))
         return cls(pixels, landmarks, fit, model, shown, keep_expression, crop, matte, whole, mobility)
 
