@@ -204,4 +204,5 @@ def test_wide_blurs_are_gaussian():
     rng = np.random.default_rng(0)
     image = cv2.resize(rng.uniform(0, 255, (12, 12, 3)).astype(np.float32), (480, 480))
     exact = cv2.GaussianBlur(image, (0, 0), 40)
-    assert np.abs(expression_lines._blur(image, 40) - exact).max() < 1
+    difference = np.abs(expression_lines._blur(image, 40) - exact)
+    assert difference.max() < 3 and difference[60:-60, 60:-60].max() < 0.5  # borders are mirrored at another resolution
