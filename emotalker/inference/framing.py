@@ -94,8 +94,8 @@ class Framing:
     """Puts rendered frames into the picture that surrounds them.
 
     Attributes:
-        still: ``(H, W, 3)`` or ``(H, W, 4)`` uint8 around the rendered square; None where this is the whole frame.
         portrait: what is rendered, with the background that was asked for.
+        still: ``(H, W, 3)`` or ``(H, W, 4)`` uint8 around the rendered square; None where this is the whole frame.
     """
 
     portrait: Portrait
@@ -155,7 +155,7 @@ class Framing:
         return whole
 
     def place_planar(self, frame: np.ndarray, whole: np.ndarray) -> None:
-        """:meth:`place` for planar YUV 4:2:0: writes a rendered frame ``(3 S / 2, S)`` into ``whole (3 H / 2, W)``, in place.
+        """:meth:`place` into a whole picture for planar YUV 4:2:0: ``(3 S / 2, S)`` into ``whole (3 H / 2, W)``, in place.
 
         Both hold the plane Y, then U and V of half the height and width, row by row. ``whole`` is the converted
         :attr:`still` and can be used again for the next frame, because only the window changes.
