@@ -37,5 +37,5 @@ install() {
   "$venv_python" -m pip install --quiet --editable ".[$extra]"
 }
 install
-"$venv_python" -m emotalker.core.registry >/dev/null # the face landmarker's file, once
+"$venv_python" -m emotalker.core.registry >/dev/null # the files of face landmarker and segmenter, once
 echo "$wanted" >"$stamp"

@@ -12,6 +12,7 @@ from skimage import data
 
 from emotalker import TalkingHead
 from emotalker.coefficients import MotionTrack
+from emotalker.inference.framing import FramingError
 from emotalker.inference.performance import PerformanceConfig
 from emotalker.video.image import save_image
 
@@ -127,6 +128,39 @@ def test_the_number_of_frames_is_rounded_up(talking_head, seconds):
     video = talking_head.generate((samples, 16000), data.astronaut(), size=64)
     assert len(video) == -(-len(samples) // 640)
     assert sum(1 for _ in video) == len(video)
+
+
+def test_the_whole_picture_at_another_frame_rate(talking_head, tmp_path):
+    samples = np.zeros(int(0.33 * 16000), np.float32)
+    video = talking_head.generate((samples, 16000), data.astronaut()[:, :511], framing="full", fps=50)
+    assert video.fps == 50 and len(video) == 18 and len(video.motion.coefficients) == 9
+    path = video.save(tmp_path / "whole.mp4")
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        assert (stream.width, stream.height, stream.average_rate) == (510, 512, 50)
+        assert sum(1 for _ in container.decode(stream)) == 18
+    assert talking_head.generate((samples, 16000), data.astronaut(), framing="full", size=200).framing.size == (200, 200)
+
+
+def test_a_transparent_background_needs_a_suitable_file(inputs, tmp_path):
+    result = infer(
+        "--audio", inputs / "voice.wav", "--image", inputs / "person.png", "--output", tmp_path / "o.mp4",
+        "--background", "transparent",
+    )  # fmt: skip
+    assert result.returncode == 1 and ".webm (VP9)" in result.stderr
+
+
+def test_without_the_segmenter_there_is_a_warning_and_the_background_stays(inputs, talking_head, monkeypatch):
+    monkeypatch.setenv("EMOTALKER_SELFIE_SEGMENTATION", str(inputs / "text.wav"))
+    with pytest.warns(UserWarning, match="selfie_segmentation"):
+        bare = TalkingHead.from_pretrained()
+    assert bare.segmenter is None and talking_head.segmenter is not None
+    audio = (np.zeros(8000, np.float32), 16000)
+    assert next(iter(bare.generate(audio, data.astronaut(), size=64))).shape == (64, 64, 3)
+    with pytest.raises(FramingError, match="the background cannot be replaced"):
+        bare.generate(audio, data.astronaut(), size=64, background="white")
+    frame = next(iter(talking_head.generate(audio, data.astronaut(), size=64, background="lime")))
+    assert (frame[:10, :10] == (0, 255, 0)).all()
 
 
 def test_motion_stays_in_range(talking_head):

@@ -3,11 +3,13 @@
 import argparse
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 from skimage import data
 
 from emotalker.coefficients import ARKIT, ARKIT_BLENDSHAPES
+from emotalker.face import expression_lines
 from emotalker.face.expression_lines import soften_lines
 from emotalker.face.landmarks import FaceLandmarker
 from emotalker.face.model import FaceModel
@@ -196,3 +198,11 @@ def test_the_option_takes_a_share(value):
     assert parser.parse_args(["--keep-expression", "0.25"]).keep_expression == 0.25
     with pytest.raises(argparse.ArgumentError):
         parser.parse_args([f"--keep-expression={value}"])
+
+
+def test_wide_blurs_are_gaussian():
+    rng = np.random.default_rng(0)
+    image = cv2.resize(rng.uniform(0, 255, (12, 12, 3)).astype(np.float32), (480, 480))
+    exact = cv2.GaussianBlur(image, (0, 0), 40)
+    difference = np.abs(expression_lines._blur(image, 40) - exact)
+    assert difference.max() < 3 and difference[60:-60, 60:-60].max() < 0.5  # borders are mirrored at another resolution

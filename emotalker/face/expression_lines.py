@@ -45,7 +45,7 @@ def soften_lines(image: np.ndarray, landmarks: np.ndarray, smile: float, brows: 
 
     # Each channel for itself: folds are redder than the skin around them.
     logarithm = np.log(image.astype(np.float32) + 8)
-    lines = cv2.GaussianBlur(logarithm, (0, 0), _FINE * height) - cv2.GaussianBlur(logarithm, (0, 0), _COARSE * height)
+    lines = _blur(logarithm, _FINE * height) - _blur(logarithm, _COARSE * height)
     gain = np.exp(-_STRENGTH * (np.clip(weight, 0, 1) * skin)[..., None] * lines)
     return np.clip(image * gain + 0.5, 0, 255).astype(np.uint8)
 
@@ -56,4 +56,14 @@ def _near(image: np.ndarray, landmarks: np.ndarray, courses: tuple[tuple[int, ..
     for course in courses:
         points = np.round(landmarks[list(course)] * 16).astype(np.int32)
         cv2.polylines(drawn, [points], False, 255, max(1, round(_REACH * height)), cv2.LINE_AA, shift=4)
-    return cv2.GaussianBlur(drawn, (0, 0), 0.35 * _REACH * height).astype(np.float32) / 255
+    return _blur(drawn, 0.35 * _REACH * height).astype(np.float32) / 255
+
+
+def _blur(image: np.ndarray, sigma: float) -> np.ndarray:
+    """Gaussian blur; a wide one at a lower resolution, which takes a hundredth of the time."""
+    factor = int(sigma / 12)
+    if factor < 2:
+        return cv2.GaussianBlur(image, (0, 0), sigma)
+    height, width = image.shape[:2]
+    small = cv2.resize(image, (max(1, width // factor), max(1, height // factor)), interpolation=cv2.INTER_AREA)
+    return cv2.resize(cv2.GaussianBlur(small, (0, 0), sigma / factor), (width, height), interpolation=cv2.INTER_LINEAR)

@@ -73,11 +73,12 @@ class FaceLandmarker:
             self._regressor = BlendshapeRegressor(task.read("face_blendshapes.tflite"), num_threads)
         self._last: Window | None = None
 
-    def detect(self, image: np.ndarray) -> list[Face]:
-        """All faces of an RGB uint8 picture ``(H, W, 3)``, largest first; an empty list if there is none.
+    def detect(self, image: np.ndarray, everywhere: bool = False) -> list[Face]:
+        """Faces of an RGB uint8 picture ``(H, W, 3)``, largest first; an empty list if there is none.
 
         The groups of :func:`emotalker.face.window.search_views` are searched in order until one contains a face with
-        SUFFICIENT_CONFIDENCE.
+        SUFFICIENT_CONFIDENCE. With ``everywhere``, all groups are searched for faces of this confidence, so that small ones
+        beside a large one are found, too; this takes up to some seconds.
 
         Raises:
             ValueError: the picture has another shape or type.
@@ -86,8 +87,11 @@ class FaceLandmarker:
         found: list[tuple[float, Face]] = []
         for views in search_views(image.shape[1], image.shape[0]):
             found += self._faces(image, views)
-            if any(confidence >= SUFFICIENT_CONFIDENCE for confidence, _ in found):
+            sufficient = [(confidence, face) for confidence, face in found if confidence >= SUFFICIENT_CONFIDENCE]
+            if sufficient and not everywhere:
                 break
+        if everywhere:
+            found = sufficient or found
         kept: list[Face] = []
         for _, face in sorted(found, key=lambda candidate: -candidate[0]):
             left, top, right, bottom = face.box

@@ -65,23 +65,22 @@ class Compositor:
             raise ValueError(f"a photo is uint8 (S, S, 3), not {photo.dtype} {photo.shape}")
         if matte is None and background is not None:
             raise ValueError("a background needs a matte")
-        self.size = size
-        luma, chroma = _ycc(photo)
-        self._planes = Planes(*(_padded(plane) for plane in (luma, *_split(chroma), *_split(_block_average(chroma)))))
-        self._still = np.ascontiguousarray(photo)
+        self.size, person = size, photo.astype(np.float32)
+        self._still = np.ascontiguousarray(photo if still is None else still)
+        self._matte = None if matte is None else np.ascontiguousarray(matte, np.float32)
         if background is None:
             tiny = np.zeros((2, 2), np.float32)
             self._backdrop = Backdrop(tiny, tiny, np.zeros((2, 2, 2), np.float32), False)
         else:
             if matte.shape != (size, size) or background.shape != photo.shape:
                 raise ValueError(f"matte {matte.shape} and background {background.shape} do not fit a photo {photo.shape}")
-            opacity = np.ascontiguousarray(matte, np.float32)
-            self._backdrop = Backdrop(opacity, *_ycc(background), True)
-            mixed = background + opacity[..., None] * (photo.astype(np.float32) - background)
-            self._still = np.clip(mixed + 0.5, 0, 255).astype(np.uint8)
-        if still is not None:
-            self._still = np.ascontiguousarray(still)
-        self._matte = None if matte is None else np.ascontiguousarray(matte, np.float32)
+            behind, opacity = background.astype(np.float32), self._matte[..., None]
+            if still is None:
+                self._still = np.clip(behind + opacity * (person - behind) + 0.5, 0, 255).astype(np.uint8)
+            person, behind = _exact_layers(person, behind, opacity, self._still)
+            self._backdrop = Backdrop(self._matte, *_ycc(behind), True)
+        luma, chroma = _ycc(person)
+        self._planes = Planes(*(_padded(plane) for plane in (luma, *_split(chroma), *_split(_block_average(chroma)))))
         self._still_planar = planar_yuv(self._still) if size % 2 == 0 else None
         self._planar = np.zeros((2, 2), np.uint8) if self._still_planar is None else np.empty_like(self._still_planar)
         self._no_rgb, self._no_light = np.zeros((2, 2, 3), np.uint8), np.ones((1, 1), np.float32)
@@ -170,6 +169,17 @@ def planar_yuv(picture: np.ndarray) -> np.ndarray:
     colors = chroma.reshape(height // 2, 2, width // 2, 2, 2).mean((1, 3))
     planes = [16 + 219 / 255 * luma.ravel(), *(128 + 224 / 255 * colors.transpose(2, 0, 1).reshape(2, -1))]
     return np.clip(np.concatenate(planes) + 0.5, 0, 255).astype(np.uint8).reshape(height * 3 // 2, width)
+
+
+def _exact_layers(
+    person: np.ndarray, background: np.ndarray, opacity: np.ndarray, still: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Colours of both layers, changed by fractions of a level so that they add up to what does not move: rounded layers do
+    not. Arrays ``(S, S, 3)``, opacity ``(S, S, 1)``; the layer that counts more at a pixel changes."""
+    rest = still - (background + opacity * (person - background))
+    front = opacity > 0.5
+    person = person + np.where(front, rest / np.maximum(opacity, 0.5), 0)
+    return person, background + np.where(front, 0, rest / np.maximum(1 - opacity, 0.5))
 
 
 def _ycc(picture: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

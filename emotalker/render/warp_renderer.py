@@ -8,6 +8,7 @@ The photo is sampled once, at the composed displacement (:mod:`emotalker.render.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -48,6 +49,13 @@ class WarpRenderer:
     def __init__(self, portrait: Portrait, space: CoefficientSpace = ARKIT, shading: float = 1.5):
         if space != ARKIT:
             raise ValueError(f"the warp renderer takes {ARKIT.name} motion, not {space.name}")
+        still, transparent = portrait.image, portrait.transparent
+        background = None if transparent else portrait.background
+        if portrait.matte is not None:
+            portrait = replace(portrait, image=portrait.foreground)
+            # What does not move is the photo itself: the sum of both layers would be off by rounding.
+            still = portrait.image if transparent else still if portrait.backdrop is None else None
+        self._transparent = transparent
         self.portrait, self.space = portrait, space
         vertices = portrait.vertices()
         extra_points, extra_values = self._surroundings(vertices)
@@ -75,7 +83,7 @@ class WarpRenderer:
         self._shading = PortraitShading(portrait, with_lit_lids(ShadingModel.load(), portrait), shading)
         grid = picture_region(portrait.size).field_shape
         self._no_pose = np.zeros((*grid, 2), np.float32)
-        self._compositor = Compositor(portrait.image, grid)
+        self._compositor = Compositor(portrait.image, grid, portrait.matte, background, still)
 
     def _face_height(self) -> float:
         """Height of the face oval, pixels."""
@@ -160,15 +168,18 @@ class WarpRenderer:
             portrait.fit.translation[0],
             portrait.landmarks[CHIN],
             face_height,
+            matte=portrait.matte,
             picture=portrait.image,
             face_region=self._region,
+            mobility=portrait.mobility,
             source_yaw=float(portrait.fit.angles[0, 1]),
         )
 
     def render(self, motion: np.ndarray | Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         """Render motion ``(T, 58)``; see :meth:`emotalker.render.base.Renderer.render`."""
         for frame in motion:
-            yield self._compositor.rgb(self._prepare_frame(frame))
+            draw = self._compositor.rgba if self._transparent else self._compositor.rgb
+            yield draw(self._prepare_frame(frame))
 
     def render_planar(self, motion: np.ndarray | Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         """Render motion ``(T, 58)``; see :meth:`emotalker.render.base.PlanarRenderer.render_planar`."""

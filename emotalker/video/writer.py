@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from contextlib import ExitStack
 from fractions import Fraction
 from pathlib import Path
@@ -46,6 +47,9 @@ class VideoWriter:
         OutputError: the file cannot be written or the size is odd.
     """
 
+    audio_codec = "aac"
+    container_options: Mapping[str, str] = {"movflags": "+faststart"}
+
     def __init__(
         self,
         path: str | os.PathLike,
@@ -58,10 +62,9 @@ class VideoWriter:
         preset: str = "veryfast",
     ):
         self.path = Path(path)
-        if self.path.suffix.lower() not in SUFFIXES:
-            raise OutputError(f"cannot write {path}: give a name ending in one of {', '.join(SUFFIXES)}")
+        self._check_suffix()
         if width % 2 or height % 2 or width <= 0 or height <= 0:
-            raise OutputError(f"cannot write {path}: H.264 needs even width and height, not {width} x {height}")
+            raise OutputError(f"cannot write {path}: video needs even width and height, not {width} x {height}")
         if audio is not None and audio.ndim != 1:
             raise ValueError(f"audio is mono samples (N,), not {audio.shape}")
         self.width, self.height = width, height
@@ -78,9 +81,11 @@ class VideoWriter:
     def __enter__(self) -> VideoWriter:
         with ExitStack() as stack:
             temporary = stack.enter_context(replace_on_success(self.path))
-            self._container = stack.enter_context(av.open(str(temporary), "w", options={"movflags": "+faststart"}))
+            self._container = stack.enter_context(av.open(str(temporary), "w", options=self.container_options))
             self._stream = self._video_stream()
-            self._audio_track = None if self._audio is None else _AudioTrack(self._container, self._audio, self._audio_rate)
+            self._audio_track = None
+            if self._audio is not None:
+                self._audio_track = _AudioTrack(self._container, self._audio, self._audio_rate, self.audio_codec)
             self._thread = Thread(target=self._work, name="video-encoder", daemon=True)
             self._thread.start()
             self._stack = stack.pop_all()
@@ -150,6 +155,10 @@ class VideoWriter:
             if not self.frames_written:
                 raise OutputError(f"nothing written to {self.path}: there was no frame")
 
+    def _check_suffix(self) -> None:
+        if self.path.suffix.lower() not in SUFFIXES:
+            raise OutputError(f"cannot write {self.path}: give a name ending in one of {', '.join(SUFFIXES)}")
+
     def _video_stream(self) -> av.VideoStream:
         stream = self._container.add_stream("libx264", rate=self.fps, options=self._options)
         stream.width, stream.height, stream.pix_fmt = self.width, self.height, "yuv420p"
@@ -202,11 +211,11 @@ class VideoWriter:
 class _AudioTrack:
     """The audio stream, encoded up to the time of the video."""
 
-    def __init__(self, container: av.container.OutputContainer, samples: np.ndarray, rate: int):
+    def __init__(self, container: av.container.OutputContainer, samples: np.ndarray, rate: int, codec: str):
         self._samples, self._rate = samples, rate
         self._out_rate = rate if rate in PLAYER_RATES else PLAYER_RATES[0]
         self._container = container
-        self._stream = container.add_stream("aac", rate=self._out_rate, layout="mono")
+        self._stream = container.add_stream(codec, rate=self._out_rate, layout="mono")
         self._stream.bit_rate = 128_000
         self._resampler = av.AudioResampler(format="fltp", layout="mono", rate=self._out_rate)
         self._consumed = self._encoded = 0
