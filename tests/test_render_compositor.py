@@ -104,8 +104,21 @@ def test_planar_frames_equal_rgb_frames(renderer):
 def test_frames_do_not_depend_on_other_frames(renderer):
     motion = some_motion()
     together = list(renderer.render(motion))
+    planar = [frame.copy() for frame in renderer.render_planar(motion)]
     for index in (3, 0, 4):
+        np.testing.assert_array_equal(next(renderer.render_planar(motion[index : index + 1])), planar[index])
         np.testing.assert_array_equal(next(renderer.render(motion[index : index + 1])), together[index])
+
+
+def test_an_error_of_the_motion_reaches_the_caller_and_frames_before_it_are_drawn(renderer):
+    def failing():
+        yield some_motion(1)[0]
+        raise OSError("no more audio")
+
+    frames = renderer.render_planar(failing())
+    assert next(frames).shape == (SIZE * 3 // 2, SIZE)
+    with pytest.raises(OSError, match="no more audio"):
+        next(frames)
 
 
 def test_a_trace_of_motion_changes_little(renderer):

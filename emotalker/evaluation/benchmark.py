@@ -107,13 +107,13 @@ class Timing:
         copy = self.frame_bytes / self.bandwidth
         lines = [f"{name:>17}: {s:7.2f} s  {1000 * s / self.frames:6.2f} ms a frame" for name, s in self.stages.items()]
         lines += [
-            f"{'total':>17}: {total:7.2f} s  {self.whole}; {self.frames} frames at {self.size} px",
+            f"{'total':>17}: {total:7.2f} s  {self.whole}",
             f"{'renderer alone':>17}: {'':9}  {self.renderer}",
             f"{'encoder alone':>17}: {'':9}  {self.encoder}",
             f"{'copy of a frame':>17}: {'':9}  {1000 * copy:6.2f} ms at {self.bandwidth / 1e9:.1f} GB/s",
-            f"{self.seconds:g} s of audio: {self.frames / total:.1f} frames/s, {self.seconds / total:.2f} x real time, "
-            f"{100 * self.encoder_share:.0f}% of the encoder alone ({1 / self.encoder.wall:.0f} frames/s), "
-            f"motion {self.seconds / self.stages['motion']:.1f} x real time, "
+            f"{self.frames} frames at {self.size} px, {self.seconds:g} s of audio: {self.frames / total:.1f} frames/s, "
+            f"{self.seconds / total:.2f} x real time, {100 * self.encoder_share:.0f}% of the encoder alone "
+            f"({1 / self.encoder.wall:.0f} frames/s), motion {self.seconds / self.stages['motion']:.1f} x real time, "
             f"peak memory {self.memory / 2**20:.0f} MiB, fastest of {self.runs}",
         ]
         return "\n".join(lines)

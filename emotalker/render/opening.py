@@ -53,8 +53,7 @@ class OpeningWarp:
         if contact_gap is not None:
             self._contact = self._unseen_contact(edges, pixels, contact_gap)
         self._contact_width = np.float32(_CONTACT_WIDTH * 2 * half)
-        shape = (2, *region.field_shape, 2)
-        self._fields, self._backward = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
+        self._fields = np.zeros((2, *region.field_shape, 2), np.float32)  # forward displacement of the latest frame
         self._hidden = np.zeros((region.height, region.width, 3), np.uint8)
 
     @staticmethod
@@ -66,7 +65,7 @@ class OpeningWarp:
         return smoothstep(at_pixels / contact_gap - 1).astype(np.float32)
 
     def __call__(self, controls: np.ndarray, presence: float, interior: Callable[[np.ndarray], np.ndarray]) -> Opening:
-        """One frame of the opening; its arrays are overwritten by the next call.
+        """One frame of the opening.
 
         Args:
             controls: ``(C,)`` float32 amounts.
@@ -76,15 +75,16 @@ class OpeningWarp:
         """
         region = self.region
         mix(controls, self._basis, self._fields.reshape(-1))
-        for forward, backward in zip(self._fields, self._backward, strict=True):
-            self._inverter(forward, backward)
-        visible = presence > 0 and is_open(self._backward, self._inside, region.width, region.height)
+        backward = np.empty_like(self._fields)
+        for layer, out in zip(self._fields, backward, strict=True):
+            self._inverter(layer, out)
+        visible = presence > 0 and is_open(backward, self._inside, region.width, region.height)
         return Opening(
             region.x,
             region.y,
             region.width,
             region.height,
-            self._backward,
+            backward,
             self._inside,
             self._contact,
             np.ascontiguousarray(interior(self._fields[0])) if visible else self._hidden,

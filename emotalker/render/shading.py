@@ -107,19 +107,20 @@ class PortraitShading:
         self._skin = _canonical_skin(points, model, mask)
         self._entries = ARKIT.indices(model.names)
         self._log_ratios = model.log_ratios.reshape(len(model.names), -1)
-        self._ratio = np.ones(model.log_ratios.shape[1:], np.float32)
+        self._unshaded = np.ones(model.log_ratios.shape[1:], np.float32)
         face = tuple(slice(max(0, int(a)), int(np.ceil(b))) for a, b in zip(low[::-1], high[::-1], strict=True))
         self._strength = np.float32(strength * skin_detail(portrait.image[face].astype(np.float32), mask[face]))
 
     def __call__(self, change: np.ndarray) -> Shade:
-        """The shading for a change of blendshapes ``(52,)`` against the photo; the next call overwrites its ratio."""
+        """The shading for a change of blendshapes ``(52,)`` against the photo."""
         amounts = self._strength * change[self._entries].astype(np.float32)
         shaded = bool(np.any(np.abs(amounts) > 1e-3))
+        ratio = np.empty_like(self._unshaded) if shaded else self._unshaded
         if shaded:
             brightening, limit = np.float32(BRIGHTENING), np.float32(MAX_LOG_RATIO)
-            shading_ratio(amounts, self._log_ratios, self._skin, brightening, limit, self._ratio.reshape(-1))
+            shading_ratio(amounts, self._log_ratios, self._skin, brightening, limit, ratio.reshape(-1))
         x, y = (self._corner + 0.5 * self._spacing - 0.5).astype(np.float32)  # of the first node, as an index
-        return Shade(self._ratio, self._places, x, y, np.float32(self._spacing), shaded)
+        return Shade(ratio, self._places, x, y, np.float32(self._spacing), shaded)
 
 
 def _canonical_places(points: np.ndarray, canonical: np.ndarray, count: np.ndarray) -> np.ndarray:

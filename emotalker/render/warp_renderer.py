@@ -7,7 +7,8 @@ The photo is sampled once, at the composed displacement (:mod:`emotalker.render.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -125,7 +126,7 @@ class WarpRenderer:
         basis *= self._fade(points, oval, margin)[:, None, None]
         self._basis = np.ascontiguousarray(basis.transpose(1, 0, 2)).reshape(basis.shape[1], -1)
         self._inverter = Inverter(self._region, iterations=6, damping=0.7)
-        self._face, self._face_backward = np.zeros((2, *self._region.field_shape, 2), np.float32)
+        self._face = np.zeros((*self._region.field_shape, 2), np.float32)  # forward displacement of the latest frame
 
     @staticmethod
     def _fade(points: np.ndarray, oval: np.ndarray, margin: float) -> np.ndarray:
@@ -183,11 +184,11 @@ class WarpRenderer:
 
     def render_planar(self, motion: np.ndarray | Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         """Render motion ``(T, 58)``; see :meth:`emotalker.render.base.PlanarRenderer.render_planar`."""
-        for frame in motion:
-            yield self._compositor.planar(self._prepare_frame(frame))
+        for inputs in ahead(self._prepare_frame, motion):
+            yield self._compositor.planar(inputs)
 
     def _prepare_frame(self, motion: np.ndarray) -> FrameInputs:
-        """What the compositor draws for one frame of motion ``(58,)``; its arrays are overwritten by the next call.
+        """What the compositor draws for one frame of motion ``(58,)``.
 
         Raises:
             ValueError: the motion is not finite.
@@ -199,10 +200,9 @@ class WarpRenderer:
         controls = self._controls(blendshapes[None])[0]
         change = controls[: len(blendshapes)]
         mix(controls, self._basis, self._face.reshape(-1))
-        self._inverter(self._face, self._face_backward)
-        backward, light = self._no_pose, None
+        face, backward, light = self._inverter(self._face), self._no_pose, None
         if np.any(np.abs(pose) > 1e-6):
-            backward = self._rigid.backward(pose, self._face_backward)
+            backward = self._rigid.backward(pose, face)
             light = self._rigid.light(pose, backward)
         # An unchanged face is the photo; the first trace of a change fades in lips and lids over the drawn interiors.
         presence = float(np.clip(_PRESENCE * np.abs(controls).max(), 0, 1))
@@ -214,7 +214,26 @@ class WarpRenderer:
         openings = [warp(controls, presence, draw) for warp, draw in zip(self._opening_warps, interiors, strict=True)]
         region = self._region
         place = (region.x, region.y, region.width, region.height)
-        return FrameInputs(backward, self._face_backward, place, self._shading(change), openings, light)
+        return FrameInputs(backward, face, place, self._shading(change), openings, light)
+
+
+def ahead(function: Callable[[np.ndarray], FrameInputs], frames: Iterable[np.ndarray]) -> Iterator[FrameInputs]:
+    """``map(function, frames)``, where a thread computes the next result while the caller uses the last one."""
+    source, end = iter(frames), object()
+
+    def compute() -> object:
+        frame = next(source, end)
+        return end if frame is end else function(frame)
+
+    executor = ThreadPoolExecutor(1, "prepare-frames")
+    try:
+        result = executor.submit(compute).result()
+        while result is not end:
+            coming = executor.submit(compute)
+            yield result
+            result = coming.result()
+    finally:
+        executor.shutdown(wait=False, cancel_futures=True)
 
 
 def picture_region(size: int) -> Region:
