@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 
 from emotalker.render.drawing import Backdrop, Planes, Shade, draw, draw_alpha
@@ -84,6 +85,7 @@ class Compositor:
         self._still_planar = planar_yuv(self._still) if size % 2 == 0 else None
         self._planar = np.zeros((2, 2), np.uint8) if self._still_planar is None else np.empty_like(self._still_planar)
         self._no_rgb, self._no_light = np.zeros((2, 2, 3), np.uint8), np.ones((1, 1), np.float32)
+        self._person = np.ones(grid, np.bool_) if background is None else _near(self._matte, grid)
         self._nodes = np.zeros((*grid, 6), np.float32)
         self._spans = np.zeros((grid[0], 2), np.int32)
         self._boxes, self._rectangles = np.zeros((3, 4), np.int32), np.zeros((3, 4), np.float32)
@@ -130,7 +132,18 @@ class Compositor:
         for index in present:
             o = openings[index]
             self._rectangles[index] = o.x, o.y, o.x + o.width, o.y + o.height
-        compose(pose, face, place, shade, self._rectangles, self.size, self._nodes, self._spans, self._boxes)
+        compose(
+            pose,
+            face,
+            place,
+            shade,
+            self._rectangles,
+            self._person,
+            self.size,
+            self._nodes,
+            self._spans,
+            self._boxes,
+        )
         low = np.maximum(self._boxes[:, :2].min(0), 0) // 2 * 2  # frames are drawn in blocks of 2 x 2 pixels
         high = np.minimum(self._boxes[:, 2:].max(0) // 2 * 2 + 1, self.size - 1)
         front = self._front[low[1] : high[1] + 1, low[0] : high[0] + 1]
@@ -169,6 +182,15 @@ def planar_yuv(picture: np.ndarray) -> np.ndarray:
     colors = chroma.reshape(height // 2, 2, width // 2, 2, 2).mean((1, 3))
     planes = [16 + 219 / 255 * luma.ravel(), *(128 + 224 / 255 * colors.transpose(2, 0, 1).reshape(2, -1))]
     return np.clip(np.concatenate(planes) + 0.5, 0, 255).astype(np.uint8).reshape(height * 3 // 2, width)
+
+
+def _near(matte: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
+    """Nodes of a grid ``(rows, columns)`` that have any of a matte ``(S, S)`` within a cell and a half around, bool."""
+    rows, columns = grid
+    cell = int(np.ceil(len(matte) / min(grid)))
+    reached = cv2.dilate((matte > 0).astype(np.uint8), np.ones((3 * cell, 3 * cell)))
+    centres = [((np.arange(n) + 0.5) * len(matte) / n).astype(int) for n in (rows, columns)]
+    return reached[np.ix_(*centres)] > 0
 
 
 def _exact_layers(

@@ -61,7 +61,7 @@ def invert(forward, width, height, iterations, damping, backward):
 
 
 @njit(**COMPILED)
-def compose(pose, face, place, shade, rectangles, size, nodes, spans, boxes):
+def compose(pose, face, place, shade, rectangles, person, size, nodes, spans, boxes):
     """Compose the fields of the pose and the face at the nodes of the pose's grid.
 
     Args:
@@ -70,6 +70,8 @@ def compose(pose, face, place, shade, rectangles, size, nodes, spans, boxes):
         place: x, y, width, height of that rectangle, pixels.
         shade: of the frame; see :mod:`emotalker.render.drawing`.
         rectangles: ``(3, 4)`` float32 openings in the portrait's pose: x0, y0, x1, y1, pixels; empty for none.
+        person: ``(rows, columns)`` bool, whether there is any of the person near a node in the portrait's pose; elsewhere the
+            background stands still.
         size: side of the picture.
         nodes: ``(rows, columns, 6)`` float32, written: displacement to the position in the photo, position in the canonical
             face, displacement to the position in the portrait's pose; each ``(x, y)``.
@@ -90,6 +92,9 @@ def compose(pose, face, place, shade, rectangles, size, nodes, spans, boxes):
             px, py = qx + rx, qy + ry
             fx, fy = sample_field(face, (px + half - float32(x)) * scale_x - half, (py + half - float32(y)) * scale_y - half)
             moving = abs(rx + fx) > STILL or abs(ry + fy) > STILL
+            if moving and not person[j, i]:  # neither was nor comes the person here
+                pj, pi = int((py + half) / cell_y), int((px + half) / cell_x)
+                moving = person[min(max(pj, 0), rows - 1), min(max(pi, 0), columns - 1)]
             cx = cy = float32(-1)
             if shade.on:
                 cx, cy = place_of(places, shade.x, shade.y, shade.spacing, px + fx, py + fy)
