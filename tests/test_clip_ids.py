@@ -47,7 +47,7 @@ def corpus(tmp_path):
 def test_a_manifest_cannot_name_other_files(corpus, change):
     path = corpus.root / MANIFEST
     path.write_text(json.dumps(json.loads(path.read_text()) | change) + "\n")
-    with pytest.raises(DataError, match="manifest|names a"):
+    with pytest.raises(DataError, match=r"manifest|names a"):
         Corpus(corpus.root)
 
 
