@@ -76,8 +76,32 @@ def _reserve(target: Path) -> Path:
         raise OutputError(f"cannot write {target}: it is a device or a pipe; give the name of a file")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{target.stem}-", suffix=target.suffix, dir=target.parent)
+        _remove_stale(target)
+        prefix = f".{target.stem[:100]}-{os.getpid()}-"
+        handle, name = tempfile.mkstemp(prefix=prefix, suffix=target.suffix, dir=target.parent)
     except OSError as error:
         raise OutputError(f"cannot write {target}: {error.strerror or error}; choose a writable folder") from error
     os.close(handle)
     return Path(name)
+
+
+def _remove_stale(target: Path) -> None:
+    """Remove temporary files of the same target whose process was killed."""
+    start = f".{target.stem[:100]}-"
+    with os.scandir(target.parent) as entries:
+        names = [entry.name for entry in entries if entry.name.startswith(start) and entry.name.endswith(target.suffix)]
+    for name in names:
+        process = name[len(start) :].partition("-")[0]
+        if process.isdecimal() and not _running(int(process)):
+            (target.parent / name).unlink(missing_ok=True)
+
+
+def _running(process: int) -> bool:
+    """Whether a process of this machine exists."""
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # another user's
+        return True
+    return True
