@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -77,7 +78,7 @@ def _reserve(target: Path) -> Path:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         _remove_stale(target)
-        prefix = f".{target.stem[:100]}-{os.getpid()}-"
+        prefix = f"{_temporary_prefix(target)}{os.getpid()}-"
         handle, name = tempfile.mkstemp(prefix=prefix, suffix=target.suffix, dir=target.parent)
     except OSError as error:
         raise OutputError(f"cannot write {target}: {error.strerror or error}; choose a writable folder") from error
@@ -87,13 +88,19 @@ def _reserve(target: Path) -> Path:
 
 def _remove_stale(target: Path) -> None:
     """Remove temporary files of the same target whose process was killed."""
-    start = f".{target.stem[:100]}-"
+    start = _temporary_prefix(target)
     with os.scandir(target.parent) as entries:
         names = [entry.name for entry in entries if entry.name.startswith(start) and entry.name.endswith(target.suffix)]
     for name in names:
         process = name[len(start) :].partition("-")[0]
         if process.isdecimal() and not _running(int(process)):
             (target.parent / name).unlink(missing_ok=True)
+
+
+def _temporary_prefix(target: Path) -> str:
+    """Start of the names of a target's temporary files of this machine; folders may be shared with others."""
+    machine = "".join(filter(str.isalnum, platform.node()))[:20]
+    return f".{target.stem[:100]}-{machine}-"
 
 
 def _running(process: int) -> bool:
