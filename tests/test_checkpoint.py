@@ -95,6 +95,7 @@ def rewrite(path, drop=(), **metadata):
 
     with safe_open(path, framework="pt") as file:
         header = {**file.metadata(), **metadata}
+    del header["sha256"]  # as in files of earlier versions
     save_file({name: t for name, t in load_file(path).items() if name not in drop}, path, header)
 
 
