@@ -95,6 +95,7 @@ def rewrite(path, drop=(), **metadata):
 
     with safe_open(path, framework="pt") as file:
         header = {**file.metadata(), **metadata}
+    del header["sha256"]  # as in files of earlier versions
     save_file({name: t for name, t in load_file(path).items() if name not in drop}, path, header)
 
 
@@ -139,3 +140,35 @@ def test_a_failed_save_keeps_the_old_file(tmp_path, monkeypatch):
 def test_only_registered_networks_can_be_saved(tmp_path):
     with pytest.raises(ValueError, match="Linear is not registered"):
         save_checkpoint(tmp_path / "net.safetensors", torch.nn.Linear(2, 2))
+
+
+def test_every_changed_bit_is_noticed(tmp_path):
+    path = save_checkpoint(tmp_path / "net.safetensors", networks()["sync"], half=True)
+    whole, places = path.read_bytes(), torch.Generator().manual_seed(0)
+    for place in torch.randint(0, len(whole), (150,), generator=places).tolist():
+        damaged = bytearray(whole)
+        damaged[place] ^= 1 << place % 7
+        path.write_bytes(damaged)
+        with pytest.raises(CheckpointError, match=r"net\.safetensors"):
+            load_checkpoint(path, "sync")
+
+
+def test_weights_that_are_not_finite_are_refused(tmp_path):
+    module = networks()["lip"]
+    with torch.no_grad():
+        next(module.parameters()).view(-1)[3] = torch.nan
+    with pytest.raises(CheckpointError, match="not finite"):
+        load_checkpoint(save_checkpoint(tmp_path / "net.safetensors", module))
+
+
+@pytest.mark.parametrize(
+    "setting", [{"attn_implementation": "evil/repo"}, {"_name_or_path": "x"}, {"num_hidden_layers": 10**5}]
+)
+def test_the_description_of_an_encoder_sets_sizes_only(tmp_path, setting):
+    path = save_checkpoint(tmp_path / "net.safetensors", networks()["audio_encoder"])
+    tensors, metadata = load_file(path), read_metadata(path)
+    config = metadata.config | {"hubert": metadata.config["hubert"] | setting}
+    described = {"format": "emotalker", "version": "1", "kind": "audio_encoder", "space": "null", "extra": "{}"}
+    save_file(tensors, path, described | {"config": json.dumps(config)})
+    with pytest.raises(CheckpointError, match=r"no setting|larger than any"):
+        load_checkpoint(path)

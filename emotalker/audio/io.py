@@ -10,6 +10,7 @@ import av
 import numpy as np
 
 from emotalker.core.errors import AudioError
+from emotalker.core.limits import MAX_CHANNELS, MAX_SAMPLE_RATE, MAX_SECONDS, MIN_SAMPLE_RATE
 
 SAMPLE_RATE = 16000
 MIN_SECONDS = 0.2
@@ -34,7 +35,7 @@ def load_audio(source: str | os.PathLike | tuple[np.ndarray, int], sample_rate: 
 
     Raises:
         AudioError: the file is missing, contains no audio or cannot be decoded, or the recording is empty, shorter than
-            0.2 s, or not finite. Silence is accepted.
+            0.2 s, or not finite, or beyond the limits of :mod:`emotalker.core.limits`. Silence is accepted.
     """
     if isinstance(source, tuple):
         samples, rate = source
@@ -70,15 +71,17 @@ def _decode(path: Path) -> tuple[np.ndarray, int]:
     if not path.is_file():
         raise AudioError(f"no such audio file: {path}")
     try:
-        with av.open(str(path), metadata_errors="replace") as container:
+        # FFmpeg takes what precedes a colon in a relative name for a protocol.
+        with av.open(str(path.absolute()), metadata_errors="replace") as container:
             if not container.streams.audio:
                 raise AudioError(f"{path} contains no audio stream; give a recording or a video with sound")
             stream = container.streams.audio[0]
             rate = stream.rate
+            _check_format(path, rate, stream.channels)
             duration = stream.duration and stream.duration * stream.time_base
-            to_float = av.AudioResampler(format="fltp", rate=rate)  # FFmpeg's mono mix is 3 dB too loud in float
+            to_float = _Interleaver(rate)
             chunks: list[np.ndarray] = []
-            packets = damaged = 0
+            packets = damaged = count = 0
             for packet in container.demux(stream):
                 packets += 1
                 try:
@@ -86,7 +89,11 @@ def _decode(path: Path) -> tuple[np.ndarray, int]:
                 except av.error.InvalidDataError:
                     damaged += 1
                     continue
-                chunks += [part.to_ndarray().mean(axis=0) for frame in frames for part in to_float.resample(frame)]
+                for part in (part for frame in frames for part in to_float(frame)):
+                    chunks.append(part.to_ndarray().reshape(part.samples, -1).mean(axis=1))
+                    count += part.samples
+                if count > MAX_SECONDS * rate:
+                    raise AudioError(f"{path} is longer than {MAX_SECONDS // 3600} hours; cut it into shorter recordings")
     except (av.error.FFmpegError, ValueError) as error:
         raise AudioError(f"{path} cannot be decoded as audio ({_reason(error)}); convert it to WAV") from error
     if damaged > MAX_DAMAGE * packets:
@@ -95,6 +102,29 @@ def _decode(path: Path) -> tuple[np.ndarray, int]:
     if duration and 0 < len(samples) - round(duration * rate) <= MAX_PADDING:
         samples = samples[: round(duration * rate)]
     return samples, rate
+
+
+class _Interleaver:
+    """Converts frames to interleaved floating point at one rate: planar frames give access to 8 channels only.
+
+    Channels are kept, since FFmpeg's mono mix is 3 dB too loud in floating point. Streams may change their layout.
+    """
+
+    def __init__(self, rate: int):
+        self._rate, self._format, self._resampler = rate, None, None
+
+    def __call__(self, frame: av.AudioFrame) -> list[av.AudioFrame]:
+        given = frame.format.name, frame.layout.name, frame.sample_rate
+        if given != self._format:
+            self._format, self._resampler = given, av.AudioResampler(format="flt", rate=self._rate)
+        return self._resampler.resample(frame)
+
+
+def _check_format(path: Path, rate: int, channels: int) -> None:
+    if not MIN_SAMPLE_RATE <= rate <= MAX_SAMPLE_RATE:
+        raise AudioError(f"{path} has a sample rate of {rate} Hz; convert it to one of 8000 to 192000 Hz")
+    if channels > MAX_CHANNELS:
+        raise AudioError(f"{path} has {channels} channels; mix it down to {MAX_CHANNELS} or fewer")
 
 
 def _to_float(samples: np.ndarray) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Callable
@@ -24,6 +25,9 @@ _MODELS: dict[str, type[nn.Module]] = {}
 
 #: Tensors that only training needs; the quantiser restores them from the codebook if they are missing.
 TRAINING_ONLY = ("ema_sum", "ema_count")
+
+#: Key of the checksum in the file's metadata; files of earlier versions have none.
+CHECKSUM = "sha256"
 
 
 def register_model(kind: str) -> Callable[[type[nn.Module]], type[nn.Module]]:
@@ -100,6 +104,7 @@ def save_checkpoint(
         "space": json.dumps(space),
         "extra": json.dumps(extra or {}),
     }
+    metadata[CHECKSUM] = _checksum(metadata, tensors)
     with replace_on_success(path) as temporary:
         save_file(tensors, temporary, metadata)
     return Path(path)
@@ -136,6 +141,16 @@ def load_checkpoint(path: str | os.PathLike, kind: str | None = None, device: st
     return module.to(device).eval()
 
 
+def _checksum(metadata: dict[str, str], tensors: dict[str, torch.Tensor]) -> str:
+    """SHA-256 of all tensors and of the metadata without the checksum: safetensors files do not notice changed bits."""
+    digest = hashlib.sha256(json.dumps({k: v for k, v in metadata.items() if k != CHECKSUM}, sort_keys=True).encode())
+    for name in sorted(tensors):
+        tensor = tensors[name].contiguous()
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
 def _kind_of(module: nn.Module) -> str:
     for kind, model in _MODELS.items():
         if type(module) is model:
@@ -152,6 +167,11 @@ def _read(path: str | os.PathLike, with_tensors: bool) -> tuple[CheckpointMetada
             tensors = {name: file.get_tensor(name) for name in file.keys()} if with_tensors else {}  # noqa: SIM118
     except (SafetensorError, OSError, ValueError) as error:
         raise CheckpointError(f"the checkpoint {path} is damaged ({error}); fetch or train it again") from error
+    if with_tensors and header.get(CHECKSUM, "") not in ("", _checksum(header, tensors)):
+        raise CheckpointError(f"the checkpoint {path} is damaged (its checksum differs); fetch or train it again")
+    broken = next((name for name, t in tensors.items() if t.is_floating_point() and not torch.isfinite(t).all()), None)
+    if broken is not None:
+        raise CheckpointError(f"the checkpoint {path} has values in {broken} that are not finite; fetch or train it again")
     if header.get("format") != "emotalker":
         raise CheckpointError(f"{path} was not written by EmoTalker; give an EmoTalker checkpoint")
     if header.get("version") != str(FORMAT_VERSION):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import warnings
 from collections.abc import Callable
@@ -12,8 +13,15 @@ from emotalker.core.errors import EmoTalkerError
 
 
 def run(main: Callable[[], None]) -> None:
-    """Call ``main``; an error the user can fix becomes one sentence on stderr and exit status 1, a warning one sentence."""
+    """Call ``main``; an error the user can fix becomes one sentence on stderr and exit status 1, a warning one sentence.
+
+    SIGTERM and SIGHUP end the program as an interruption does, so that unfinished files are removed; the exit status is 128
+    plus the signal's number.
+    """
     warnings.showwarning = lambda message, *_, **__: print(f"warning: {message}", file=sys.stderr)
+    for name in ("SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), _stop)
     try:
         main()
     except EmoTalkerError as error:
@@ -22,6 +30,10 @@ def run(main: Callable[[], None]) -> None:
     except KeyboardInterrupt:
         print("interrupted; nothing was overwritten", file=sys.stderr)
         sys.exit(130)
+
+
+def _stop(number: int, _frame: object) -> None:
+    sys.exit(128 + number)
 
 
 class Renamed(argparse.Action):

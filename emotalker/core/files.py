@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import platform
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -38,14 +39,76 @@ def check_writable(path: str | os.PathLike) -> None:
     _reserve(Path(path)).unlink()
 
 
+def check_outputs(
+    outputs: Iterable[tuple[str | os.PathLike, Sequence[str]]], inputs: Iterable[str | os.PathLike | None] = ()
+) -> None:
+    """Check all outputs of a command before its work.
+
+    Args:
+        outputs: paths, and the suffixes that each may have; empty for any.
+        inputs: paths of the command's inputs, which are not to be overwritten; None is skipped.
+
+    Raises:
+        OutputError: an output is an input or another output, has another suffix, is no regular file, or cannot be written.
+    """
+    taken = [(Path(path), "read") for path in inputs if path is not None]
+    for path, suffixes in ((Path(path), suffixes) for path, suffixes in outputs):
+        if suffixes and path.suffix.lower() not in suffixes:
+            raise OutputError(f"cannot write {path}: give a name ending in {' or '.join(suffixes)}")
+        for other, use in taken:
+            if _same_file(path, other):
+                raise OutputError(f"cannot write {path}: it is also {use} as {other}; give another name")
+        taken.append((path, "written"))
+        check_writable(path)
+
+
+def _same_file(first: Path, second: Path) -> bool:
+    try:
+        return first.samefile(second)
+    except OSError:  # one of them does not exist
+        return first.absolute() == second.absolute()
+
+
 def _reserve(target: Path) -> Path:
     """Create an empty temporary file in the folder of ``target``."""
     if target.is_dir():
         raise OutputError(f"cannot write {target}: it is a folder; give a file name inside it")
+    if target.exists() and not target.is_file():
+        raise OutputError(f"cannot write {target}: it is a device or a pipe; give the name of a file")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{target.stem}-", suffix=target.suffix, dir=target.parent)
+        _remove_stale(target)
+        prefix = f"{_temporary_prefix(target)}{os.getpid()}-"
+        handle, name = tempfile.mkstemp(prefix=prefix, suffix=target.suffix, dir=target.parent)
     except OSError as error:
         raise OutputError(f"cannot write {target}: {error.strerror or error}; choose a writable folder") from error
     os.close(handle)
     return Path(name)
+
+
+def _remove_stale(target: Path) -> None:
+    """Remove temporary files of the same target whose process was killed."""
+    start = _temporary_prefix(target)
+    with os.scandir(target.parent) as entries:
+        names = [entry.name for entry in entries if entry.name.startswith(start) and entry.name.endswith(target.suffix)]
+    for name in names:
+        process = name[len(start) :].partition("-")[0]
+        if process.isdecimal() and not _running(int(process)):
+            (target.parent / name).unlink(missing_ok=True)
+
+
+def _temporary_prefix(target: Path) -> str:
+    """Start of the names of a target's temporary files of this machine; folders may be shared with others."""
+    machine = "".join(filter(str.isalnum, platform.node()))[:20]
+    return f".{target.stem[:100]}-{machine}-"
+
+
+def _running(process: int) -> bool:
+    """Whether a process of this machine exists."""
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # another user's
+        return True
+    return True

@@ -21,6 +21,7 @@ import numpy as np
 from emotalker.core.errors import DataError, EmoTalkerError, MissingExtraError
 from emotalker.core.files import replace_on_success
 from emotalker.core.progress import progress_bar
+from emotalker.data.clip_ids import check_clip_id
 from emotalker.data.readers import make_reader
 from emotalker.data.readers.base import ClipSource, CorpusReader
 from emotalker.data.shards import FAILURES, HEADER, Corpus, read_tar, write_tar
@@ -242,7 +243,8 @@ def reset_failures(out: Path, work: Path, shards: dict[str, list[ClipSource]]) -
             continue
         by_clip: dict[str, list[tuple[str, bytes]]] = {}
         for file, content in read_tar(out / f"{name}.tar"):
-            by_clip.setdefault(file.partition(".")[0], []).append((file, content))
+            clip_id = check_clip_id(file.partition(".")[0], out / f"{name}.tar")
+            by_clip.setdefault(clip_id, []).append((file, content))
         for clip_id, members in by_clip.items():
             write_tar(work / f"{clip_id}.tar", members)
         manifest.unlink()

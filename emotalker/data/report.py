@@ -169,6 +169,6 @@ def worst_clips(corpus: Corpus, count: int) -> str:
     figures = []
     for clip in clips:
         data = base64.b64encode(corpus.read(clip, "jpg")).decode() if "jpg" in clip.files else ""
-        caption = f"{clip.name}<br>confidence {clip.quality['confidence']:.2f}, face in {clip.quality['found']:.0%}"
+        caption = f"{escape(clip.name)}<br>confidence {clip.quality['confidence']:.2f}, face in {clip.quality['found']:.0%}"
         figures.append(f'<figure><img alt="" src="data:image/jpeg;base64,{data}"><figcaption>{caption}</figcaption></figure>')
     return "".join(figures)

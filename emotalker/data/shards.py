@@ -31,6 +31,7 @@ from emotalker.core.emotions import EMOTIONS
 from emotalker.core.errors import DataError
 from emotalker.core.files import replace_on_success
 from emotalker.core.splits import SPLITS, Split, split_of_name, split_of_speaker
+from emotalker.data.clip_ids import check_clip_id, check_shard_name
 
 FORMAT = "emotalker-webdataset-1"
 HEADER, MANIFEST, FAILURES = "corpus.json", "manifest.jsonl", "failures.jsonl"
@@ -183,7 +184,20 @@ class Corpus:
                 f"{self.root} has the format {self.manifest.get('format')!r}, not {FORMAT!r}; prepare the corpus again"
             )
         self.space: CoefficientSpace = get_space(self.manifest["space"])
-        self.clips = [Clip(**{"name": entry.pop("id"), **_known(entry)}, corpus=self) for entry in entries]
+        self.clips = [self._clip(entry) for entry in entries]
+
+    def _clip(self, entry: object) -> Clip:
+        """A clip from its line of the manifest; DataError if it is damaged, or names files outside the corpus."""
+        where = self.root / MANIFEST
+        try:
+            check_shard_name(entry["shard"], where)
+            clip = Clip(name=check_clip_id(entry["id"], where), **_known(entry), corpus=self)
+            valid = isinstance(clip.frames, int) and isinstance(clip.files, dict) and isinstance(clip.quality, dict)
+        except (KeyError, TypeError) as error:
+            raise DataError(f"{where} is damaged ({error!r}); prepare the corpus again") from error
+        if not valid:
+            raise DataError(f"{where} is damaged at the clip {clip.name}; prepare the corpus again")
+        return clip
 
     @cached_property
     def _open_files(self) -> dict[str, io.BufferedReader]:
@@ -229,7 +243,9 @@ class Corpus:
 
 
 def _known(entry: dict) -> dict:
-    return {name: value for name, value in entry.items() if name in Clip.__dataclass_fields__}
+    return {
+        name: value for name, value in entry.items() if name in Clip.__dataclass_fields__ and name not in ("name", "corpus")
+    }
 
 
 def load_clips(

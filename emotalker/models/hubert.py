@@ -45,15 +45,17 @@ LOG_MEL_HUBERT: dict[str, Any] = {
     "activation_dropout": 0.0,
 }
 
-#: HubertConfig fields that describe a file or a fine-tuning head, not the encoder.
-_NOT_HYPERPARAMETERS = {
-    "architectures",
-    "transformers_version",
-    "dtype",
-    "_name_or_path",
-    "id2label",
-    "label2id",
-}
+#: HubertConfig fields that checkpoints may set. All others are refused: some of them name code or files to load.
+_HYPERPARAMETERS = frozenset({
+    "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "hidden_act", "hidden_dropout",
+    "activation_dropout", "attention_dropout", "feat_proj_layer_norm", "feat_proj_dropout", "final_dropout", "layerdrop",
+    "initializer_range", "layer_norm_eps", "feat_extract_norm", "feat_extract_activation", "conv_dim", "conv_stride",
+    "conv_kernel", "conv_bias", "num_conv_pos_embeddings", "num_conv_pos_embedding_groups", "conv_pos_batch_norm",
+    "do_stable_layer_norm", "apply_spec_augment", "mask_time_prob", "mask_time_length", "mask_time_min_masks",
+    "mask_feature_prob", "mask_feature_length", "mask_feature_min_masks",
+})  # fmt: skip
+#: Largest network that is made from a checkpoint's description; HuBERT large has 24 layers of 1024.
+_MAX_LAYERS, _MAX_HIDDEN = 48, 4096
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,12 @@ class AudioEncoderConfig(ModelConfig):
     def __post_init__(self) -> None:
         if self.stem not in ("waveform", "log_mel"):
             raise ValueError(f"the stem is 'waveform' or 'log_mel', not {self.stem!r}")
+        unknown = set(self.hubert) - _HYPERPARAMETERS
+        if unknown:
+            raise ValueError(f"an audio encoder has no setting {min(unknown)!r}")
+        layers, hidden = self.hubert.get("num_hidden_layers", 12), self.hubert.get("hidden_size", 768)
+        if not (1 <= layers <= _MAX_LAYERS and 1 <= hidden <= _MAX_HIDDEN):
+            raise ValueError(f"an audio encoder of {layers} layers of {hidden} is larger than any HuBERT")
 
     @classmethod
     def log_mel(cls, emotions: tuple[str, ...] = (), **changes) -> AudioEncoderConfig:
@@ -161,7 +169,7 @@ class AudioEncoder(nn.Module):
         if absent:
             raise CheckpointError(f"{where} is not a complete HuBERT: {len(absent)} weights are missing, e.g. {min(absent)}")
         settings = json.loads(Path(preprocessor).read_text()) if preprocessor else {}
-        fields = {k: v for k, v in hubert_config.to_diff_dict().items() if k not in _NOT_HYPERPARAMETERS}
+        fields = {k: v for k, v in hubert_config.to_diff_dict().items() if k in _HYPERPARAMETERS}
         return cls(AudioEncoderConfig(fields, settings.get("do_normalize", True)), hubert).eval()
 
     @property

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import io
 import os
+import warnings
 from pathlib import Path
 
 import cv2
 import numpy as np
+from PIL import ExifTags, Image
 
 from emotalker.core.errors import ImageError, OutputError
 from emotalker.core.files import replace_on_success
+from emotalker.core.limits import MAX_IMAGE_BYTES, MAX_PIXELS
 
 #: Grey level behind transparent images.
 BACKGROUND = 128
+
+#: Quarter turns against the clock, and whether to mirror left and right afterwards, for each EXIF orientation.
+_UPRIGHT = {2: (0, True), 3: (2, False), 4: (2, True), 5: (3, True), 6: (3, False), 7: (1, True), 8: (1, False)}
 
 
 def load_image(path: str | os.PathLike) -> np.ndarray:
@@ -21,18 +28,26 @@ def load_image(path: str | os.PathLike) -> np.ndarray:
     Grey, palette, CMYK and 16-bit images are converted; transparent ones are composited over grey.
 
     Raises:
-        ImageError: the file is missing or not an image that OpenCV reads (JPEG, PNG, WebP, BMP, TIFF and more).
+        ImageError: the file is missing, is not an image that OpenCV reads (JPEG, PNG, WebP, BMP, TIFF and more), or is beyond
+            the limits of :mod:`emotalker.core.limits`.
     """
     path = Path(path)
+    if not path.exists():
+        raise ImageError(f"no such image: {path}")
+    if not path.is_file():
+        raise ImageError(f"{path} is not a file; give a PNG or JPEG file")
     try:
+        if path.stat().st_size > MAX_IMAGE_BYTES:
+            raise ImageError(f"{path} is larger than {MAX_IMAGE_BYTES // 1_000_000} MB; give a smaller picture")
         content = np.frombuffer(path.read_bytes(), np.uint8)
-    except FileNotFoundError:
-        raise ImageError(f"no such image: {path}") from None
     except OSError as error:
         raise ImageError(f"cannot read the image {path}: {error.strerror or error}") from error
+    orientation = _read_header(path, content)
     image = _decode(content, cv2.IMREAD_UNCHANGED)
-    if image is not None and image.ndim == 3 and image.shape[2] == 4:
-        return _flatten(image)
+    if image is not None and image.ndim == 3 and image.shape[2] == 4 and image.dtype != np.float32:
+        turns, mirrored = _UPRIGHT.get(orientation, (0, False))
+        image = np.rot90(_flatten(image), turns)
+        return np.ascontiguousarray(image[:, ::-1] if mirrored else image)
     image = _decode(content, cv2.IMREAD_COLOR)  # converted to 8 bits and three channels, and rotated upright
     if image is None:
         raise ImageError(f"{path} is damaged or not an image; give a PNG or JPEG file")
@@ -78,6 +93,23 @@ def _decode(content: np.ndarray, flags: int) -> np.ndarray | None:
         return cv2.imdecode(content, flags)
     except cv2.error:  # empty, or larger than OpenCV allows
         return None
+
+
+def _read_header(path: Path, content: np.ndarray) -> int:
+    """EXIF orientation, 1 if there is none; ImageError if the header, which OpenCV does not check, states too many pixels."""
+    try:
+        with warnings.catch_warnings(action="ignore"), Image.open(io.BytesIO(content)) as header:
+            width, height = header.size
+            if width * height <= MAX_PIXELS:
+                return int(header.getexif().get(ExifTags.Base.Orientation, 1))
+    except Image.DecompressionBombError:
+        width = height = 0  # more pixels than Pillow opens, which is more than ours
+    except Exception:  # of a kind that Pillow does not know, or damaged: OpenCV decides
+        return 1
+    raise ImageError(
+        f"{path} has {f'{width} x {height}' if width else 'too many'} pixels; scale it down to at most "
+        f"{MAX_PIXELS // 1_000_000} megapixels"
+    )
 
 
 def _flatten(image: np.ndarray) -> np.ndarray:

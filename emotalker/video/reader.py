@@ -64,7 +64,8 @@ def open_video(path: str | os.PathLike) -> Iterator[av.container.InputContainer]
     if not Path(path).is_file():
         raise VideoError(f"no such video: {path}")
     try:
-        with av.open(str(path), metadata_errors="replace") as container:
+        # FFmpeg takes what precedes a colon in a relative name for a protocol.
+        with av.open(str(Path(path).absolute()), metadata_errors="replace") as container:
             if not container.streams.video:
                 raise VideoError(f"{path} has no video stream")
             yield container

@@ -12,6 +12,7 @@ import numpy as np
 from emotalker.audio.io import SAMPLE_RATE, load_audio
 from emotalker.coefficients import ARKIT, CoefficientSpace
 from emotalker.core.errors import DataError
+from emotalker.data.clip_ids import check_clip_id, with_unique_ids
 
 
 @dataclass(frozen=True)
@@ -125,7 +126,9 @@ class CorpusReader(ABC):
         """The clips sorted by speaker and id; DataError with the expected ``layout`` if there are none."""
         if not clips:
             raise DataError(f"{self.root} contains no clip laid out as {layout}; correct root=")
-        return sorted(clips, key=lambda clip: (clip.speaker, clip.id))
+        for clip in clips:
+            check_clip_id(clip.id, self.root)
+        return sorted(with_unique_ids(clips), key=lambda clip: (clip.speaker, clip.id))
 
     def cut(
         self, motion: np.ndarray, audio: np.ndarray | None, valid: np.ndarray, confidence: np.ndarray | None = None

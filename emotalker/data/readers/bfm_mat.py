@@ -14,6 +14,7 @@ from emotalker.coefficients.resample import resample, resample_angles
 from emotalker.coefficients.space import BFM, CoefficientSpace
 from emotalker.core.emotions import emotion_of
 from emotalker.core.suffixes import AUDIO_SUFFIXES
+from emotalker.data.clip_ids import clip_id
 from emotalker.data.readers.base import ClipData, ClipSource, CorpusReader
 
 #: Flat names of MEAD clips: ``M030_front_angry_level3_001``.
@@ -49,7 +50,7 @@ class BfmMatReader(CorpusReader):
     def _clip(self, path: Path, sound: Path | None) -> ClipSource:
         mead = MEAD_NAME.fullmatch(path.stem)
         return ClipSource(
-            id=re.sub(r"[^\w-]", "_", str(path.relative_to(self.root).with_suffix(""))),
+            id=clip_id(str(path.relative_to(self.root).with_suffix(""))),
             speaker=mead[1] if mead else path.stem.partition("_")[0],
             emotion=emotion_of(mead[2]) if mead else None,
             original_emotion=mead[2] if mead else None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from emotalker.core.emotions import emotion_of
+from emotalker.data.clip_ids import clip_id
 from emotalker.data.readers.base import ClipSource
 from emotalker.data.readers.tracked import VideoReader
 
@@ -30,7 +31,7 @@ class CremaDReader(VideoReader):
             sound = self.root / "AudioWAV" / f"{video.stem}.wav"
             clips.append(
                 ClipSource(
-                    id=video.stem,
+                    id=clip_id(video.stem),
                     speaker=match[1],
                     emotion=emotion_of(match[3]),
                     original_emotion=match[3],

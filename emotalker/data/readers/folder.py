@@ -10,6 +10,7 @@ from pathlib import Path
 from emotalker.core.emotions import emotion_of
 from emotalker.core.errors import DataError
 from emotalker.core.suffixes import AUDIO_SUFFIXES, VIDEO_SUFFIXES
+from emotalker.data.clip_ids import clip_id
 from emotalker.data.readers.base import ClipSource
 from emotalker.data.readers.tracked import VideoReader
 
@@ -71,11 +72,11 @@ class FolderReader(VideoReader):
                 word = labels.get("emotion")
                 clips.append(
                     ClipSource(
-                        id=re.sub(r"[^\w-]", "_", "_".join([*folders, video.stem])),
+                        id=clip_id("_".join([*folders, video.stem])),
                         speaker="_".join([*folders, *([labels["speaker"]] if "speaker" in labels else [])]) or root.name,
                         emotion=emotion_of(self.emotions.get(word, word)),
                         original_emotion=self.emotions.get(word, word),
-                        level=int(labels["level"]) if labels.get("level") else None,
+                        level=int(labels["level"]) if (labels.get("level") or "").isdecimal() else None,
                         audio=recording_of(video),
                         video=video,
                         licence=self.licence,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from emotalker.core.suffixes import VIDEO_SUFFIXES
+from emotalker.data.clip_ids import clip_id
 from emotalker.data.readers.base import ClipSource
 from emotalker.data.readers.tracked import VideoReader
 
@@ -23,7 +24,7 @@ class HdtfReader(VideoReader):
         videos = sorted(p for p in self.root.glob("**/*") if p.suffix.lower() in VIDEO_SUFFIXES)
         clips = [
             ClipSource(
-                id=re.sub(r"[^\w-]", "_", str(video.relative_to(self.root).with_suffix(""))),
+                id=clip_id(str(video.relative_to(self.root).with_suffix(""))),
                 speaker=NAME.fullmatch(video.stem)[1],
                 video=video,
                 licence=self.licence,

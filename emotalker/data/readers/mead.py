@@ -7,6 +7,7 @@ import os
 import re
 
 from emotalker.core.emotions import emotion_of
+from emotalker.data.clip_ids import clip_id
 from emotalker.data.readers.base import ClipSource
 from emotalker.data.readers.tracked import VideoReader
 
@@ -43,7 +44,7 @@ class MeadReader(VideoReader):
                     sound = person / "audio" / emotion / level / f"{video.stem}.m4a"
                     clips.append(
                         ClipSource(
-                            id=f"{person.name}_{view}_{emotion}_{level.replace('_', '')}_{video.stem}",
+                            id=clip_id(f"{person.name}_{view}_{emotion}_{level.replace('_', '')}_{video.stem}"),
                             speaker=person.name,
                             emotion=emotion_of(emotion),
                             original_emotion=emotion,
