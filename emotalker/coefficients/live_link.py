@@ -51,14 +51,17 @@ def write_live_link(path: str | os.PathLike, coefficients: np.ndarray, fps: int 
         raise ValueError(f"the frame rate is a whole number from 1 to 240, not {fps}")
     if fps != ARKIT.fps:
         motion = resample_motion(np.arange(len(motion)) / ARKIT.fps, motion, ARKIT, fps)
-    values = np.concatenate(
-        [motion[:, ARKIT.indices(BLENDSHAPES)], motion[:, _HEAD_ENTRIES] * _HEAD_SIGNS, _eye_angles(motion)], 1
-    ).astype(np.float32)
     rows = [
         [timecode(frame, int(fps)), str(len(COLUMNS)), *(np.format_float_positional(v, trim="-") for v in row)]
-        for frame, row in enumerate(values)
+        for frame, row in enumerate(live_link_values(motion))
     ]
     return write_rows(path, ["Timecode", "BlendShapeCount", *COLUMNS], rows)
+
+
+def live_link_values(motion: np.ndarray) -> np.ndarray:
+    """A motion ``(T, 58)`` of ARKIT as values ``(T, 61)`` float32 of COLUMNS."""
+    head = motion[:, _HEAD_ENTRIES] * _HEAD_SIGNS
+    return np.concatenate([motion[:, ARKIT.indices(BLENDSHAPES)], head, _eye_angles(motion)], 1).astype(np.float32)
 
 
 def _eye_angles(motion: np.ndarray) -> np.ndarray:
