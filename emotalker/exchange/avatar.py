@@ -49,7 +49,7 @@ def animate_glb(avatar: str | os.PathLike, path: str | os.PathLike, motion: Moti
     try:
         faces = _faces(gltf)
         if not faces:
-            raise DataError(f"{avatar} has no morph targets with ARKit's names, such as jawOpen; give an avatar that has them")
+            raise DataError(f"{avatar} has no morph targets with ARKit's names, such as jawOpen; give one that has them")
         library, buffer = pygltflib(), BinaryBuffer(gltf)
         times = buffer.accessor(np.arange(len(motion.coefficients)) / motion.space.fps, limits=True)
         animation = library.Animation(name="performance")

@@ -1,4 +1,4 @@
-"""GLB files (glTF 2.0): a person's head with ARKit's 52 blendshapes as morph targets, textured from the portrait and animated.
+"""GLB files (glTF 2.0): a person's animated head with ARKit's 52 blendshapes as morph targets, textured from the portrait.
 
 Units are glTF's: metres, y up, the face towards +z, rotations as quaternions. The format has no sound; the recording lies
 beside the file, and ``asset.extras.audio`` names it.

@@ -1,7 +1,8 @@
 """Sending motion to running programs: VMC (OSC over UDP, for VTuber software) and Live Link Face (UDP, for Unreal Engine).
 
-VMC is sent with the python-osc package. A Live Link packet is Epic's version 6: device and subject name, frame time, and the
-61 values of :mod:`emotalker.coefficients.live_link` as big-endian floats.
+VMC is sent with the python-osc package. A Live Link packet is Epic's version 6, big-endian: a byte with the version, the
+device's UUID and the subject's name with their lengths, frame, fraction of a frame, frame rate as a ratio, and the number of
+values with the values of :mod:`emotalker.coefficients.live_link`.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import socket
 import struct
 import time
+import uuid
 from collections.abc import Iterable
 from typing import Protocol
 
@@ -22,13 +24,14 @@ from emotalker.core.errors import MissingExtraError, OutputError
 
 VMC_PORT, LIVE_LINK_PORT = 39539, 11111
 _LIVE_LINK_VERSION = 6
+_FRAME = ">ifiiB"
 
 
 class Sender(Protocol):
     """Sends one frame of motion."""
 
     def send(self, vector: np.ndarray, seconds: float) -> None:
-        """Send a frame ``(58,)`` of ARKIT at a time in seconds from the start; OutputError if the address cannot be reached."""
+        """Send a frame ``(58,)`` of ARKIT at a time in seconds from the start; OutputError if that fails."""
         ...
 
 
@@ -89,14 +92,14 @@ class LiveLinkSender:
         except OSError as error:
             raise OutputError(f"cannot send to {host}:{port}: {error.strerror or error}") from error
         self._socket = socket.socket(self._address[0], socket.SOCK_DGRAM)
-        self._subject, self._fps = subject, fps
+        names = (str(uuid.uuid4()).encode(), subject.encode())
+        self._header = struct.pack(">B", _LIVE_LINK_VERSION) + b"".join(struct.pack(">i", len(n)) + n for n in names)
+        self._fps = fps
 
     def send(self, vector: np.ndarray, seconds: float) -> None:
         """See :class:`Sender`."""
         frame, part = divmod(seconds * self._fps + 1e-6, 1)
-        names = b"".join(struct.pack(">i", len(text)) + text for text in (b"EmoTalker", self._subject.encode()))
-        packet = struct.pack("<i", _LIVE_LINK_VERSION) + names
-        packet += struct.pack(">ifiiB", int(frame), part, self._fps, 1, len(COLUMNS))
+        packet = self._header + struct.pack(_FRAME, int(frame), part, self._fps, 1, len(COLUMNS))
         packet += np.asarray(live_link_values(vector[None])[0], ">f4").tobytes()
         try:
             self._socket.sendto(packet, self._address[4])
@@ -109,15 +112,15 @@ class LiveLinkSender:
 
 
 def read_live_link_packet(packet: bytes) -> tuple[str, float, np.ndarray]:
-    """Subject, seconds and the 61 values ``(61,)`` float32 of a packet of :class:`LiveLinkSender`; ValueError if it is none."""
+    """Subject, seconds and values ``(61,)`` float32 of a packet of :class:`LiveLinkSender`; ValueError if it is none."""
     try:
-        (version,), offset, names = struct.unpack_from("<i", packet), 4, []
+        (version,), offset, names = struct.unpack_from(">B", packet), 1, []
         for _ in range(2):
             (length,) = struct.unpack_from(">i", packet, offset)
             names.append(packet[offset + 4 : offset + 4 + length].decode())
             offset += 4 + length
-        frame, part, numerator, denominator, count = struct.unpack_from(">ifiiB", packet, offset)
-        values = np.frombuffer(packet, ">f4", count, offset + struct.calcsize(">ifiiB")).astype(np.float32)
+        frame, part, numerator, denominator, count = struct.unpack_from(_FRAME, packet, offset)
+        values = np.frombuffer(packet, ">f4", count, offset + struct.calcsize(_FRAME)).astype(np.float32)
     except (struct.error, UnicodeDecodeError) as error:
         raise ValueError(f"no Live Link packet: {error}") from error
     if version != _LIVE_LINK_VERSION:

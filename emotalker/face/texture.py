@@ -75,7 +75,9 @@ def _eye(portrait: Portrait, iris: np.ndarray, size: int) -> np.ndarray:
     angles = np.concatenate([np.linspace(-0.6, 0.6, 13), np.pi + np.linspace(-0.6, 0.6, 13)])
     radii = np.linspace(0.35, 1.0, 24)
     places = centre + radius * radii[:, None, None] * np.stack([np.cos(angles), np.sin(angles)], -1)
-    ring = cv2.remap(portrait.image, (places - 0.5).astype(np.float32), None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    ring = cv2.remap(
+        portrait.image, (places - 0.5).astype(np.float32), None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
     profile = np.median(ring, axis=1)
     white = np.clip(np.percentile(portrait.image[_face_mask(portrait)], 90) * np.array([1.0, 0.98, 0.96]), 0, 245)
     grid = (np.arange(size) + 0.5) / size - 0.5
