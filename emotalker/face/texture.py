@@ -64,7 +64,7 @@ def head_texture(portrait: Portrait, size: int = 2048) -> np.ndarray:
 
 
 def eye_textures(portrait: Portrait, size: int = 256) -> tuple[np.ndarray, np.ndarray]:
-    """Textures ``(size, size, 3)`` uint8 of the subject's left and right eye: pupil, iris and white in the photo's colours."""
+    """Textures ``(size, size, 3)`` uint8 of the subject's left and right eye, in the photo's colours."""
     return _eye(portrait, LEFT_IRIS, size), _eye(portrait, RIGHT_IRIS, size)
 
 
@@ -136,11 +136,11 @@ def continued(colors: np.ndarray, certainty: np.ndarray) -> np.ndarray:
     """Fill uncertain pixels from the certain ones around them by averaging over a pyramid (Gortler et al. 1996, pull-push).
 
     Args:
-        colors: ``(H, W, C)`` float32.
+        colors: ``(H, W, 3)`` float32.
         certainty: ``(H, W)`` float32 in 0..1.
 
     Returns:
-        ``(H, W, C)`` float32.
+        ``(H, W, 3)`` float32.
     """
     if min(certainty.shape) <= 2:
         total = max(float(certainty.sum()), 1e-6)
