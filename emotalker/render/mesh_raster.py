@@ -11,8 +11,8 @@ def draw_triangles(points, triangles, one_sided, brightness, uv, textures, textu
     """Draw triangles over a picture, in place; the nearest surface wins.
 
     Args:
-        points: ``(V, 3)`` float32: u, v in pixels (pixel centres at +0.5) and depth > 0; triangles with a corner at depth <= 0
-            are skipped.
+        points: ``(V, 3)`` float32: u, v in pixels (pixel centres at +0.5) and depth > 0; a triangle with a corner at depth
+            <= 0 is skipped.
         triangles: ``(F, 3)`` int32.
         one_sided: ``(F,)`` bool, whether a triangle is invisible from behind.
         brightness: ``(V,)`` float32, factor of the colour at each vertex.
