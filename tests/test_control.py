@@ -5,17 +5,14 @@ import pytest
 
 from emotalker.coefficients import ARKIT, MotionTrack
 from emotalker.coefficients.space import BFM
-from emotalker.inference.control import (
+from emotalker.inference.control import PARTS, Control, Reference, load_reference, part_entries
+from emotalker.inference.keyframes import (
     ANGLES,
-    PARTS,
     ControlError,
     Keyframes,
-    Reference,
     apply_gaze_keyframes,
     apply_pose_keyframes,
-    load_reference,
     parse_keyframes,
-    part_entries,
 )
 
 
@@ -114,3 +111,13 @@ def test_motion_plot(tmp_path):
     whole = load_image(path)
     without = load_image(save_motion_plot(tmp_path / "n.png", MotionTrack(motion(50), ARKIT)))
     assert whole.shape[0] > without.shape[0] and len(np.unique(whole.reshape(-1, 3), axis=0)) > 50
+
+
+def test_control_applies_references_then_keyframes():
+    generated, reference = motion(40), MotionTrack(motion(40, 1), ARKIT)
+    yaw = tuple(parse_keyframes("yaw=0:5", ANGLES))
+    result = Control((Reference(reference, "pose"), Reference(reference, "lips")), yaw).apply(generated, ARKIT)
+    np.testing.assert_allclose(result[:, ARKIT.index("yaw")], np.radians(5), rtol=1e-6)
+    assert np.array_equal(result[:, ARKIT.index("roll")], reference.coefficients[:, ARKIT.index("roll")])
+    assert np.array_equal(result[:, ARKIT.lip], reference.coefficients[:, ARKIT.lip])
+    assert Control().apply(generated, ARKIT) is generated
