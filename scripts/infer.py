@@ -8,8 +8,15 @@ from __future__ import annotations
 import argparse
 from functools import partial
 
-from emotalker.core.cli import picture_size, run, seed
-from emotalker.inference.options import add_decoding_options, add_style_options, performance_from, style_from
+from emotalker.core.cli import run, seed
+from emotalker.inference.options import (
+    add_decoding_options,
+    add_framing_options,
+    add_style_options,
+    framing_from,
+    performance_from,
+    style_from,
+)
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -19,8 +26,8 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--output", default="outputs/talking.mp4", help="video to write (default: %(default)s)")
     parser.add_argument("--coefficients", metavar="O.NPZ", help="also write the motion to this file")
     parser.add_argument("--write-emotion-track", metavar="E.CSV", help="also write the emotion that the face shows over time")
-    parser.add_argument("--size", type=picture_size, default=512, help="width and height in pixels (default: %(default)s)")
     parser.add_argument("--seed", type=seed, default=0, help="of all random numbers (default: %(default)s)")
+    add_framing_options(parser)
     add_style_options(parser)
     add_decoding_options(parser)
     parser.add_argument("--checkpoints", help="folder of trained weights (default: the shipped ones)")
@@ -39,7 +46,7 @@ def main() -> None:
 
     for path in filter(None, (args.output, args.coefficients, args.write_emotion_track)):
         check_writable(path)  # before minutes of computation
-    style, performance = style_from(args), performance_from(args)
+    style, performance, framing = style_from(args), performance_from(args), framing_from(args)
     with progress_bar() as progress:
         task = progress.add_task("loading", total=None)
         talking_head = TalkingHead.from_pretrained(args.checkpoints, args.device, args.landmarker)
@@ -48,7 +55,7 @@ def main() -> None:
         video = talking_head.generate(
             args.audio,
             args.image,
-            size=args.size,
+            **framing,
             seed=args.seed,
             style=style,
             decoding=args.decoding,

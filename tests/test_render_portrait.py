@@ -7,10 +7,11 @@ from skimage import data
 from emotalker.coefficients import ARKIT
 from emotalker.core.errors import FaceNotFoundError
 from emotalker.evaluation.lipsync import lip_gap
+from emotalker.face.crop import Crop
 from emotalker.face.fit import fit_face
 from emotalker.face.landmarks import FaceLandmarker
 from emotalker.face.model import FaceModel
-from emotalker.face.portrait import Portrait, crop_face
+from emotalker.face.portrait import Portrait
 from emotalker.face.topology import LEFT_EYE, LEFT_IRIS, RIGHT_EYE
 from emotalker.render.warp_renderer import WarpRenderer
 
@@ -132,5 +133,5 @@ def test_crop_of_a_face_at_the_border():
     image = np.zeros((100, 80, 3), np.uint8)
     points = np.zeros((478, 2)) + [70.0, 50.0]
     points[10], points[152] = [70, 20], [70, 80]
-    crop = crop_face(image, points, 64)
+    crop = Crop.around_head(points, 80, 100, 64).take(image)
     assert crop.shape == (64, 64, 3)

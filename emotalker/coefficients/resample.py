@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
+from scipy.interpolate import PchipInterpolator
 from scipy.spatial.transform import Rotation
 
 from emotalker.coefficients.rotation import rotation_angles, rotation_matrix
@@ -59,6 +62,55 @@ def _keys(x: np.ndarray) -> np.ndarray:
 def fast_entries(space: CoefficientSpace) -> np.ndarray:
     """Entries with short extremes that resampling must keep: lips, and blinks if the space contains them."""
     return np.union1d(space.lip, [space.index(name) for name in BLINKS if name in space.names]).astype(int)
+
+
+def frames_at(frames: int, fps: float, new_fps: float) -> int:
+    """The smallest number of frames at ``new_fps`` that lasts as long as ``frames`` at ``fps``."""
+    return int(np.ceil(frames * new_fps / fps - 1e-6))
+
+
+def change_frame_rate(motion: np.ndarray, space: CoefficientSpace, new_fps: float) -> np.ndarray:
+    """A motion at a higher frame rate, of the same duration.
+
+    Blendshapes are interpolated by monotone cubics (Fritsch and Carlson 1980), which never leave the range of the two frames
+    around them, so that lips that stay closed stay closed; the pose by cubic convolution. Where the lips close or the lids
+    are shut for one frame only, the nearest new frame takes this frame as it is: a closure between two new frames would be
+    lost otherwise.
+
+    Args:
+        motion: ``(T, D)`` at the space's rate.
+        new_fps: not below it.
+
+    Returns:
+        ``(T', D)`` float32, frame k at time k / ``new_fps``; T' is the smallest number that lasts as long. The last frame is
+        repeated.
+    """
+    if abs(space.fps - new_fps) < 1e-6:
+        return motion
+    length = frames_at(len(motion), space.fps, new_fps)
+    padded = np.concatenate([motion, motion[-1:], motion[-1:]]).astype(np.float64)
+    times = np.arange(length) * (space.fps / new_fps)
+    curve = PchipInterpolator(np.arange(len(padded)), padded)
+    out = curve(times)
+    for entries, openness in _openings(padded, space):
+        (at,) = np.nonzero(_turning(openness[:, None])[:, 0])
+        shut = at[openness[at] <= np.minimum(openness[at - 1], openness[at + 1])]
+        nearest = np.rint(shut * (new_fps / space.fps)).astype(int)
+        inside = nearest < length
+        out[np.ix_(nearest[inside], entries)] = padded[np.ix_(shut[inside], entries)]
+    angles, shifts = np.split(np.arange(space.dim)[space.pose], [3])
+    out[:, angles] = resample_angles(padded[:, angles], space.fps, new_fps)[:length]
+    out[:, shifts] = resample(padded[:, shifts], space.fps, new_fps)[:length]
+    return out.astype(np.float32)
+
+
+def _openings(motion: np.ndarray, space: CoefficientSpace) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Entries of lips and of lids, and how far they are open in each frame ``(T,)``; none in spaces without such names."""
+    if {"jawOpen", "mouthClose"} <= set(space.names):
+        yield space.lip, motion[:, space.index("jawOpen")] - motion[:, space.index("mouthClose")]
+    if set(BLINKS) <= set(space.names):
+        lids = space.indices(BLINKS)
+        yield lids, -motion[:, lids].sum(1)
 
 
 def resample_motion(

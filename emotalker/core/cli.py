@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +12,8 @@ from emotalker.core.errors import EmoTalkerError
 
 
 def run(main: Callable[[], None]) -> None:
-    """Call ``main``; an error the user can fix becomes one sentence on stderr and exit status 1."""
+    """Call ``main``; an error the user can fix becomes one sentence on stderr and exit status 1, a warning one sentence."""
+    warnings.showwarning = lambda message, *_, **__: print(f"warning: {message}", file=sys.stderr)
     try:
         main()
     except EmoTalkerError as error:

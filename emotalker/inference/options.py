@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from emotalker.core.cli import Renamed, amplitude, blink_rate, fraction, positive
+from emotalker.core.cli import Renamed, amplitude, blink_rate, fraction, picture_size, positive
 
 if TYPE_CHECKING:
     from emotalker.inference.performance import PerformanceConfig
@@ -56,6 +56,47 @@ def add_decoding_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--without", action="append", default=[], metavar="STEP", help="switch off a step of docs/method.md 9; repeatable"
     )
+
+
+def add_framing_options(parser: argparse.ArgumentParser) -> None:
+    """What the video shows and its format: arguments of :meth:`emotalker.TalkingHead.generate`."""
+    group = parser.add_argument_group("framing")
+    group.add_argument(
+        "--framing",
+        choices=["crop", "full"],
+        default="crop",
+        help="crop: head and shoulders in a square; full: the whole picture, in which only the person moves (default: crop)",
+    )
+    group.add_argument(
+        "--size",
+        type=picture_size,
+        help="pixels: sides of the square (default: 512), or longer side of the whole picture (default: its own, up to 4K)",
+    )
+    group.add_argument(
+        "--fps", type=int, choices=[25, 30, 50, 60], default=25, help="frames per second (default: %(default)s)"
+    )
+    group.add_argument("--face", type=int, metavar="N", help="which face, counted from 1 at the left (default: the largest)")
+    group.add_argument(
+        "--background",
+        metavar="B",
+        help="replaces the background: a colour (#rrggbb or its name), a picture, or transparent (.mov or .webm)",
+    )
+
+
+def framing_from(args: argparse.Namespace) -> dict[str, Any]:
+    """Arguments of :meth:`emotalker.TalkingHead.generate` from :func:`add_framing_options`.
+
+    Raises:
+        FramingError: the background is unknown.
+        OutputError: the output, ``args.output``, cannot be transparent.
+    """
+    from emotalker.inference.framing import Background
+    from emotalker.video.alpha import check_alpha_suffix
+
+    background = Background.parse(args.background) if args.background else None
+    if background and background.transparent:
+        check_alpha_suffix(args.output)
+    return {"framing": args.framing, "size": args.size, "fps": args.fps, "face": args.face, "background": background}
 
 
 def style_from(args: argparse.Namespace) -> Style:

@@ -8,6 +8,7 @@ low-resolution fields that are prepared once per portrait, and a few image sampl
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from itertools import islice
 
 import numpy as np
@@ -17,6 +18,7 @@ from emotalker.coefficients import ARKIT, CoefficientSpace
 from emotalker.face.portrait import Portrait
 from emotalker.face.rasterizer import interpolate, rasterize
 from emotalker.face.topology import CHIN, FACE_OVAL, INNER_LIPS, LEFT_EYE, LEFT_IRIS, RIGHT_EYE, RIGHT_IRIS
+from emotalker.render.composite import over
 from emotalker.render.controls import FaceControls
 from emotalker.render.displacement_field import DisplacementField
 from emotalker.render.eyes import Eyeball
@@ -46,6 +48,10 @@ class WarpRenderer:
     def __init__(self, portrait: Portrait, space: CoefficientSpace = ARKIT, shading: float = 1.5):
         if space != ARKIT:
             raise ValueError(f"the warp renderer takes {ARKIT.name} motion, not {space.name}")
+        self._background, self._transparent, self._matte = portrait.background, portrait.transparent, None
+        if portrait.matte is not None:
+            self._matte = np.rint(255 * portrait.matte).astype(np.uint8)
+            portrait = replace(portrait, image=portrait.foreground)
         self.portrait, self.space = portrait, space
         vertices = portrait.vertices()
         extra_points, extra_values = self._surroundings(vertices)
@@ -172,4 +178,10 @@ class WarpRenderer:
             interiors = [self._mouth(blendshapes[t], opening_fields[0][t, 0]), self._eyes[0](change), self._eyes[1](change)]
             for warp, fields, interior in zip(self._opening_warps, opening_fields, interiors, strict=True):
                 warp.compose(canvas, image, fields[t], interior)
-            yield self._rigid(canvas, pose)
+            if self._matte is None:
+                yield self._rigid(canvas, pose)
+                continue
+            share = self._matte.copy()
+            share[self._region.slices] = sample(self._matte, self._grid + backward)
+            person = self._rigid(np.dstack([canvas, share]), pose)
+            yield person if self._transparent else over(person, self._background)

@@ -39,6 +39,24 @@ def load_image(path: str | os.PathLike) -> np.ndarray:
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
+def fit_within(image: np.ndarray, largest: tuple[int, int], longest: int | None = None) -> np.ndarray:
+    """Scale ``(H, W, 3)`` uint8 to an even width and height.
+
+    Args:
+        image: the picture.
+        largest: limits of width and height, pixels; a larger picture is scaled down.
+        longest: the longer side of the result; None keeps the size, except that an odd row or column is cut off.
+    """
+    height, width = image.shape[:2]
+    scale = min(1.0, largest[0] / width, largest[1] / height)
+    if longest is not None:
+        scale = min(longest / max(width, height), largest[0] / width, largest[1] / height)
+    if scale == 1:
+        return image[: height // 2 * 2, : width // 2 * 2]
+    size = tuple(max(2, 2 * round(side * scale / 2)) for side in (width, height))
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
+
+
 def save_image(path: str | os.PathLike, image: np.ndarray) -> Path:
     """Write RGB uint8 ``(H, W, 3)`` in the format of the suffix.
 

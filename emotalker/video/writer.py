@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import ExitStack
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from queue import Queue
@@ -21,6 +22,25 @@ SUFFIXES = (".mp4", ".m4v", ".mov")
 
 #: Audio rates that all players support; other rates are resampled to the first.
 PLAYER_RATES = (48000, 44100)
+
+
+@dataclass(frozen=True)
+class VideoFormat:
+    """Encoders of one kind of file.
+
+    Attributes:
+        codec, audio_codec: FFmpeg's names of the encoders.
+        pixels: pixel format of the encoder.
+        channels: of the frames, 3 for RGB and 4 for RGBA.
+        options: of the video encoder.
+    """
+
+    codec: str
+    pixels: str
+    channels: int
+    options: dict[str, str]
+    audio_codec: str
+
 
 BT709 = 1  # code of the primaries and the transfer characteristics in ITU-T H.273
 QUEUE_FRAMES = 8
@@ -58,17 +78,16 @@ class VideoWriter:
         preset: str = "veryfast",
     ):
         self.path = Path(path)
-        if self.path.suffix.lower() not in SUFFIXES:
-            raise OutputError(f"cannot write {path}: give a name ending in one of {', '.join(SUFFIXES)}")
+        self._check_suffix()
         if width % 2 or height % 2 or width <= 0 or height <= 0:
-            raise OutputError(f"cannot write {path}: H.264 needs even width and height, not {width} x {height}")
+            raise OutputError(f"cannot write {path}: video needs even width and height, not {width} x {height}")
         if audio is not None and audio.ndim != 1:
             raise ValueError(f"audio is mono samples (N,), not {audio.shape}")
         self.width, self.height = width, height
         self.fps = Fraction(fps).limit_denominator(1001)
         self.frames_written = 0
         self._audio, self._audio_rate = audio, audio_rate
-        self._options = {"crf": str(crf), "preset": preset}
+        self._format = VideoFormat("libx264", "yuv420p", 3, {"crf": str(crf), "preset": preset}, "aac")
         self._queue: Queue[av.VideoFrame | None] = Queue(QUEUE_FRAMES)
         self._error: Exception | None = None
         self._cancelled = False
@@ -76,25 +95,31 @@ class VideoWriter:
     def __enter__(self) -> VideoWriter:
         with ExitStack() as stack:
             temporary = stack.enter_context(replace_on_success(self.path))
-            self._container = stack.enter_context(av.open(str(temporary), "w", options={"movflags": "+faststart"}))
+            options = {} if temporary.suffix.lower() == ".webm" else {"movflags": "+faststart"}
+            self._container = stack.enter_context(av.open(str(temporary), "w", options=options))
             self._stream = self._video_stream()
-            self._audio_track = None if self._audio is None else _AudioTrack(self._container, self._audio, self._audio_rate)
+            self._audio_track = None
+            if self._audio is not None:
+                self._audio_track = _AudioTrack(self._container, self._audio, self._audio_rate, self._format.audio_codec)
             self._thread = Thread(target=self._work, name="video-encoder", daemon=True)
             self._thread.start()
             self._stack = stack.pop_all()
         return self
 
     def write(self, frame: np.ndarray) -> None:
-        """Append one RGB uint8 frame ``(height, width, 3)``. The array may be reused immediately.
+        """Append one RGB uint8 frame ``(height, width, 3)``, with alpha RGBA. The array may be reused immediately.
 
         Raises:
             ValueError: the frame has another size or type.
             OutputError: writing failed.
         """
-        if frame.shape != (self.height, self.width, 3) or frame.dtype != np.uint8:
-            raise ValueError(f"a frame is uint8 ({self.height}, {self.width}, 3), not {frame.dtype} {frame.shape}")
+        shape = (self.height, self.width, self._format.channels)
+        if frame.shape != shape or frame.dtype != np.uint8:
+            raise ValueError(f"a frame is uint8 {shape}, not {frame.dtype} {frame.shape}")
         self._raise_error()
-        picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
+        picture = av.VideoFrame.from_ndarray(
+            np.ascontiguousarray(frame), format="rgba" if self._format.channels == 4 else "rgb24"
+        )
         picture.pts = self.frames_written
         picture.time_base = 1 / self.fps
         self._queue.put(picture)
@@ -115,9 +140,13 @@ class VideoWriter:
             if not self.frames_written:
                 raise OutputError(f"nothing written to {self.path}: there was no frame")
 
+    def _check_suffix(self) -> None:
+        if self.path.suffix.lower() not in SUFFIXES:
+            raise OutputError(f"cannot write {self.path}: give a name ending in one of {', '.join(SUFFIXES)}")
+
     def _video_stream(self) -> av.VideoStream:
-        stream = self._container.add_stream("libx264", rate=self.fps, options=self._options)
-        stream.width, stream.height, stream.pix_fmt = self.width, self.height, "yuv420p"
+        stream = self._container.add_stream(self._format.codec, rate=self.fps, options=self._format.options)
+        stream.width, stream.height, stream.pix_fmt = self.width, self.height, self._format.pixels
         context = stream.codec_context
         context.time_base = 1 / self.fps
         context.thread_count = min(os.cpu_count() or 1, 8)
@@ -148,7 +177,7 @@ class VideoWriter:
             self._error = error
 
     def _encode(self, picture: av.VideoFrame) -> None:
-        yuv = picture.reformat(format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG)
+        yuv = picture.reformat(format=self._format.pixels, dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG)
         yuv.pts, yuv.time_base = picture.pts, picture.time_base
         self._container.mux(self._stream.encode(yuv))
 
@@ -164,11 +193,11 @@ class VideoWriter:
 class _AudioTrack:
     """The audio stream, encoded up to the time of the video."""
 
-    def __init__(self, container: av.container.OutputContainer, samples: np.ndarray, rate: int):
+    def __init__(self, container: av.container.OutputContainer, samples: np.ndarray, rate: int, codec: str):
         self._samples, self._rate = samples, rate
         self._out_rate = rate if rate in PLAYER_RATES else PLAYER_RATES[0]
         self._container = container
-        self._stream = container.add_stream("aac", rate=self._out_rate, layout="mono")
+        self._stream = container.add_stream(codec, rate=self._out_rate, layout="mono")
         self._stream.bit_rate = 128_000
         self._resampler = av.AudioResampler(format="fltp", layout="mono", rate=self._out_rate)
         self._consumed = self._encoded = 0
