@@ -62,8 +62,6 @@ class Shot:
         x, y = self.low
         per_frame = ("blendshapes", "angles", "translation", "landmarks_2d")
         single = {name: getattr(self.fit, name)[at : at + 1] for name in per_frame}
-            name: getattr(self.fit, name)[at : at + 1] for name in ("blendshapes", "angles", "translation", "landmarks_2d")
-        }
         window = np.ascontiguousarray(frame[y : y + self.side, x : x + self.side])
         landmarks = self.fit.landmarks_2d[at].astype(np.float64)
         return Portrait(window, landmarks, replace(self.fit, **single), model, keep_expression=1.0)
