@@ -132,6 +132,7 @@ class DubbedVideo:
         make_renderer: makes the renderer of a frame's face.
         ending: what follows the video's last frame if the voice is longer: "ping-pong" runs backwards and forwards again,
             "hold" repeats it.
+        numbers: ``(T,)`` the video's frame that is shown at each frame.
         expression: weight of the new voice's brows, cheeks and smile; 0 keeps the video's.
     """
 
@@ -142,7 +143,7 @@ class DubbedVideo:
     make_renderer: RendererFactory
     ending: Ending = "ping-pong"
     expression: float = 1.0
-    _numbers: np.ndarray = field(init=False)
+    numbers: np.ndarray = field(init=False)
 
     def __post_init__(self) -> None:
         count, fps = len(self.motion.coefficients), self.motion.space.fps
@@ -156,7 +157,7 @@ class DubbedVideo:
         order = np.arange(count).clip(max=len(timeline) - 1)
         if self.ending == "ping-pong" and len(timeline) > 1:
             order = ping_pong(len(timeline), count)
-        self._numbers = timeline[order]
+        self.numbers = timeline[order]
 
     def __len__(self) -> int:
         return len(self.motion.coefficients)
@@ -164,7 +165,7 @@ class DubbedVideo:
     def __iter__(self) -> Iterator[np.ndarray]:
         """Frames ``(H, W, 3)`` uint8 RGB of the video's size."""
         for vector, number, frame in zip(
-            self.motion.coefficients, self._numbers, self.frames.take(self._numbers), strict=True
+            self.motion.coefficients, self.numbers, self.frames.take(self.numbers), strict=True
         ):
             yield self._dubbed(vector, int(number), frame)
 
