@@ -12,7 +12,7 @@ LAYERS = (
     ("settings",),
     ("audio", "video", "coefficients"),
     ("face", "models"),
-    ("tracking", "render"),
+    ("tracking", "render", "exchange"),
     ("synthetic", "inference"),
     ("data",),
     ("training",),

@@ -1,0 +1,1 @@
+"""Faces and motion in the formats of other programs."""
