@@ -28,6 +28,7 @@ TRAINING_ONLY = ("ema_sum", "ema_count")
 
 #: Key of the checksum in the file's metadata; files of earlier versions have none.
 CHECKSUM = "sha256"
+_KEYS = {"format", "version", "kind", "config", "space", "extra", CHECKSUM}
 
 
 def register_model(kind: str) -> Callable[[type[nn.Module]], type[nn.Module]]:
@@ -167,7 +168,8 @@ def _read(path: str | os.PathLike, with_tensors: bool) -> tuple[CheckpointMetada
             tensors = {name: file.get_tensor(name) for name in file.keys()} if with_tensors else {}  # noqa: SIM118
     except (SafetensorError, OSError, ValueError) as error:
         raise CheckpointError(f"the checkpoint {path} is damaged ({error}); fetch or train it again") from error
-    if with_tensors and header.get(CHECKSUM, "") not in ("", _checksum(header, tensors)):
+    changed = with_tensors and header.get(CHECKSUM, "") not in ("", _checksum(header, tensors))
+    if header.get("format") == "emotalker" and (changed or set(header) - _KEYS):
         raise CheckpointError(f"the checkpoint {path} is damaged (its checksum differs); fetch or train it again")
     broken = next((name for name, t in tensors.items() if t.is_floating_point() and not torch.isfinite(t).all()), None)
     if broken is not None:

@@ -50,7 +50,7 @@ class VMCSender:
         try:
             from pythonosc import osc_bundle_builder, osc_message_builder, udp_client
         except ImportError as error:
-            raise MissingExtraError("VMC needs python-osc; install it with: pip install 'emotalker[live]'") from error
+            raise MissingExtraError("VMC needs python-osc; install it with: pip install 'emotalker[osc]'") from error
         self._message, self._bundle = osc_message_builder.OscMessageBuilder, osc_bundle_builder.OscBundleBuilder
         try:
             self._client = udp_client.UDPClient(host, port)
