@@ -164,9 +164,7 @@ class DubbedVideo:
 
     def __iter__(self) -> Iterator[np.ndarray]:
         """Frames ``(H, W, 3)`` uint8 RGB of the video's size."""
-        for vector, number, frame in zip(
-            self.motion.coefficients, self.numbers, self.frames.take(self.numbers), strict=True
-        ):
+        for vector, number, frame in zip(self.motion.coefficients, self.numbers, self.frames.take(self.numbers), strict=True):
             yield self._dubbed(vector, int(number), frame)
 
     def _dubbed(self, vector: np.ndarray, number: int, frame: np.ndarray) -> np.ndarray:

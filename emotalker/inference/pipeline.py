@@ -3,124 +3,33 @@
 from __future__ import annotations
 
 import os
-import time
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
 import torch
 
 from emotalker.audio.io import SAMPLE_RATE, load_audio
-from emotalker.coefficients.resample import change_frame_rate, frames_at
-from emotalker.core.errors import CheckpointError
 from emotalker.face.landmarks import FaceLandmarker
 from emotalker.face.matte import PersonSegmenter
 from emotalker.face.model import FaceModel
 from emotalker.face.portrait import Portrait
-from emotalker.inference.emotion_track import EmotionTrack
-from emotalker.inference.framing import CROP_SIZE, Background, Framing, fit_picture
-from emotalker.inference.generator import GeneratedMotion, MotionGenerator
+from emotalker.inference.animation import Animator, AudioSource, ImageSource, TalkingVideo, find_segmenter, timed
+from emotalker.inference.control import NO_CONTROL, Control
+from emotalker.inference.framing import Background
+from emotalker.inference.generator import MotionGenerator
 from emotalker.inference.motion_stream import MotionStream
 from emotalker.inference.performance import PERFORMANCE, PerformanceConfig
 from emotalker.inference.streaming import TalkingStream
 from emotalker.inference.style import DEFAULT_STYLE, Style
 from emotalker.models.transformer import Mode
-from emotalker.render.base import PlanarRenderer, Renderer, RendererFactory
-from emotalker.render.compositor import planar_yuv
+from emotalker.render.base import RendererFactory
 from emotalker.render.warp_renderer import WarpRenderer
-from emotalker.video.alpha import AlphaVideoWriter
 from emotalker.video.image import load_image
-from emotalker.video.writer import VideoWriter
-
-AudioSource = str | os.PathLike | tuple[np.ndarray, int]
-ImageSource = str | os.PathLike | np.ndarray
 
 
-@dataclass
-class TalkingVideo:
-    """A talking portrait: the motion is predicted, frames are rendered when they are iterated over.
-
-    Attributes:
-        motion: the coefficients of every frame.
-        audio: ``(N,)`` float32 at 16 kHz; its duration differs from the video's by less than one frame.
-        framing: the portrait of the person, and what surrounds it in the video.
-        make_renderer: makes the renderer of the portrait.
-        fps: frames per second of the video; the motion keeps its own rate.
-        seconds: wall time of each stage so far.
-    """
-
-    motion: GeneratedMotion
-    audio: np.ndarray
-    framing: Framing
-    make_renderer: RendererFactory
-    fps: int
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    def __len__(self) -> int:
-        return frames_at(len(self.motion.coefficients), self.motion.space.fps, self.fps)
-
-    @property
-    def portrait(self) -> Portrait:
-        """Crop, landmarks and fit of the person."""
-        return self.framing.portrait
-
-    @property
-    def emotion(self) -> EmotionTrack:
-        """The emotion that the motion shows, heard or requested, before intensity."""
-        return self.motion.emotion
-
-    def __iter__(self) -> Iterator[np.ndarray]:
-        """Frames ``(H, W, 3)`` uint8 RGB, with a transparent background ``(H, W, 4)`` RGBA, rendered one at a time, so that
-        memory does not grow with length."""
-        with _timed(self.seconds, "prepare"):
-            renderer = self.make_renderer(self.portrait)
-        motion = change_frame_rate(self.motion.coefficients, self.motion.space, self.fps)
-        for frame in renderer.render(motion):
-            yield self.framing.place(frame)
-
-    def save(self, path: str | os.PathLike, on_frame: Callable[[int, int], None] | None = None) -> Path:
-        """Write H.264 and AAC, with a transparent background ProRes 4444 (.mov) or VP9 (.webm); ``on_frame(done, total)`` is
-        called after every frame.
-
-        Raises:
-            OutputError: the file cannot be written; an existing file is kept.
-        """
-        make_writer = AlphaVideoWriter if self.framing.transparent else VideoWriter
-        started, prepared = time.perf_counter(), self.seconds.get("prepare", 0.0)
-        with make_writer(path, *self.framing.size, self.fps, self.audio, SAMPLE_RATE) as writer:
-            with _timed(self.seconds, "prepare"):
-                renderer = self.make_renderer(self.portrait)
-            for done, _ in enumerate(self._write(renderer, writer), start=1):
-                if on_frame:
-                    on_frame(done, len(self))
-        preparation = self.seconds["prepare"] - prepared
-        self.seconds["render and encode"] = time.perf_counter() - started - preparation
-        return Path(path)
-
-    def _write(self, renderer: Renderer, writer: VideoWriter) -> Iterator[None]:
-        """Render and write all frames, in the encoder's own format where the renderer draws it; yields after each."""
-        motion = change_frame_rate(self.motion.coefficients, self.motion.space, self.fps)
-        if self.framing.transparent or not isinstance(renderer, PlanarRenderer):
-            for frame in renderer.render(motion):
-                yield writer.write(self.framing.place(frame))
-            return
-        whole = None if self.framing.still is None else planar_yuv(self.framing.still)
-        for frame in renderer.render_planar(motion):
-            if whole is not None:
-                self.framing.place_planar(frame, whole)
-            yield writer.write_planar(frame if whole is None else whole)
-
-    def summary(self, path: str | os.PathLike) -> str:
-        """One line: output path, number of frames, duration and the wall time of each stage."""
-        stages = ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in self.seconds.items())
-        return f"wrote {path}: {len(self)} frames, {len(self) / self.fps:.1f} s of video ({stages})"
-
-
-class TalkingHead:
+class TalkingHead(Animator):
     """Animates portraits with voice recordings.
 
     >>> talking_head = TalkingHead.from_pretrained()
@@ -142,8 +51,8 @@ class TalkingHead:
         make_renderer: RendererFactory = WarpRenderer,
         segmenter: PersonSegmenter | None = None,
     ):
-        self.generator, self.landmarker, self.face_model = generator, landmarker, face_model
-        self.make_renderer, self.segmenter = make_renderer, segmenter
+        super().__init__(landmarker, face_model, make_renderer, segmenter)
+        self.generator = generator
 
     @classmethod
     def from_pretrained(
@@ -163,12 +72,7 @@ class TalkingHead:
             CheckpointError: the weights or the landmarker file are missing or damaged.
         """
         generator = MotionGenerator.from_pretrained(checkpoints, device)
-        try:
-            segmenter = PersonSegmenter()
-        except CheckpointError as error:
-            segmenter = None
-            warnings.warn(f"{error}; until then the background near the head moves with it", stacklevel=2)
-        return cls(generator, FaceLandmarker(landmarker), FaceModel.load(), segmenter=segmenter)
+        return cls(generator, FaceLandmarker(landmarker), FaceModel.load(), segmenter=find_segmenter())
 
     def generate(
         self,
@@ -187,6 +91,7 @@ class TalkingHead:
         top_p: float = 0.9,
         performance: PerformanceConfig = PERFORMANCE,
         keep_expression: float = 0.0,
+        control: Control = NO_CONTROL,
         liveliness: float | None = None,
     ) -> TalkingVideo:
         """Predict the motion of a portrait from a voice; frames are rendered when the result is iterated over or saved.
@@ -207,41 +112,24 @@ class TalkingHead:
             performance: the steps around the published method and their constants.
             keep_expression: share of the picture's own expression that the face at rest keeps, 0..1. At 0, a smile falls and
                 an open mouth closes before the face performs.
+            control: replaces parts of the motion.
             liveliness: deprecated name of ``performance.sampling_weight``.
 
         Raises:
             AudioError, ImageError, FaceNotFoundError: the input cannot be used; the message gives the reason.
             FramingError: the background is unknown, or cannot be replaced without the segmenter.
             StyleError: the style requests an emotion and the checkpoints have no emotion input.
+            ControlError: a reference does not fit the motion.
         """
         if liveliness is not None:
             warnings.warn("liveliness is now PerformanceConfig.sampling_weight", DeprecationWarning, stacklevel=2)
             performance = replace(performance, sampling_weight=liveliness)
         seconds: dict[str, float] = {}
-        name = str(image) if isinstance(image, str | os.PathLike) else "the image"
-        with _timed(seconds, "load"):
+        with timed(seconds, "load"):
             samples = load_audio(audio)
-            pixels = image if isinstance(image, np.ndarray) else load_image(image)
-            if background is not None and not isinstance(background, Background):
-                background = Background.parse(background)
-        with _timed(seconds, "portrait"):
-            whole = fit_picture(pixels, size) if framing == "full" else None
-            portrait = Portrait.from_image(
-                pixels if whole is None else whole,
-                self.landmarker,
-                self.face_model,
-                (size or CROP_SIZE) if whole is None else None,
-                name,
-                keep_expression,
-                face,
-                self.segmenter,
-            )
-            if self.segmenter and portrait.matte is None:
-                warnings.warn(
-                    f"the person in {name} was not told apart from the background, which moves with the head", stacklevel=2
-                )
-            framed = Framing.of(portrait, whole, background)
-        with _timed(seconds, "motion"):
+        framed = self.frame(image, framing, size, face, background, keep_expression, seconds)
+        portrait = framed.portrait
+        with timed(seconds, "motion"):
             motion = self.generator.generate(
                 samples,
                 portrait.reference(self.generator.space),
@@ -252,6 +140,7 @@ class TalkingHead:
                 top_p=top_p,
                 performance=performance,
             )
+        motion = replace(motion, coefficients=control.apply(motion.coefficients, motion.space))
         return TalkingVideo(motion, samples, framed, self.make_renderer, fps or self.generator.space.fps, seconds)
 
     def stream(
@@ -283,13 +172,3 @@ class TalkingHead:
         )
         motion = MotionStream(self.generator, portrait.reference(self.generator.space), **options)
         return TalkingStream(motion, self.make_renderer(portrait), portrait, sample_rate)
-
-
-@contextmanager
-def _timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
-    """Add the block's wall time to ``seconds[stage]``."""
-    started = time.perf_counter()
-    try:
-        yield
-    finally:
-        seconds[stage] = seconds.get(stage, 0.0) + time.perf_counter() - started
