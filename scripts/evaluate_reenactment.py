@@ -30,17 +30,16 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> None:
     args = parse_arguments()
 
-    from functools import partial
-
     from emotalker.core.progress import progress_bar
-    from emotalker.data.face_videos import find_face_videos
-    from emotalker.evaluation.reenactment import evaluate, evenly, reenactment_table
+    from emotalker.data.face_videos import evenly, find_face_videos
+    from emotalker.evaluation.reenactment import evaluate, reenactment_table
     from emotalker.face.landmarks import FaceLandmarker
     from emotalker.face.model import FaceModel
-    from emotalker.render.warp_renderer import WarpRenderer
+    from emotalker.render.neural_renderer import renderer_factory
 
-    warp = partial(WarpRenderer, shading=args.shading)
-    renderers = {"warp": warp}
+    renderers = {"warp": renderer_factory("warp", shading=args.shading)}
+    for path in args.checkpoint:
+        renderers[str(path)] = renderer_factory("neural", path, args.shading)
     videos = evenly(find_face_videos(args.root, args.split), args.clips)
     with progress_bar() as progress:
         results = evaluate(

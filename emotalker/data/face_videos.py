@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
 
 from emotalker.core.errors import DataError
 from emotalker.core.splits import TEST_SPEAKERS, VALIDATION_SPEAKERS, Split, split_of_name, split_of_speaker
@@ -84,3 +87,15 @@ def find_face_videos(root: Path, split: Split | None = None) -> list[FaceVideo]:
         folders = ", ".join(corpus.folder for corpus in CORPORA)
         raise DataError(f"{root} has no {split or ''} videos in any of {folders}; give the folder that contains them")
     return found
+
+
+def evenly(videos: Sequence[FaceVideo], limit: int) -> list[FaceVideo]:
+    """At most ``limit`` videos of each corpus, evenly spaced among them."""
+    corpora: dict[str, list[FaceVideo]] = {}
+    for video in videos:
+        corpora.setdefault(video.corpus.name, []).append(video)
+    return [
+        clips[i]
+        for clips in corpora.values()
+        for i in np.unique(np.linspace(0, len(clips) - 1, min(limit, len(clips))).round().astype(int))
+    ]

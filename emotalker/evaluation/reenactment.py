@@ -30,18 +30,6 @@ MEASURES = (
 SHEET_COLUMNS = 6  # frames of a clip in a sheet
 
 
-def evenly(videos: Sequence[FaceVideo], limit: int) -> list[FaceVideo]:
-    """At most ``limit`` videos of each corpus, evenly spaced among them."""
-    corpora: dict[str, list[FaceVideo]] = {}
-    for video in videos:
-        corpora.setdefault(video.corpus.name, []).append(video)
-    return [
-        clips[i]
-        for clips in corpora.values()
-        for i in np.unique(np.linspace(0, len(clips) - 1, min(limit, len(clips))).round().astype(int))
-    ]
-
-
 def evaluate(
     videos: Iterable[FaceVideo],
     renderers: Mapping[str, RendererFactory],
