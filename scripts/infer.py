@@ -6,10 +6,16 @@ python scripts/infer.py --audio voice.wav --image person.jpg --output talking.mp
 from __future__ import annotations
 
 import argparse
-from functools import partial
 
 from emotalker.core.cli import picture_size, run, seed
-from emotalker.inference.options import add_decoding_options, add_style_options, performance_from, style_from
+from emotalker.inference.options import (
+    add_decoding_options,
+    add_renderer_options,
+    add_style_options,
+    performance_from,
+    renderer_from,
+    style_from,
+)
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -23,6 +29,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=seed, default=0, help="of all random numbers (default: %(default)s)")
     add_style_options(parser)
     add_decoding_options(parser)
+    add_renderer_options(parser)
     parser.add_argument("--checkpoints", help="folder of trained weights (default: the shipped ones)")
     parser.add_argument("--device", default="cpu", help="cpu, cuda or mps (default: %(default)s)")
     parser.add_argument("--landmarker", help="path of face_landmarker.task (default: found or downloaded once)")
@@ -35,15 +42,14 @@ def main() -> None:
     from emotalker import TalkingHead
     from emotalker.core.files import check_writable
     from emotalker.core.progress import progress_bar
-    from emotalker.render.warp_renderer import WarpRenderer
 
     for path in filter(None, (args.output, args.coefficients, args.write_emotion_track)):
         check_writable(path)  # before minutes of computation
-    style, performance = style_from(args), performance_from(args)
+    style, performance, make_renderer = style_from(args), performance_from(args), renderer_from(args)
     with progress_bar() as progress:
         task = progress.add_task("loading", total=None)
         talking_head = TalkingHead.from_pretrained(args.checkpoints, args.device, args.landmarker)
-        talking_head.make_renderer = partial(WarpRenderer, shading=args.shading)
+        talking_head.make_renderer = make_renderer
         progress.update(task, description="audio to motion")
         video = talking_head.generate(
             args.audio,

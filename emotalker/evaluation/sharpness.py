@@ -22,8 +22,8 @@ DETECTED = 0.63
 def cpbd(image: np.ndarray) -> float:
     """CPBD of a picture, 0 (blurred) to 1 (sharp).
 
-    The probability that the blur of an edge of width w is detected is ``1 - exp(-(w / w_JNB)^beta)`` (equation 4); the measure
-    is the fraction of edges for which it is at most 63 % (equation 5), that is, which are not wider than w_JNB.
+    The probability that the blur of an edge of width w is detected is ``1 - exp(-(w / w_JNB)^beta)``; the measure is the
+    fraction of edges for which it is at most 63 %, that is, which are not wider than w_JNB.
 
     Args:
         image: ``(H, W, 3)`` or ``(H, W)`` uint8, at least 64 pixels on either side.
@@ -57,8 +57,8 @@ def vertical_edges(gray: np.ndarray) -> np.ndarray:
 
 
 def edge_widths(gray: np.ndarray) -> np.ndarray:
-    """Width ``(H, W)`` in pixels of the edge at each pixel: the distance between the nearest local extrema of its row on either
-    side (Marziliano et al. 2002), for a rising or a falling edge according to the local slope."""
+    """Width ``(H, W)`` in pixels of the edge at each pixel (Marziliano et al. 2002): the distance between the nearest local
+    extrema of its row on either side, for a rising or a falling edge according to the local slope."""
     step = np.diff(gray, axis=1)
     rising = gray[:, 2:] > gray[:, :-2]
     width = np.zeros(gray.shape, np.float32)

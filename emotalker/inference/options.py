@@ -10,6 +10,7 @@ from emotalker.core.cli import Renamed, amplitude, blink_rate, fraction, positiv
 if TYPE_CHECKING:
     from emotalker.inference.performance import PerformanceConfig
     from emotalker.inference.style import Style
+    from emotalker.render.base import RendererFactory
 
 
 def add_style_options(parser: argparse.ArgumentParser) -> None:
@@ -56,6 +57,38 @@ def add_decoding_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--without", action="append", default=[], metavar="STEP", help="switch off a step of docs/method.md 9; repeatable"
     )
+
+
+def add_renderer_options(parser: argparse.ArgumentParser) -> None:
+    """Options of the renderer and of what follows it."""
+    group = parser.add_argument_group("renderer")
+    group.add_argument("--renderer", choices=["warp", "neural"], default="warp", help="(default: %(default)s)")
+    group.add_argument(
+        "--renderer-checkpoint", metavar="R.SAFETENSORS", help="network of --renderer neural (default: the shipped one)"
+    )
+    group.add_argument("--enhancer", choices=["gfpgan"], help="restore the face in every frame; slow without a GPU")
+    group.add_argument("--enhancer-weights", metavar="G.PTH", help="weights of --enhancer, from their authors")
+
+
+def renderer_from(args: argparse.Namespace) -> RendererFactory:
+    """The renderer from :func:`add_renderer_options`, ``--shading`` and ``--device``.
+
+    Raises:
+        CheckpointError: weights are missing or are others.
+        MissingExtraError: the enhancer's package is not installed.
+    """
+    from functools import partial
+
+    from emotalker.core.errors import CheckpointError
+    from emotalker.render.enhancer import EnhancedRenderer, Gfpgan
+    from emotalker.render.neural_renderer import renderer_factory
+
+    factory = renderer_factory(args.renderer, args.renderer_checkpoint, args.shading, args.device)
+    if args.enhancer is None:
+        return factory
+    if args.enhancer_weights is None:
+        raise CheckpointError("--enhancer gfpgan needs the network's weights; give GFPGANv1.4.pth with --enhancer-weights")
+    return partial(EnhancedRenderer, make_renderer=factory, restore=Gfpgan(args.enhancer_weights, args.device))
 
 
 def style_from(args: argparse.Namespace) -> Style:

@@ -7,6 +7,7 @@ corrects the face in a frame of the warp renderer. Both take pictures ``(B, 3, S
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -196,7 +197,7 @@ class PortraitGenerator(nn.Module):
         self.mapping = MotionMapping(config.motion_dim, config.window, latent, config.mapping_layers)
 
         self.warp_enter = nn.Conv2d(3, widths[0], 7, 1, 3)
-        pairs = list(zip(widths, widths[1:], strict=False))
+        pairs = list(pairwise(widths))
         self.warp_down = nn.ModuleList([Modulated(a, b, latent, 2, True) for a, b in pairs])
         ups = list(reversed(pairs))[: config.warp_depth - 2]  # to a quarter of the resolution
         self.warp_up = nn.ModuleList([Modulated(b + a, a, latent, 1, True) for a, b in ups])
@@ -245,7 +246,7 @@ class PatchDiscriminator(nn.Module):
         widths = (3, channels, 2 * channels, 4 * channels)
         normalized = nn.utils.parametrizations.spectral_norm
         layers: list[nn.Module] = []
-        for a, b in zip(widths, widths[1:], strict=False):
+        for a, b in pairwise(widths):
             layers += [normalized(nn.Conv2d(a, b, 4, 2, 1)), nn.LeakyReLU(0.2)]
         self.layers = nn.Sequential(*layers, normalized(nn.Conv2d(widths[-1], 1, 3, 1, 1)))
 

@@ -36,7 +36,7 @@ class FaceBox:
 
 
 def cut(picture: np.ndarray, box: np.ndarray, size: int) -> np.ndarray:
-    """The square ``box (3,)`` of a picture ``(H, W, 3)``, scaled to ``(size, size, 3)``; beyond the border it is replicated."""
+    """The square ``box (3,)`` of a picture ``(H, W, 3)``, scaled to ``(size, size, 3)``; the border is replicated."""
     scale = size / box[2]
     if scale < 1:
         sigma = 0.35 * np.sqrt(max(1 / scale**2 - 1, 0))  # warpAffine has no low-pass filter for downscaling

@@ -125,5 +125,9 @@ def _published(name: str) -> str:
     if place == "stem":
         return f"_conv_stem.{entry}" if part == "convolution" else f"_bn0.{entry}"
     number, kind = layer
-    names = {"expand": ("_expand_conv", "_bn0"), "depthwise": ("_depthwise_conv", "_bn1"), "project": ("_project_conv", "_bn2")}
+    names = {
+        "expand": ("_expand_conv", "_bn0"),
+        "depthwise": ("_depthwise_conv", "_bn1"),
+        "project": ("_project_conv", "_bn2"),
+    }
     return f"_blocks.{number}.{names[kind][part == 'norm']}.{entry}"

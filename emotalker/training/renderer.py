@@ -32,8 +32,8 @@ from emotalker.training.solver import Objective, Solver
 class RendererObjective(Objective):
     """Absolute error, more at the mouth, perceptual distance, and a discriminator's hinge loss (Lim and Ye 2017).
 
-    Renderer and discriminator are trained in the same step: the renderer's term sees the discriminator's weights as constants,
-    and the discriminator's terms see the picture as a constant, so one backward pass serves both.
+    Renderer and discriminator are trained in the same step: the renderer's term sees the discriminator's weights as
+    constants, and the discriminator's terms see the picture as a constant, so one backward pass serves both.
 
     Args:
         model: the network.
