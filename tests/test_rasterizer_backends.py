@@ -1,4 +1,4 @@
-"""PyTorch3D as a rasteriser, with a stand-in that has its documented screen: x to the left, y up, -1..1 on the shorter side."""
+"""PyTorch3D as a rasteriser, with a stand-in that has its documented screen: x to the left, y up, -1..1 on the short side."""
 
 import sys
 from types import ModuleType, SimpleNamespace

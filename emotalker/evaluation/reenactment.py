@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -27,6 +28,8 @@ MEASURES = (
 )  # fmt: skip
 
 
+#: Further column: processor time of a rendered frame in milliseconds, all threads together.
+TIME = "CPU ms"
 SHEET_COLUMNS = 6  # frames of a clip in a sheet
 
 
@@ -40,7 +43,9 @@ def evaluate(
     every: int = 1,
     sheets: Path | None = None,
 ) -> dict[str, dict[str, list[np.ndarray]]]:
-    """Measures by corpus and renderer, one array of :func:`compare` for each clip; the real frames are called ``real``.
+    """Measures by corpus and renderer, one array for each clip: those of :func:`compare`, and :data:`TIME`.
+
+    ``real`` is the real frames, of which only the sharpness is of interest, and ``still`` the first frame without motion.
 
     Args:
         size: side of the frames, pixels.
@@ -55,9 +60,15 @@ def evaluate(
     for video in videos:
         clip = read_reenactment(video.path, landmarker, model, size, frames)
         made = {"real": rendered(clip, None, every)}
-        made |= {name: rendered(clip, factory(clip.portrait), every) for name, factory in renderers.items()}
+        made["still"] = np.repeat(clip.frames[:1], len(made["real"]), 0)
+        seconds = dict.fromkeys(made, np.nan)
+        for name, factory in renderers.items():
+            renderer = factory(clip.portrait)
+            started = time.process_time()
+            made[name] = rendered(clip, renderer, every)
+            seconds[name] = (time.process_time() - started) / len(clip)
         for name, images in made.items():
-            values = compare(clip, images, landmarker, every)
+            values = np.append(compare(clip, images, landmarker, every), 1000 * seconds[name])
             results.setdefault(video.corpus.name, {}).setdefault(name, []).append(values)
         if sheets:
             columns = np.linspace(0, len(made["real"]) - 1, SHEET_COLUMNS).round().astype(int)
@@ -69,9 +80,15 @@ def evaluate(
 
 
 def rendered(clip: Reenactment, renderer: Renderer | None, every: int) -> np.ndarray:
-    """Every k-th frame after the first, ``(N, S, S, 3)`` uint8, rendered; the real ones without a renderer."""
+    """Every k-th frame after the first, ``(N, S, S, 3)`` uint8, rendered; the real ones without a renderer.
+
+    The renderer is given every frame's motion, because a frame may depend on its neighbours.
+    """
     chosen = compared(clip, every)
-    return clip.frames[chosen] if renderer is None else np.array(list(renderer.render(clip.motion[chosen])))
+    if renderer is None:
+        return clip.frames[chosen]
+    kept = set(chosen.tolist())
+    return np.array([frame for t, frame in enumerate(renderer.render(clip.motion)) if t in kept])
 
 
 def compared(clip: Reenactment, every: int) -> np.ndarray:
@@ -84,6 +101,8 @@ def compare(clip: Reenactment, frames: np.ndarray, landmarker: FaceLandmarker, e
 
     The landmarks of both are the landmarker's, in pixels of the frame scaled to 256. The face is the box around the outline
     of the real face.
+
+    Frames in which no face is found have no distances and are left out of their means.
 
     Raises:
         MissingExtraError: torchmetrics is not installed.
@@ -105,7 +124,7 @@ def compare(clip: Reenactment, frames: np.ndarray, landmarker: FaceLandmarker, e
             distances = landmark_distances(scale * found[None], scale * landmarks[None, IBUG_68])
         rows.append([*similarity(frame, target), *similarity(frame[box], target[box]), cpbd(frame), *distances.ravel()])
     landmarker.reset()
-    return np.nanmean(np.array(rows), axis=0)
+    return np.array([_mean(column) for column in np.transpose(rows)])
 
 
 def similarity(frame: np.ndarray, target: np.ndarray) -> tuple[float, float]:
@@ -124,12 +143,18 @@ def similarity(frame: np.ndarray, target: np.ndarray) -> tuple[float, float]:
 
 
 def reenactment_table(results: Mapping[str, Mapping[str, Sequence[np.ndarray]]]) -> str:
-    """Means over clips, from corpus and renderer to the clips' measures; ``real`` among the renderers is the real frames."""
-    rows = []
+    """Means over clips, from the result of :func:`evaluate`."""
+    rows, titles = [], [*MEASURES, TIME]
     for corpus, renderers in results.items():
         for name, values in renderers.items():
-            mean = np.nanmean(np.array(values), axis=0)
+            mean = np.array([_mean(column) for column in np.transpose(values)])
             if name == "real":  # identical to itself but for sharpness
-                mean = np.where(np.array(MEASURES) == "CPBD", mean, np.nan)
+                mean = np.where(np.array(titles) == "CPBD", mean, np.nan)
             rows.append([f"{corpus}, {name}", *map(float, mean)])
-    return markdown_table(["", *MEASURES], rows)
+    return markdown_table(["", *titles], rows)
+
+
+def _mean(values: np.ndarray) -> float:
+    """Mean of the finite ones of ``(N,)``, NaN if there are none."""
+    known = values[np.isfinite(values)]
+    return float(known.mean()) if len(known) else float("nan")
