@@ -1,4 +1,4 @@
-"""Optional face restoration of rendered frames (docs/method.md 1): GFPGAN, with weights that the user provides."""
+"""Optional face restoration of rendered frames (docs/method.md 11): GFPGAN, with weights that the user provides."""
 
 from __future__ import annotations
 
