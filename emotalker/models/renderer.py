@@ -155,10 +155,10 @@ class FaceRefiner(nn.Module):
             wide = F.interpolate(deep, scale_factor=2, mode="nearest")
             deep = layer(torch.cat([wide, x.pop()], 1), descriptor)
         out = self.leave(deep)
-        flow = F.interpolate(out[:, :2], scale_factor=2, mode="bilinear", align_corners=False)
         edit = F.pixel_shuffle(out[:, 2:], 2)
         limit = self.config.max_flow * self.config.size
-        flow = limit * torch.tanh(flow / limit) * self.fade
+        flow = limit * torch.tanh(out[:, :2] / limit)
+        flow = F.interpolate(flow, scale_factor=2, mode="bilinear", align_corners=False) * self.fade
         return flow, self.config.max_edit * torch.tanh(edit[:, :3]) * torch.sigmoid(edit[:, 3:]) * self.fade
 
     def forward(self, source: Tensor, warped: Tensor, window: Tensor) -> RenderedFrames:

@@ -38,11 +38,15 @@ class FaceBox:
 def cut(picture: np.ndarray, box: np.ndarray, size: int) -> np.ndarray:
     """The square ``box (3,)`` of a picture ``(H, W, 3)``, scaled to ``(size, size, 3)``; the border is replicated."""
     scale = size / box[2]
-    if scale < 1:
-        sigma = 0.35 * np.sqrt(max(1 / scale**2 - 1, 0))  # warpAffine has no low-pass filter for downscaling
-        if sigma > 0.2:
-            picture = cv2.GaussianBlur(picture, (0, 0), sigma)
-    return cv2.warpAffine(picture, _matrix(box, scale), (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    margin = 4  # of filter and interpolation, pixels
+    low = np.clip(np.floor(box[:2] - box[2] / 2) - margin, 0, np.array(picture.shape[1::-1]) - 1).astype(int)
+    high = np.ceil(box[:2] + box[2] / 2).astype(int) + margin
+    picture = picture[low[1] : max(high[1], low[1] + 1), low[0] : max(high[0], low[0] + 1)]
+    sigma = 0.35 * np.sqrt(max(1 / scale**2 - 1, 0))
+    if sigma > 0.2:  # warpAffine has no low-pass filter for downscaling
+        picture = cv2.GaussianBlur(picture, (0, 0), sigma)
+    matrix = _matrix(box - np.array([*low, 0], box.dtype), scale)
+    return cv2.warpAffine(picture, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
 
 def spread(crop: np.ndarray, box: np.ndarray, shape: tuple[int, int]) -> tuple[np.ndarray, tuple[slice, slice]]:
