@@ -18,6 +18,11 @@ from emotalker.core.checkpoint import register_model
 from emotalker.settings.networks import GeneratorSize, RefinerSize
 
 
+#: Half axes, across and down, of the ellipse in which a face is refined, relative to the square's side. The outline of a face
+#: at rest has about 0.3 and 0.4; an open jaw is lower.
+ELLIPSE = (0.37, 0.48)
+
+
 @dataclass(frozen=True)
 class RefinerConfig(RefinerSize):
     """Attributes:
@@ -102,6 +107,13 @@ class Modulated(nn.Module):
         return F.leaky_relu(x * (1 + scale) + shift, 0.1)
 
 
+def doubled(x: Tensor) -> Tensor:
+    """``(B, C, H, W)`` to ``(B, C, 2 H, 2 W)``, every value four times; on CPUs faster than :func:`F.interpolate`."""
+    batch, channels, height, width = x.shape
+    repeated = x[:, :, :, None, :, None].expand(batch, channels, height, 2, width, 2)
+    return repeated.reshape(batch, channels, 2 * height, 2 * width)
+
+
 def flow_warp(picture: Tensor, flow: Tensor) -> Tensor:
     """Sample ``(B, C, S, S)`` at each pixel plus ``flow (B, 2, S, S)``, x and y in pixels; borders are repeated."""
     size = picture.shape[-1]
@@ -115,8 +127,8 @@ def flow_warp(picture: Tensor, flow: Tensor) -> Tensor:
 class FaceRefiner(nn.Module):
     """Corrects the square of the face in warped frames: a small flow, then a masked change of colours.
 
-    A U-Net at half the square's resolution. An untrained network changes nothing, and the border of the square is never
-    changed. ``mapping.standardizer.set`` takes the statistics of the motion before training.
+    A U-Net at half the square's resolution. An untrained network changes nothing, and only an ellipse around the face
+    is ever changed. ``mapping.standardizer.set`` takes the statistics of the motion before training.
     """
 
     Config = RefinerConfig
@@ -152,7 +164,7 @@ class FaceRefiner(nn.Module):
         for layer in self.deep:
             deep = deep + layer(deep, descriptor)
         for layer in self.up:
-            wide = F.interpolate(deep, scale_factor=2, mode="nearest")
+            wide = doubled(deep)
             deep = layer(torch.cat([wide, x.pop()], 1), descriptor)
         out = self.leave(deep)
         edit = F.pixel_shuffle(out[:, 2:], 2)
@@ -168,11 +180,11 @@ class FaceRefiner(nn.Module):
 
 
 def _fade(size: int) -> Tensor:
-    """Weights ``(1, 1, S, S)``: 0 at the border, 1 from a twelfth of the side on."""
-    position = torch.arange(size) + 0.5
-    x = (torch.minimum(position, size - position) * 12 / size).clamp(max=1)
-    ramp = x * x * (3 - 2 * x)
-    return (ramp[:, None] * ramp)[None, None]
+    """Weights ``(1, 1, S, S)``: 1 on the face, 0 outside an ellipse around it, where shoulders and background are."""
+    position = (torch.arange(size) + 0.5) / size - 0.5
+    y, x = torch.meshgrid(position / ELLIPSE[1], position / ELLIPSE[0], indexing="ij")
+    inside = ((1 - torch.hypot(x, y)) / 0.2).clamp(0, 1)
+    return (inside * inside * (3 - 2 * inside))[None, None]
 
 
 @register_model("portrait_generator")
@@ -222,7 +234,7 @@ class PortraitGenerator(nn.Module):
             x.append(layer(x[-1], descriptor))
         deep = x.pop()
         for layer in self.warp_up:
-            deep = layer(torch.cat([F.interpolate(deep, scale_factor=2), x.pop()], 1), descriptor)
+            deep = layer(torch.cat([doubled(deep), x.pop()], 1), descriptor)
         flow = F.interpolate(self.flow(deep), size=source.shape[-2:], mode="bilinear", align_corners=False)
         flowed = flow_warp(source, flow)
 
@@ -231,7 +243,7 @@ class PortraitGenerator(nn.Module):
             x.append(layer(x[-1], descriptor))
         deep = x.pop()
         for i, layer in enumerate(self.edit_up):
-            deep = layer(torch.cat([F.interpolate(deep, scale_factor=2), x.pop()], 1), descriptor)
+            deep = layer(torch.cat([doubled(deep), x.pop()], 1), descriptor)
             for block in self.edit_blocks[i * self.config.blocks : (i + 1) * self.config.blocks]:
                 deep = deep + block(deep, descriptor)
         return RenderedFrames(0.5 + 0.75 * torch.tanh(self.leave(deep)), flowed)
