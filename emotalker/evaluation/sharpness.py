@@ -1,7 +1,8 @@
 """CPBD, the cumulative probability of blur detection: sharpness of one picture without a reference.
 
 Narvekar and Karam, "A no-reference image blur metric based on the cumulative probability of blur detection (CPBD)", IEEE
-Transactions on Image Processing 20(9), 2011.
+Transactions on Image Processing 20(9), 2011. The authors choose blocks by Canny's edges and measure widths at Sobel's; here both
+are Sobel's, so values are comparable with each other and only roughly with published ones.
 """
 
 from __future__ import annotations

@@ -17,7 +17,6 @@ from emotalker.coefficients.statistics import Standardizer
 from emotalker.core.checkpoint import register_model
 from emotalker.settings.networks import GeneratorSize, RefinerSize
 
-
 #: Half axes, across and down, of the ellipse in which a face is refined, relative to the square's side. The outline of a face
 #: at rest has about 0.3 and 0.4; an open jaw is lower.
 ELLIPSE = (0.37, 0.48)
