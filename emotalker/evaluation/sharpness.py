@@ -1,8 +1,8 @@
 """CPBD, the cumulative probability of blur detection: sharpness of one picture without a reference.
 
 Narvekar and Karam, "A no-reference image blur metric based on the cumulative probability of blur detection (CPBD)", IEEE
-Transactions on Image Processing 20(9), 2011. The authors choose blocks by Canny's edges and measure widths at Sobel's; here both
-are Sobel's, so values are comparable with each other and only roughly with published ones.
+Transactions on Image Processing 20(9), 2011. The authors choose blocks by Canny's edges and measure widths at Sobel's; here
+both are Sobel's, so values are comparable with each other and only roughly with published ones.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ EDGE_FRACTION = 0.002
 JUST_NOTICEABLE, LOW_CONTRAST = (5.0, 3.0), 50
 BETA = 3.6
 #: Probability of detection at the just noticeable width, 1 - 1/e.
-DETECTED = 0.63
+DETECTED = 1 - np.exp(-1.0)
 
 
 def cpbd(image: np.ndarray) -> float:
@@ -35,7 +35,7 @@ def cpbd(image: np.ndarray) -> float:
     gray = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
     gray = gray.astype(np.float32)
     edges, width = vertical_edges(gray), edge_widths(gray)
-    detected, counted = 0, 0
+    sharp, counted = 0, 0
     for y in range(0, gray.shape[0] - BLOCK + 1, BLOCK):
         for x in range(0, gray.shape[1] - BLOCK + 1, BLOCK):
             block = slice(y, y + BLOCK), slice(x, x + BLOCK)
@@ -43,9 +43,9 @@ def cpbd(image: np.ndarray) -> float:
                 continue
             contrast = gray[block].max() - gray[block].min()
             probability = 1 - np.exp(-((width[block][edges[block]] / JUST_NOTICEABLE[int(contrast > LOW_CONTRAST)]) ** BETA))
-            detected += int((probability <= DETECTED + 0.005).sum())
+            sharp += int((probability <= DETECTED + 1e-6).sum())
             counted += int(edges[block].sum())
-    return detected / counted if counted else float("nan")
+    return sharp / counted if counted else float("nan")
 
 
 def vertical_edges(gray: np.ndarray) -> np.ndarray:
