@@ -14,6 +14,7 @@ from emotalker.settings.corpora import CorpusReport, Preparation
 from emotalker.settings.emotion_recognizer import EmotionRecognizerTraining
 from emotalker.settings.face_reader import FaceReaderTraining
 from emotalker.settings.lip import LipTraining
+from emotalker.settings.renderer import RendererTraining
 from emotalker.settings.sync import SyncTraining
 from emotalker.settings.sync_judge import SyncJudgeTraining
 from emotalker.settings.transformer import TransformerTraining
@@ -29,6 +30,7 @@ SCHEMAS = {
     SyncTraining: set(),
     SyncJudgeTraining: set(),
     FaceReaderTraining: set(),
+    RendererTraining: set(),
     Preparation: {"corpus", "root", "out"},
     CorpusReport: {"data"},
 }

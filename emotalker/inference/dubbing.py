@@ -9,11 +9,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from itertools import chain
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
+from emotalker.audio.io import SAMPLE_RATE
 from emotalker.coefficients import ARKIT, MotionTrack
 from emotalker.core.errors import FaceNotFoundError
 from emotalker.face.fit import FaceFit, fit_sequence
@@ -25,6 +28,7 @@ from emotalker.face.resting import ADDED
 from emotalker.render.base import RendererFactory
 from emotalker.tracking.shots import CutDetector, is_jump
 from emotalker.video.random_access import VideoFrames, ping_pong
+from emotalker.video.writer import VideoWriter
 
 Ending = Literal["ping-pong", "hold"]
 #: Side of the window around the face, in heights of the landmarks' box.
@@ -132,6 +136,7 @@ class DubbedVideo:
         make_renderer: makes the renderer of a frame's face.
         ending: what follows the video's last frame if the voice is longer: "ping-pong" runs backwards and forwards again,
             "hold" repeats it.
+        audio: ``(N,)`` float32 at 16 kHz of the new voice; None for a silent video.
         numbers: ``(T,)`` the video's frame that is shown at each frame.
         expression: weight of the new voice's brows, cheeks and smile; 0 keeps the video's.
     """
@@ -143,6 +148,7 @@ class DubbedVideo:
     make_renderer: RendererFactory
     ending: Ending = "ping-pong"
     expression: float = 1.0
+    audio: np.ndarray | None = None
     numbers: np.ndarray = field(init=False)
 
     def __post_init__(self) -> None:
@@ -166,6 +172,32 @@ class DubbedVideo:
         """Frames ``(H, W, 3)`` uint8 RGB of the video's size."""
         for vector, number, frame in zip(self.motion.coefficients, self.numbers, self.frames.take(self.numbers), strict=True):
             yield self._dubbed(vector, int(number), frame)
+
+    @property
+    def fps(self) -> int:
+        """Frames per second."""
+        return self.motion.space.fps
+
+    def save(self, path: str | os.PathLike, on_frame: Callable[[int, int], None] | None = None) -> Path:
+        """Write H.264 and AAC, without an odd last row or column; ``on_frame(done, total)`` is called after every frame.
+
+        Raises:
+            OutputError: the file cannot be written; an existing file is kept.
+            VideoError: the video cannot be decoded again.
+        """
+        frames = iter(self)
+        first = next(frames)
+        height, width = (side // 2 * 2 for side in first.shape[:2])
+        with VideoWriter(path, width, height, self.fps, self.audio, SAMPLE_RATE) as writer:
+            for done, frame in enumerate(chain([first], frames), start=1):
+                writer.write(frame[:height, :width])
+                if on_frame:
+                    on_frame(done, len(self))
+        return Path(path)
+
+    def summary(self, path: str | os.PathLike) -> str:
+        """One line: output path, number of frames and duration."""
+        return f"wrote {path}: {len(self)} frames, {len(self) / self.fps:.1f} s of dubbed video"
 
     def _dubbed(self, vector: np.ndarray, number: int, frame: np.ndarray) -> np.ndarray:
         shot = next((s for s in reversed(self.shots) if s.start <= number < s.start + len(s.fit.blendshapes)), None)
@@ -194,9 +226,10 @@ def dub(
     make_renderer: RendererFactory,
     ending: Ending = "ping-pong",
     expression: float = 1.0,
+    audio: np.ndarray | None = None,
     on_frame: Callable[[int], None] | None = None,
 ) -> DubbedVideo:
     """Give a video the lips and the expression of a motion; see :class:`DubbedVideo` and :func:`find_faces`."""
     frames = VideoFrames(video)
     shots = find_faces(frames, landmarker, model, on_frame)
-    return DubbedVideo(motion, frames, shots, model, make_renderer, ending, expression)
+    return DubbedVideo(motion, frames, shots, model, make_renderer, ending, expression, audio)

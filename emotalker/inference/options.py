@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 from emotalker.core.cli import Renamed, amplitude, blink_rate, fraction, picture_size, positive
 
 if TYPE_CHECKING:
+    from emotalker.inference.control import Control
     from emotalker.inference.performance import PerformanceConfig
     from emotalker.inference.style import Style
+    from emotalker.render.base import RendererFactory
 
 
 def add_style_options(parser: argparse.ArgumentParser) -> None:
@@ -29,6 +31,15 @@ def add_style_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--head", type=amplitude, default=1.0, help="amplitude of head motion, 0 to 3; 0 keeps it still")
     group.add_argument("--lips", type=amplitude, default=1.0, help="amplitude of lips and jaw, 0 to 3")
     group.add_argument("--blinks", type=blink_rate, help="blinks per minute, 0 to 120 (default: as predicted)")
+    _add_rendering(group)
+
+
+def add_rendering_options(parser: argparse.ArgumentParser) -> None:
+    """What :func:`add_style_options` has about the picture, for commands without a voice."""
+    _add_rendering(parser.add_argument_group("rendering"))
+
+
+def _add_rendering(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--shading",
         type=amplitude,
@@ -98,6 +109,91 @@ def framing_from(args: argparse.Namespace) -> dict[str, Any]:
     if background and background.transparent:
         check_alpha_suffix(args.output)
     return {"framing": args.framing, "size": args.size, "fps": args.fps, "face": args.face, "background": background}
+
+
+def add_renderer_options(parser: argparse.ArgumentParser) -> None:
+    """Options of the renderer and of what follows it."""
+    group = parser.add_argument_group("renderer")
+    group.add_argument("--renderer", choices=["warp", "neural"], default="warp", help="(default: %(default)s)")
+    group.add_argument(
+        "--renderer-checkpoint", metavar="R.SAFETENSORS", help="network of --renderer neural (default: the shipped one)"
+    )
+    group.add_argument("--enhancer", choices=["gfpgan"], help="restore the face in every frame; slow without a GPU")
+    group.add_argument("--enhancer-weights", metavar="G.PTH", help="weights of --enhancer, from their authors")
+
+
+def renderer_from(args: argparse.Namespace) -> RendererFactory:
+    """The renderer from :func:`add_renderer_options`, ``--shading`` and ``--device``.
+
+    Raises:
+        CheckpointError: weights are missing or are others.
+        MissingExtraError: the enhancer's package is not installed.
+    """
+    from functools import partial
+
+    from emotalker.core.errors import CheckpointError
+    from emotalker.render.enhancer import EnhancedRenderer, Gfpgan
+    from emotalker.render.neural_renderer import renderer_factory
+
+    factory = renderer_factory(args.renderer, args.renderer_checkpoint, args.shading, args.device)
+    if args.enhancer is None:
+        return factory
+    if args.enhancer_weights is None:
+        raise CheckpointError("--enhancer gfpgan needs the network's weights; give GFPGANv1.4.pth with --enhancer-weights")
+    return partial(EnhancedRenderer, make_renderer=factory, restore=Gfpgan(args.enhancer_weights, args.device))
+
+
+def add_control_options(parser: argparse.ArgumentParser) -> None:
+    """Options of :class:`~emotalker.inference.control.Control`."""
+    group = parser.add_argument_group("control (docs/control.md)")
+    for part, what in (("pose", "head pose"), ("expression", "brows, lids, gaze and cheeks"), ("lips", "jaw and lips")):
+        group.add_argument(f"--ref-{part}", metavar="R", help=f"take the {what} from this video or motion file")
+        group.add_argument(f"--ref-{part}-amplitude", type=amplitude, default=1.0, metavar="A", help="its factor, 0 to 3")
+    group.add_argument(
+        "--ref-mode",
+        choices=["absolute", "relative"],
+        default="absolute",
+        help="relative: the change since the reference's first frame (default: %(default)s)",
+    )
+    group.add_argument(
+        "--ref-end", choices=["loop", "hold", "cut"], default="loop", help="after the reference's last frame (default: loop)"
+    )
+    group.add_argument("--pose", metavar="K", help='keyframes of the head, degrees: "yaw=0:0,50:15; pitch=1s:-5"')
+    group.add_argument("--gaze", metavar="K", help='keyframes of the gaze, degrees: "yaw=0%%:-10,100%%:10"')
+
+
+def control_from(args: argparse.Namespace) -> Control:
+    """The control from :func:`add_control_options`.
+
+    Raises:
+        ControlError: a keyframe cannot be read, or a reference has no face.
+        DataError, VideoError: a reference cannot be read.
+    """
+    from emotalker.inference.control import PARTS, Control, Reference, load_reference
+    from emotalker.inference.keyframes import GAZE_KEYS, POSE_KEYS, parse_keyframes
+
+    pose = parse_keyframes(args.pose, POSE_KEYS) if args.pose else []
+    gaze = parse_keyframes(args.gaze, GAZE_KEYS) if args.gaze else []
+    references = []
+    for part in PARTS:
+        if path := getattr(args, f"ref_{part}"):
+            factor = getattr(args, f"ref_{part}_amplitude")
+            motion = load_reference(path)
+            references.append(Reference(motion, part, args.ref_mode == "relative", factor, args.ref_end))
+    return Control(tuple(references), tuple(pose), tuple(gaze))
+
+
+def add_extra_outputs(parser: argparse.ArgumentParser) -> None:
+    """Further files that a command writes."""
+    group = parser.add_argument_group("further outputs")
+    group.add_argument("--mesh", metavar="M.MP4", help="also render the fitted head itself")
+    group.add_argument(
+        "--mesh-identity",
+        default="photo",
+        metavar="WHO",
+        help="photo: textured from it; plain: its shape; average; or a number for a random person (default: %(default)s)",
+    )
+    group.add_argument("--plot", metavar="P.PNG", help="also draw mouth, brows, head and emotion over the waveform")
 
 
 def style_from(args: argparse.Namespace) -> Style:

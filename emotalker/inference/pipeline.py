@@ -17,6 +17,7 @@ from emotalker.face.model import FaceModel
 from emotalker.face.portrait import Portrait
 from emotalker.inference.animation import Animator, AudioSource, ImageSource, TalkingVideo, find_segmenter, timed
 from emotalker.inference.control import NO_CONTROL, Control
+from emotalker.inference.dubbing import DubbedVideo, Ending, dub
 from emotalker.inference.framing import Background
 from emotalker.inference.generator import MotionGenerator
 from emotalker.inference.motion_stream import MotionStream
@@ -142,6 +143,34 @@ class TalkingHead(Animator):
             )
         motion = replace(motion, coefficients=control.apply(motion.coefficients, motion.space))
         return TalkingVideo(motion, samples, framed, self.make_renderer, fps or self.generator.space.fps, seconds)
+
+    def dub(
+        self,
+        audio: AudioSource,
+        video: str | os.PathLike,
+        *,
+        ending: Ending = "ping-pong",
+        expression: float = 1.0,
+        control: Control = NO_CONTROL,
+        **options: Any,
+    ) -> DubbedVideo:
+        """Give a video of a speaker the lips and the expression of another voice; see :mod:`emotalker.inference.dubbing`.
+
+        Args:
+            audio: the voice, as for :meth:`generate`.
+            video: a file with one clearly visible face.
+            ending: what follows its last frame if the voice is longer.
+            expression: weight of the new voice's brows, cheeks and smile.
+            control: replaces parts of the motion. The video keeps its pose.
+            options: further arguments of :meth:`MotionGenerator.generate`.
+
+        Raises:
+            AudioError, VideoError, FaceNotFoundError, StyleError: the input cannot be used.
+        """
+        samples = load_audio(audio)
+        motion = self.generator.generate(samples, np.zeros(self.generator.space.dim, np.float32), **options)
+        motion = replace(motion, coefficients=control.apply(motion.coefficients, motion.space))
+        return dub(video, motion, self.landmarker, self.face_model, self.make_renderer, ending, expression, audio=samples)
 
     def stream(
         self,

@@ -5,6 +5,7 @@ from emotalker.models.expression import ExpressionPrior
 from emotalker.models.hubert import AudioEncoder
 from emotalker.models.lip import LipBranch
 from emotalker.models.quantizer import VectorQuantizer
+from emotalker.models.renderer import FaceRefiner, PortraitGenerator
 from emotalker.models.sync import SyncExpert
 from emotalker.models.sync_judge import SyncJudge
 from emotalker.models.transformer import CrossModalTransformer
@@ -16,7 +17,9 @@ __all__ = [
     "CrossModalTransformer",
     "EmotionRecognizer",
     "ExpressionPrior",
+    "FaceRefiner",
     "LipBranch",
+    "PortraitGenerator",
     "SyncExpert",
     "SyncJudge",
     "VectorQuantizer",

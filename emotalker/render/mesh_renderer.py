@@ -10,6 +10,7 @@ import numpy as np
 
 from emotalker.coefficients import ARKIT
 from emotalker.coefficients.rotation import rotation_matrix
+from emotalker.core.errors import ConfigError
 from emotalker.face.appearance import part_colors
 from emotalker.face.geometry import Camera
 from emotalker.face.model import FaceModel
@@ -59,6 +60,21 @@ class Head:
         """The head of a random adult."""
         identity = np.random.default_rng(seed).normal(0, _VARIETY, model.num_identity)
         return cls(model.deform(identity).astype(np.float32), (), model)
+
+    @classmethod
+    def named(cls, name: str, portrait: Portrait) -> Head:
+        """``photo``, ``plain`` (the portrait's shape), ``average``, or a number for a random person.
+
+        Raises:
+            ConfigError: it is none of these.
+        """
+        if name in ("photo", "plain"):
+            return cls.of(portrait, textured=name == "photo")
+        if name == "average":
+            return cls.average(portrait.model)
+        if name.isdecimal():
+            return cls.random(portrait.model, int(name))
+        raise ConfigError(f"a head is photo, plain, average or a number, not {name!r}")
 
 
 class MeshRenderer:

@@ -104,3 +104,39 @@ class EmotionRecognizerSize(ModelConfig):
     input_dropout: float = setting(0.3, "dropout probability of a window's description")
     dropout: float = setting(0.5, "dropout probability of the hidden layer")
     clip: float = setting(4.0, "largest standardised entry of a description, either way, in standard deviations")
+
+
+@dataclass(frozen=True)
+class RefinerSize(ModelConfig):
+    """Size of the network that refines warped faces."""
+
+    size: int = setting(128, "side of the face's square, pixels; a multiple of 8")
+    channels: tuple[int, int, int] = setting((16, 32, 64), "channels at a half, a quarter and an eighth of the side")
+    blocks: int = setting(2, "residual blocks at the lowest resolution")
+    latent: int = setting(96, "entries of the descriptor of a window of motion")
+    window: int = setting(5, "frames of a window, odd")
+    mapping_layers: int = setting(1, "1-D convolutions after the first one")
+    max_flow: float = setting(0.06, "largest displacement of a pixel, relative to the side")
+    max_edit: float = setting(0.5, "largest change of a colour, of 1")
+
+
+@dataclass(frozen=True)
+class GeneratorSize(ModelConfig):
+    """Size of the network that generates whole frames. The defaults are PIRender's."""
+
+    size: int = setting(256, "side of the frames, pixels")
+    base: int = setting(32, "channels at the full resolution; they double with every halving of it")
+    widest: int = setting(256, "most channels")
+    warp_depth: int = setting(5, "halvings of the resolution in the warping network, at least 3")
+    edit_depth: int = setting(3, "halvings of the resolution in the editing network")
+    blocks: int = setting(2, "residual blocks after each doubling in the editing network")
+    latent: int = setting(256, "entries of the descriptor of a window of motion")
+    window: int = setting(27, "frames of a window, odd, at most 27")
+    mapping_layers: int = setting(3, "1-D convolutions after the first one")
+
+
+@dataclass(frozen=True)
+class DiscriminatorSize(ModelConfig):
+    """Size of the discriminator of rendered frames."""
+
+    channels: int = setting(24, "channels of the first layer; they double twice")
