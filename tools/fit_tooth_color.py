@@ -30,8 +30,8 @@ def main() -> None:
     import numpy as np
 
     from emotalker.coefficients import ARKIT
+    from emotalker.face.crop import Crop
     from emotalker.face.landmarks import FaceLandmarker
-    from emotalker.face.portrait import crop_face
     from emotalker.render.mouth_light import sclera_color, skin_color, teeth_color
     from emotalker.video.image import load_image
     from emotalker.video.reader import read_frames
@@ -46,7 +46,9 @@ def main() -> None:
         frames = [load_image(source)] if source in args.pictures else islice(read_frames(source), 0, 120, args.every)
         for frame in frames:
             faces = landmarker.detect(np.ascontiguousarray(frame))
-            in_crop = faces and landmarker.detect(crop := crop_face(frame, faces[0].points[:, :2], 512))
+            in_crop = faces and landmarker.detect(
+                crop := Crop.around_head(faces[0].points[:, :2], *frame.shape[1::-1], 512).take(frame)
+            )
             if not in_crop:
                 continue
             points = in_crop[0].points[:, :2].astype(np.float64)

@@ -20,7 +20,7 @@ from emotalker.core.errors import FaceNotFoundError
 from emotalker.face.fit import FitOptions, fit_sequence
 from emotalker.face.landmarks import FaceLandmarker
 from emotalker.face.model import FaceModel
-from emotalker.face.portrait import Portrait, crop_face
+from emotalker.face.portrait import Portrait
 from emotalker.render.gains import blendshape_gains
 from emotalker.tracking.shot_fit import ShotFit
 from emotalker.tracking.tracker import FIT_OPTIONS
@@ -86,11 +86,12 @@ def reenactment(
     portrait = Portrait.from_image(first, landmarker, model, size, name, keep_expression=1.0)
     landmarker.reset()
     frames, landmarks, scores = [], [], []
+    crop = portrait.crop
     for image in (first, *images):
-        crop = crop_face(image, points, size)
-        face = landmarker.track(crop)
+        pixels = crop.take(image)
+        face = landmarker.track(pixels)
         if face is not None:
-            frames.append(crop)
+            frames.append(pixels)
             landmarks.append(face.points[:, :2])
             scores.append(face.scores)
     landmarker.reset()
