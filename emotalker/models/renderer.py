@@ -21,6 +21,10 @@ from emotalker.settings.networks import GeneratorSize, RefinerSize
 #: at rest has about 0.3 and 0.4; an open jaw is lower.
 ELLIPSE = (0.37, 0.48)
 
+#: Largest standardised entry of a motion, either way. Speech seldom wrinkles the nose, so an acted anger is far from the
+#: mean; beyond what was seen in training, the networks change the colour of the whole face.
+LARGEST = 2.5
+
 
 @dataclass(frozen=True)
 class RefinerConfig(RefinerSize):
@@ -72,7 +76,7 @@ class MotionMapping(nn.Module):
                 length -= 2 * dilation
 
     def forward(self, window: Tensor) -> Tensor:
-        x = self.first(self.standardizer(window).clamp(-6, 6).transpose(1, 2))
+        x = self.first(self.standardizer(window).clamp(-LARGEST, LARGEST).transpose(1, 2))
         for layer in self.layers:
             changed = layer(F.leaky_relu(x, 0.1))
             margin = (x.shape[-1] - changed.shape[-1]) // 2
