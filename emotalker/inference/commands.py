@@ -97,12 +97,19 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
 
 def infer(arguments: Sequence[str], progress: Progress | None = None) -> str:
     """Run ``scripts/infer.py``; returns its summary. EmoTalkerErrors say what cannot be used."""
+    from emotalker.audio.io import SAMPLE_RATE, load_audio
+    from emotalker.video.image import load_image
+
     args = infer_parser().parse_args(arguments)
     _require(infer_parser(), args, ("audio", "image"))
     tell = progress or (lambda *_: None)
     _check_outputs(args, [args.coefficients, args.write_emotion_track])
     style, performance = style_from(args), performance_from(args)
     framing, control = framing_from(args), control_from(args)
+    dubbing = Path(args.image).suffix.lower() in VIDEO_SUFFIXES
+    audio = load_audio(args.audio), SAMPLE_RATE  # before the networks, because that takes seconds
+    if not dubbing:
+        load_image(args.image)
     tell("loading", 0, None)
     talking_head = _talking_head(args.checkpoints, args.device, args.landmarker)
     talking_head.make_renderer = renderer_from(args)
@@ -115,13 +122,13 @@ def infer(arguments: Sequence[str], progress: Progress | None = None) -> str:
         "performance": performance,
         "control": control,
     }
-    if Path(args.image).suffix.lower() in VIDEO_SUFFIXES:
-        dubbed = talking_head.dub(args.audio, args.image, ending=args.dub_end, expression=args.dub_expression, **options)
+    if dubbing:
+        dubbed = talking_head.dub(audio, args.image, ending=args.dub_end, expression=args.dub_expression, **options)
         if args.coefficients:
             dubbed.motion.save(args.coefficients)
         dubbed.save(args.output, lambda done, total: tell("rendering", done, total))
         return dubbed.summary(args.output)
-    video = talking_head.generate(args.audio, args.image, **framing, keep_expression=args.keep_expression, **options)
+    video = talking_head.generate(audio, args.image, **framing, keep_expression=args.keep_expression, **options)
     if args.coefficients:
         video.motion.save(args.coefficients)
     if args.write_emotion_track:
