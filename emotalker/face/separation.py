@@ -25,6 +25,9 @@ _MIRRORED = 0.1
 #: Repetitions of the correction: limiting the colours to 0..255 undoes a part of it.
 _CORRECTIONS = 4
 
+#: Half of the rim that a moving person takes along, in sides of the picture, and the least matte that counts as person.
+_TAKEN_ALONG, _PERSON = 0.01, 0.02
+
 #: Smallest side of the pyramid that fills large holes, pixels.
 _COARSEST = 4
 
@@ -65,6 +68,30 @@ def separate(image: np.ndarray, matte: np.ndarray, moving: np.ndarray | None = N
     background[mixed] += kept * (b - background[mixed])
     person[mixed] = f
     return np.rint(person).astype(np.uint8), np.rint(background).astype(np.uint8)
+
+
+def moving_layers(image: np.ndarray, matte: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A moving person over its own background: the picture itself with a wider matte, and what is behind.
+
+    The person takes a rim of the background along: a bright edge of the clothes or a hair that the matte misses would
+    be seen where it stays behind. The rim fades out where the background is the picture's, so both layers add up to it.
+
+    Args:
+        image: RGB uint8 ``(H, W, 3)``.
+        matte: ``(H, W)`` float32, 0..1.
+
+    Returns:
+        Matte ``(H, W)`` float32 and background ``(H, W, 3)`` uint8, which is the picture beyond half of the rim.
+    """
+    width = max(1.0, _TAKEN_ALONG * max(matte.shape))
+    distance = cv2.distanceTransform((matte <= _PERSON).astype(np.uint8), cv2.DIST_L2, 5)
+    fade = np.clip((distance - width) / width, 0, 1)
+    picture, beyond = image.astype(np.float32), distance > width
+    background = fill(picture, beyond.astype(np.float32))
+    _continue_texture(background, picture, beyond.astype(np.float32))
+    background[beyond] = picture[beyond]
+    wide = 1 - fade * fade * (3 - 2 * fade)
+    return wide.astype(np.float32), np.clip(background + 0.5, 0, 255).astype(np.uint8)
 
 
 def _continue_texture(background: np.ndarray, picture: np.ndarray, pure: np.ndarray) -> None:

@@ -17,6 +17,7 @@ import torch
 from emotalker.coefficients import ARKIT, CoefficientSpace
 from emotalker.face.portrait import Portrait
 from emotalker.face.rasterizer import interpolate, rasterize
+from emotalker.face.separation import moving_layers
 from emotalker.face.topology import CHIN, FACE_OVAL, INNER_LIPS, LEFT_EYE, LEFT_IRIS, RIGHT_EYE, RIGHT_IRIS
 from emotalker.render.compositor import Compositor, FrameInputs
 from emotalker.render.controls import FaceControls
@@ -51,11 +52,13 @@ class WarpRenderer:
         if space != ARKIT:
             raise ValueError(f"the warp renderer takes {ARKIT.name} motion, not {space.name}")
         still, transparent = portrait.image, portrait.transparent
-        background = None if transparent else portrait.background
-        if portrait.matte is not None:
+        background = portrait.backdrop
+        if portrait.matte is not None and portrait.backdrop is None and not transparent:
+            matte, background = moving_layers(portrait.image, portrait.matte)
+            portrait = replace(portrait, matte=matte)
+        elif portrait.matte is not None:
             portrait = replace(portrait, image=portrait.foreground)
-            # What does not move is the photo itself: the sum of both layers would be off by rounding.
-            still = portrait.image if transparent else still if portrait.backdrop is None else None
+            still = portrait.image if transparent else None
         self._transparent = transparent
         self.portrait, self.space = portrait, space
         vertices = portrait.vertices()
