@@ -17,7 +17,7 @@ from emotalker.exchange.live import LiveLinkSender, VMCSender, read_live_link_pa
 from emotalker.face.landmarks import FaceLandmarker
 from emotalker.face.model import FaceModel
 from emotalker.face.portrait import Portrait
-from emotalker.face.texture import continued, head_texture
+from emotalker.face.texture import head_texture
 
 
 @pytest.fixture(scope="module")
@@ -67,16 +67,6 @@ def test_texture_shows_the_portrait(portrait):
         expected = portrait.image[y - 2 : y + 3, x - 2 : x + 3].reshape(-1, 3).mean(0)
         shown = texture[int((1 - v) * 512), int(u * 512)]
         assert np.abs(shown - expected).max() < 25, landmark
-
-
-def test_continued_keeps_certain_pixels_and_fills_the_rest():
-    colors = np.zeros((32, 48, 3), np.float32)
-    certainty = np.zeros((32, 48), np.float32)
-    colors[8:24, 8:24], certainty[8:24, 8:24] = 100, 1
-    colors[8:24, 30:40], certainty[8:24, 30:40] = 50, 1
-    filled = continued(colors, certainty)
-    assert np.array_equal(filled[certainty == 1], colors[certainty == 1])
-    assert filled.min() > 45 and filled[16, 2, 0] > filled[16, 46, 0]
 
 
 def test_avatar_of_others_is_animated(glb, portrait, motion, tmp_path):

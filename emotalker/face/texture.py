@@ -12,6 +12,7 @@ from emotalker.face.appearance import COLORS
 from emotalker.face.geometry import vertex_normals
 from emotalker.face.portrait import Portrait
 from emotalker.face.rasterizer import interpolate, rasterize
+from emotalker.face.separation import fill
 from emotalker.face.topology import LEFT_IRIS, RIGHT_IRIS, SKIN_POINTS
 
 #: Cosine between the skin and the view from which the picture is used, and from which it is used alone.
@@ -55,7 +56,7 @@ def head_texture(portrait: Portrait, size: int = 2048) -> np.ndarray:
     certainty = np.clip((texels[..., 3] - _GRAZING) / (_FACING - _GRAZING), 0, 1) * shown * face
     certainty = cv2.GaussianBlur(cv2.erode(certainty.astype(np.float32), np.ones((5, 5))), (0, 0), size / 512)
     light = np.percentile(portrait.image[_face_mask(portrait)], 65, axis=0) / (255 * np.array(COLORS["skin"]))
-    texture = continued(colors.astype(np.float32), certainty)
+    texture = fill(colors.astype(np.float32), certainty)
     for name in HEAD_PARTS[1:]:
         covered = _in_texture(model.uv[model.parts[name]], size)[0].numpy() >= 0
         covered = cv2.dilate(covered.astype(np.uint8), np.ones((5, 5))) > 0  # no skin colour at the borders
@@ -130,25 +131,3 @@ def _face_mask(portrait: Portrait) -> np.ndarray:
     mask = np.zeros((portrait.size, portrait.size), np.uint8)
     cv2.fillConvexPoly(mask, cv2.convexHull(np.round(portrait.landmarks[SKIN_POINTS]).astype(np.int32)), 1)
     return mask > 0
-
-
-def continued(colors: np.ndarray, certainty: np.ndarray) -> np.ndarray:
-    """Fill uncertain pixels from the certain ones around them by averaging over a pyramid (Gortler et al. 1996, pull-push).
-
-    Args:
-        colors: ``(H, W, 3)`` float32.
-        certainty: ``(H, W)`` float32 in 0..1.
-
-    Returns:
-        ``(H, W, 3)`` float32.
-    """
-    if min(certainty.shape) <= 2:
-        total = max(float(certainty.sum()), 1e-6)
-        return np.broadcast_to((colors * certainty[..., None]).sum((0, 1)) / total, colors.shape)
-    half = (max(1, colors.shape[1] // 2), max(1, colors.shape[0] // 2))
-    weighted = cv2.resize(colors * certainty[..., None], half, interpolation=cv2.INTER_AREA)
-    weights = cv2.resize(certainty, half, interpolation=cv2.INTER_AREA)
-    averages = weighted / np.maximum(weights, 1e-6)[..., None]
-    coarse = continued(averages, np.minimum(1, 2 * weights))
-    smooth = cv2.resize(np.ascontiguousarray(coarse), colors.shape[1::-1], interpolation=cv2.INTER_LINEAR)
-    return colors * certainty[..., None] + smooth * (1 - certainty[..., None])
