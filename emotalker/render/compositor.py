@@ -71,7 +71,7 @@ class Compositor:
         self._matte = None if matte is None else np.ascontiguousarray(matte, np.float32)
         if background is None:
             tiny = np.zeros((2, 2), np.float32)
-            self._backdrop = Backdrop(tiny, tiny, np.zeros((2, 2, 2), np.float32), False)
+            self._backdrop = Backdrop(tiny, tiny, *np.zeros((2, 2, 2, 2), np.float32), False)
         else:
             if matte.shape != (size, size) or background.shape != photo.shape:
                 raise ValueError(f"matte {matte.shape} and background {background.shape} do not fit a photo {photo.shape}")
@@ -79,7 +79,9 @@ class Compositor:
             if still is None:
                 self._still = np.clip(behind + opacity * (person - behind) + 0.5, 0, 255).astype(np.uint8)
             person, behind = _exact_layers(person, behind, opacity, self._still)
-            self._backdrop = Backdrop(self._matte, *_ycc(behind), True)
+            luma, chroma = _ycc(behind)
+            even = chroma[: size // 2 * 2, : size // 2 * 2].reshape(size // 2, 2, size // 2, 2, 2)
+            self._backdrop = Backdrop(self._matte, luma, chroma, np.ascontiguousarray(even.mean((1, 3))), True)
         luma, chroma = _ycc(person)
         self._planes = Planes(*(_padded(plane) for plane in (luma, *_split(chroma), *_split(_block_average(chroma)))))
         self._still_planar = planar_yuv(self._still) if size % 2 == 0 else None

@@ -75,12 +75,14 @@ class Backdrop(NamedTuple):
     Attributes:
         matte: ``(S, S)`` float32 opacity of the person in the photo, 0..1.
         luma, chroma: ``(S, S)`` and ``(S, S, 2)`` float32.
+        blocks: ``(S / 2, S / 2, 2)`` float32, the chroma averaged over blocks of 2 x 2 pixels.
         on: whether there is one; otherwise the arrays are not read.
     """
 
     matte: np.ndarray
     luma: np.ndarray
     chroma: np.ndarray
+    blocks: np.ndarray
     on: bool
 
 
@@ -217,24 +219,26 @@ def light_row(light, y, step, first, stop, channels, color):
 
 
 @njit(**COMPILED)
-def back_row(backdrop, source, y, first, stop, color):
-    """Draw a row of colours ``(3, S)`` over the backdrop."""
+def back_row(backdrop, source, y, first, stop, full, color, opacity):
+    """Draw a row of colours ``(3, S)``, with or without chroma, over the backdrop; writes the row's ``opacity (S,)``."""
     matte, luma, chroma = backdrop.matte, backdrop.luma, backdrop.chroma
     for x in range(uint64(first), uint64(stop)):
-        opacity = sample_map(matte, source[0, x], source[1, x])
-        color[0, x] = luma[y, x] + opacity * (color[0, x] - luma[y, x])
-        color[1, x] = chroma[y, x, 0] + opacity * (color[1, x] - chroma[y, x, 0])
-        color[2, x] = chroma[y, x, 1] + opacity * (color[2, x] - chroma[y, x, 1])
+        share = sample_map(matte, source[0, x], source[1, x])
+        opacity[x] = share
+        color[0, x] = luma[y, x] + share * (color[0, x] - luma[y, x])
+        if full:
+            color[1, x] = chroma[y, x, 0] + share * (color[1, x] - chroma[y, x, 0])
+            color[2, x] = chroma[y, x, 1] + share * (color[2, x] - chroma[y, x, 1])
 
 
 @njit(**COMPILED)
-def average_blocks(upper, lower, first, stop, chroma):
-    """Chroma ``(2, S / 2)`` of blocks, from two rows of colours ``(3, S)``."""
+def back_blocks(behind, opacity, first, stop, chroma):
+    """Draw the chroma ``(2, S / 2)`` of blocks over a row ``(S / 2, 2)`` behind it; ``opacity (2, S)`` of both rows."""
     for x in range(uint64(first // 2), uint64(stop // 2)):
         left, right = uint64(2) * x, uint64(2) * x + uint64(1)
+        share = float32(0.25) * (opacity[0, left] + opacity[0, right] + opacity[1, left] + opacity[1, right])
         for c in range(2):
-            total = upper[c + 1, left] + upper[c + 1, right] + lower[c + 1, left] + lower[c + 1, right]
-            chroma[c, x] = float32(0.25) * total
+            chroma[c, x] = behind[x, c] + share * (chroma[c, x] - behind[x, c])
 
 
 @njit(**COMPILED)
@@ -291,7 +295,7 @@ def draw(rgb, planar, as_rgb, nodes, spans, front, box, planes, shade, light, ba
     places, weights = np.empty(size, np.int32), np.empty((8, size), np.float32)
     color, chroma, blocks = np.empty((2, 3, size), np.float32), np.empty((2, size), np.float32), source[2]
     luma_scale, chroma_scale = float32(219 / 255), float32(224 / 255)
-    full = as_rgb or backdrop.on  # chroma of every pixel
+    opacity = np.empty((2, size), np.float32)
     lit = light.shape[0] > 1
     for y0 in range(0, size, 2):
         start, stop = moving_pixels(spans, y0, size, columns)
@@ -305,14 +309,14 @@ def draw(rgb, planar, as_rgb, nodes, spans, front, box, planes, shade, light, ba
             place_row(nodes, y, start, stop, shade, line, at)
             cubic_row(at[0], at[1], start, stop, size, places, weights)
             sample_row(planes.luma, size, start, stop, places, weights, at[2], values[0])
-            if full:
+            if as_rgb:
                 sample_row(planes.u, size, start, stop, places, weights, at[2], values[1])
                 sample_row(planes.v, size, start, stop, places, weights, at[2], values[2])
-            cover_row(front[y], left, right, 3 if full else 1, values)
+            cover_row(front[y], left, right, 3 if as_rgb else 1, values)
             if lit:
-                light_row(light, float32(y) + float32(0.5), 1, start, stop, 3 if full else 1, values)
+                light_row(light, float32(y) + float32(0.5), 1, start, stop, 3 if as_rgb else 1, values)
             if backdrop.on:
-                back_row(backdrop, at, y, start, stop, values)
+                back_row(backdrop, at, y, start, stop, as_rgb, values, opacity[row])
             if as_rgb:
                 for x in range(uint64(start), uint64(stop)):
                     red, green, blue = to_rgb(values[0, x], values[1, x], values[2, x])
@@ -322,16 +326,15 @@ def draw(rgb, planar, as_rgb, nodes, spans, front, box, planes, shade, light, ba
                 for x in range(uint64(start), uint64(stop)):
                     out[x] = to_byte(float32(16) + luma_scale * values[0, x])
         if not as_rgb:
-            if full:
-                average_blocks(color[0], color[1], start, stop, chroma)
-            else:
-                place_blocks(source[0], source[1], start, stop, blocks)
-                cubic_row(blocks[0], blocks[1], start // 2, stop // 2, size, places, weights)
-                sample_row(planes.block_u, size, start // 2, stop // 2, places, weights, blocks[2], chroma[0])
-                sample_row(planes.block_v, size, start // 2, stop // 2, places, weights, blocks[2], chroma[1])
-                cover_blocks(front[y0], front[y0 + 1], left, right, chroma)
-                if lit:
-                    light_row(light, float32(y0 + 1), 2, start // 2, stop // 2, 2, chroma[:, : size // 2])
+            place_blocks(source[0], source[1], start, stop, blocks)
+            cubic_row(blocks[0], blocks[1], start // 2, stop // 2, size, places, weights)
+            sample_row(planes.block_u, size, start // 2, stop // 2, places, weights, blocks[2], chroma[0])
+            sample_row(planes.block_v, size, start // 2, stop // 2, places, weights, blocks[2], chroma[1])
+            cover_blocks(front[y0], front[y0 + 1], left, right, chroma)
+            if lit:
+                light_row(light, float32(y0 + 1), 2, start // 2, stop // 2, 2, chroma[:, : size // 2])
+            if backdrop.on:
+                back_blocks(backdrop.blocks[y0 // 2], opacity, start, stop, chroma)
             for c in range(2):
                 at_row = size * size + (c * size // 2 + y0 // 2) * (size // 2)
                 out = planar[at_row : at_row + size // 2]

@@ -15,6 +15,8 @@ _CONTACT_SHADE = (float32(0.4), float32(0.44), float32(0.44))
 
 #: Width in pixels of the border of an opening's rectangle that is blended with the face.
 _FEATHER = float32(10)
+#: Difference of displacements in pixels that is not seen.
+_SAME = float32(0.1)
 
 
 class Opening(NamedTuple):
@@ -115,6 +117,7 @@ def draw_opening(front, box, nodes, planes, shade, opening):
     scale_x, scale_y = float32(columns) / float32(size), float32(rows) / float32(size)
     left, top = float32(opening.x), float32(opening.y)
     right, bottom = float32(opening.width - 1), float32(opening.height - 1)
+    far = float32(4) * max(softness, contact_width)  # beyond the line of contact
     cell_x = float32(upper.shape[1]) / float32(opening.width)
     cell_y = float32(upper.shape[0]) / float32(opening.height)
     for row in range(max(box[1], 0), min(box[3], size - 1) + 1):
@@ -123,6 +126,8 @@ def draw_opening(front, box, nodes, planes, shade, opening):
             i, tx = cell((float32(column) + half) * scale_x - half, columns)
             a, b = (one - tx) * (one - ty), tx * (one - ty)
             c, d = (one - tx) * ty, tx * ty
+            sx = a * nodes[j, i, 0] + b * nodes[j, i + 1, 0] + c * nodes[j + 1, i, 0] + d * nodes[j + 1, i + 1, 0]
+            sy = a * nodes[j, i, 1] + b * nodes[j, i + 1, 1] + c * nodes[j + 1, i, 1] + d * nodes[j + 1, i + 1, 1]
             px = float32(column) + a * nodes[j, i, 4] + b * nodes[j, i + 1, 4]
             px += c * nodes[j + 1, i, 4] + d * nodes[j + 1, i + 1, 4]
             py = float32(row) + a * nodes[j, i, 5] + b * nodes[j, i + 1, 5]
@@ -139,6 +144,12 @@ def draw_opening(front, box, nodes, planes, shade, opening):
             above = sample_map(inside_upper, x + ux, y + uy)
             below = sample_map(inside_lower, x + lx, y + ly)
             a, b = layer_weights(above, below, softness)
+            # The face's own displacement, which is drawn already where a layer does not differ from it.
+            fx, fy = sx + float32(column) - px, sy + float32(row) - py
+            if max(above, below) > far:
+                dx, dy = (ux, uy) if a == one else (lx, ly)
+                if max(a, b) == one and abs(dx - fx) < _SAME and abs(dy - fy) < _SAME:
+                    continue
             color = cu = cv = float32(0)
             if a > 0:
                 y1, u1, v1 = photo_color(luma, u_plane, v_plane, size, grid, ratio, places, px + ux, py + uy)
