@@ -1,0 +1,85 @@
+"""The commands that render given motions: one, with further outputs, and lists."""
+
+import csv
+import sys
+
+import numpy as np
+import pytest
+from skimage import data
+
+from emotalker.coefficients import ARKIT, MotionTrack
+from emotalker.core.errors import DataError, OutputError
+from emotalker.inference.commands import _without_list, infer, render, render_parser, run_command
+from emotalker.inference.keyframes import ControlError
+from emotalker.video import read_frames, video_info
+from emotalker.video.image import save_image
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory):
+    """A portrait and a motion of five frames as CSV."""
+    folder = tmp_path_factory.mktemp("inputs")
+    save_image(folder / "person.png", data.astronaut())
+    motion = np.zeros((5, ARKIT.dim), np.float32)
+    motion[:, ARKIT.index("jawOpen")] = [0, 0.2, 0.4, 0.2, 0]
+    MotionTrack(motion, ARKIT).save(folder / "motion.csv")
+    return folder
+
+
+def arguments(folder, *more):
+    return ["--coefficients", str(folder / "motion.csv"), "--image", str(folder / "person.png"), "--size", "128", *more]
+
+
+def test_render_writes_video_head_and_plot(inputs, tmp_path):
+    told = []
+    more = ("--output", f"{tmp_path}/o.mp4", "--mesh", f"{tmp_path}/m.mp4", "--plot", f"{tmp_path}/p.png")
+    summary = render(arguments(inputs, *more, "--pose", "yaw=0:0,4:8"), lambda *progress: told.append(progress))
+    assert "5 frames" in summary and ("rendering", 5, 5) in told
+    assert video_info(tmp_path / "o.mp4").frames == video_info(tmp_path / "m.mp4").frames == 5
+    first, *_, last = read_frames(tmp_path / "o.mp4")
+    assert np.abs(first.astype(int) - last).mean() > 1  # the head has turned
+    assert (tmp_path / "p.png").stat().st_size > 5000
+
+
+def test_inputs_are_never_outputs(inputs, tmp_path):
+    for option in ("--output", "--plot", "--mesh"):
+        with pytest.raises(OutputError):
+            render(arguments(inputs, option, str(inputs / "person.png")))
+    with pytest.raises(OutputError, match="also read as"):
+        infer(["--audio", "a.wav", "--image", str(inputs / "person.png"), "--coefficients", str(inputs / "person.png")])
+
+
+def test_wrong_control_is_refused_before_work(inputs, tmp_path):
+    output = ("--output", f"{tmp_path}/o.mp4")
+    with pytest.raises(ControlError, match="keyframes"):
+        render(arguments(inputs, *output, "--pose", "nod=3"))
+    with pytest.raises(DataError):
+        render(arguments(inputs, *output, "--ref-lips", str(tmp_path / "none.npz")))
+    assert not (tmp_path / "o.mp4").exists()
+
+
+def test_a_list_renders_every_row_and_reports(inputs, tmp_path, monkeypatch, capsys):
+    jobs = tmp_path / "jobs.csv"
+    with open(jobs, "w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["coefficients", "image", "output", "pose"])
+        for name, pose in (("a", "yaw=0:5"), ("b", ""), ("c", "nod=1:2")):
+            writer.writerow([inputs / "motion.csv", inputs / "person.png", tmp_path / f"{name}.mp4", pose])
+    monkeypatch.setattr(sys, "argv", ["render.py", "--list", str(jobs), "--size", "128"])
+    with pytest.raises(SystemExit):  # one of them failed
+        run_command(render, render_parser(), ("coefficients", "image", "output"))
+    rows = list(csv.DictReader((tmp_path / "jobs.report.csv").read_text().splitlines()))
+    assert [row["status"] for row in rows] == ["done", "done", "failed"] and "nod=1:2" in rows[2]["message"]
+    assert (tmp_path / "a.mp4").exists() and (tmp_path / "b.mp4").exists() and not (tmp_path / "c.mp4").exists()
+    assert "2 of 3 done" in capsys.readouterr().out
+
+
+def test_rows_take_the_command_line_without_list_options():
+    kept = _without_list(["--list", "a.csv", "--size", "128", "--workers=2", "--report", "r.csv", "--head", "0"])
+    assert kept == ["--size", "128", "--head", "0"]
+
+
+def test_missing_arguments_are_named(capsys):
+    with pytest.raises(SystemExit):
+        render(["--image", "p.png"])
+    assert "--coefficients" in capsys.readouterr().err
