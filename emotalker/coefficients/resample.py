@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-from scipy.interpolate import PchipInterpolator
 from scipy.spatial.transform import Rotation
 
 from emotalker.coefficients.rotation import rotation_angles, rotation_matrix
@@ -90,6 +89,8 @@ def change_frame_rate(motion: np.ndarray, space: CoefficientSpace, new_fps: floa
     length = frames_at(len(motion), space.fps, new_fps)
     padded = np.concatenate([motion, motion[-1:], motion[-1:]]).astype(np.float64)
     times = np.arange(length) * (space.fps / new_fps)
+    from scipy.interpolate import PchipInterpolator  # imported here, because that takes half a second
+
     curve = PchipInterpolator(np.arange(len(padded)), padded)
     out = curve(times)
     for entries, openness in _openings(padded, space):

@@ -6,7 +6,6 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import torch
-from scipy.interpolate import RBFInterpolator
 
 from emotalker.face.appearance import COLORS
 from emotalker.face.geometry import vertex_normals
@@ -106,6 +105,8 @@ def _aligned(portrait: Portrait, vertices: np.ndarray) -> np.ndarray:
     pixels = portrait.fit.camera.project(vertices)
     fitted = portrait.fit.camera.project(portrait.surface_landmarks()[SKIN_POINTS])
     residual = portrait.landmarks[SKIN_POINTS] - fitted
+    from scipy.interpolate import RBFInterpolator  # imported here, because that takes half a second
+
     correction = RBFInterpolator(fitted, residual, neighbors=40, smoothing=1.0, kernel="linear")
     distance = np.linalg.norm(pixels[:, None] - fitted[None, ::6], axis=-1).min(1) / (0.15 * portrait.size)
     return pixels + correction(pixels) * np.clip(1 - distance, 0, 1)[:, None]

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -27,11 +27,13 @@ from emotalker.inference.framing import CROP_SIZE, Background, Framing, fit_pict
 from emotalker.inference.generator import GeneratedMotion
 from emotalker.render.base import PlanarRenderer, Renderer, RendererFactory
 from emotalker.render.compositor import planar_yuv
-from emotalker.render.mesh_renderer import Head, MeshRenderer
 from emotalker.render.warp_renderer import WarpRenderer
 from emotalker.video.alpha import AlphaVideoWriter
 from emotalker.video.image import load_image
 from emotalker.video.writer import VideoWriter
+
+if TYPE_CHECKING:
+    from emotalker.render.mesh_renderer import Head
 
 AudioSource = str | os.PathLike | tuple[np.ndarray, int]
 ImageSource = str | os.PathLike | np.ndarray
@@ -73,6 +75,8 @@ class TalkingVideo:
 
     def as_mesh(self, head: Head) -> TalkingVideo:
         """The same motion on a head model instead of the photo, in a square of the portrait's size."""
+        from emotalker.render.mesh_renderer import MeshRenderer
+
         portrait = replace(self.portrait, matte=None, whole_matte=None, backdrop=None, transparent=False)
         return replace(self, framing=Framing(portrait), make_renderer=lambda p: MeshRenderer(head, p.size), seconds={})
 

@@ -7,7 +7,6 @@ from collections.abc import Callable
 
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
-from scipy.signal import find_peaks
 
 from emotalker.audio.activity import log_energy
 
@@ -91,6 +90,8 @@ def accents(samples: np.ndarray, frames: int, fps: int) -> np.ndarray:
     levels = gaussian_filter1d(log_energy(samples, frames), LEVEL_SECONDS * fps)
     if frames < 3:
         return np.zeros(frames, np.float32)
+    from scipy.signal import find_peaks  # imported here, because that takes a third of a second
+
     peaks, _ = find_peaks(levels, prominence=ACCENT_DECIBELS, distance=max(1, round(ACCENT_GAP * fps)))
     curve = np.zeros(frames)
     if len(peaks):

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy.interpolate import PchipInterpolator
 
 from emotalker.coefficients import ARKIT, CoefficientSpace
 from emotalker.core.errors import EmoTalkerError
@@ -47,6 +46,8 @@ class Keyframes:
         if len(times) == 1:
             return np.full(length, self.values[0])
         at = np.clip(np.arange(length), times[0], times[-1])
+        from scipy.interpolate import PchipInterpolator  # imported here, because that takes half a second
+
         return PchipInterpolator(times, np.array(self.values))(at)
 
 

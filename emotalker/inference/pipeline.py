@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from dataclasses import replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -17,7 +17,6 @@ from emotalker.face.model import FaceModel
 from emotalker.face.portrait import Portrait
 from emotalker.inference.animation import Animator, AudioSource, ImageSource, TalkingVideo, find_segmenter, timed
 from emotalker.inference.control import NO_CONTROL, Control
-from emotalker.inference.dubbing import DubbedVideo, Ending, dub
 from emotalker.inference.framing import Background
 from emotalker.inference.generator import MotionGenerator
 from emotalker.inference.motion_stream import MotionStream
@@ -28,6 +27,9 @@ from emotalker.models.transformer import Mode
 from emotalker.render.base import RendererFactory
 from emotalker.render.warp_renderer import WarpRenderer
 from emotalker.video.image import load_image
+
+if TYPE_CHECKING:
+    from emotalker.inference.dubbing import DubbedVideo, Ending
 
 
 class TalkingHead(Animator):
@@ -167,6 +169,8 @@ class TalkingHead(Animator):
         Raises:
             AudioError, VideoError, FaceNotFoundError, StyleError: the input cannot be used.
         """
+        from emotalker.inference.dubbing import dub  # the tracker's parts take half a second to import
+
         samples = load_audio(audio)
         motion = self.generator.generate(samples, np.zeros(self.generator.space.dim, np.float32), **options)
         motion = replace(motion, coefficients=control.apply(motion.coefficients, motion.space))
