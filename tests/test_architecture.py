@@ -17,6 +17,8 @@ LAYERS = (
     ("data",),
     ("training",),
     ("evaluation",),
+    ("study", "service", "app"),
+    ("console",),
 )
 LEVEL = {folder: level for level, folders in enumerate(LAYERS) for folder in folders}
 

@@ -1,0 +1,1 @@
+"""The HTTP service: jobs, their store, streaming."""

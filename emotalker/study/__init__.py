@@ -1,0 +1,1 @@
+"""The user study: pages for raters, answers, analysis (supplement, section 3)."""
