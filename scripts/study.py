@@ -22,7 +22,7 @@ def parse_arguments() -> argparse.Namespace:
     for command in (serve, analyse, export):
         command.add_argument("--study", type=Path, required=True, help="YAML or JSON, see docs/study.md")
     for command in (serve, analyse):
-        command.add_argument("--answers", required=True, help="file of SQLite, or URL (postgresql+psycopg://user@host/name)")
+        command.add_argument("--answers", required=True, help="file of SQLite, or URL (postgresql://user@host/name)")
     serve.add_argument("--host", default="127.0.0.1", help="address to listen at; 0.0.0.0 for all (default: %(default)s)")
     serve.add_argument("--port", type=int, default=8000, help="(default: %(default)s)")
     serve.add_argument("--https", action="store_true", help="a proxy in front speaks HTTPS: cookies are sent over it only")

@@ -78,8 +78,8 @@ class Database:
     ``study``. What has been committed survives the end of the process and of the machine (write-ahead log, synced).
 
     Args:
-        address: file of SQLite, or a URL of SQLAlchemy such as ``postgresql+psycopg://user@host/name``.
-        create: whether to make a missing file.
+        address: file of SQLite, or a URL of SQLAlchemy such as ``postgresql://user@host/name``.
+        create: whether to make a missing file and missing tables.
 
     Raises:
         DataError: the database cannot be opened.
@@ -88,6 +88,8 @@ class Database:
 
     def __init__(self, address: str, create: bool = True):
         self.address = address
+        if address.startswith("postgresql://"):
+            address = address.replace("://", "+psycopg://", 1)
         if "://" not in address:
             if not create and not Path(address).is_file():
                 raise DataError(f"{address}, the file of the answers, does not exist; name the one given to serve")
@@ -101,7 +103,7 @@ class Database:
             self.engine = sql.create_engine(address, **options)
         except ImportError as error:
             raise MissingExtraError(
-                f"this kind of database needs {error.name}; for PostgreSQL: pip install 'psycopg[binary]'"
+                f"this kind of database needs {error.name}; for PostgreSQL: pip install 'emotalker[study]'"
             ) from error
         except SQLAlchemyError as error:
             raise DataError(f"{self.address} is no file and no database URL: {error}") from error
@@ -111,11 +113,18 @@ class Database:
             sql.event.listen(self.engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
         try:
             with self.engine.begin() as connection:
-                if not self.sqlite:  # two servers that start together make the tables once
-                    connection.execute(sql.text("SELECT pg_advisory_xact_lock(58)"))
-                METADATA.create_all(connection)
+                if create:
+                    self.lock_all(connection)  # two servers that start together make the tables once
+                    METADATA.create_all(connection)
+                elif not sql.inspect(connection).has_table(STUDY.name):
+                    raise DataError(f"{self.address} has no answers of a study; name the database given to serve")
         except (DatabaseError, OperationalError) as error:
             raise DataError(f"cannot open the database {self.engine.url!r}: {error.orig}") from error
+
+    def lock_all(self, connection: Connection) -> None:
+        """Let other servers that start wait until this transaction ends; in SQLite they do anyway."""
+        if not self.sqlite:
+            connection.execute(sql.text("SELECT pg_advisory_xact_lock(58)"))
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:

@@ -88,16 +88,12 @@ def _write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence[obje
 
 
 def _write_layout(study: Study, path: Path) -> Path:
-    # A HIT compares the systems; a gold check has two videos, so the layout makes choices for as many as are shown.
-    questions = "\n".join(
-        f'<fieldset><legend>{escape(question)}</legend><div class="choices">{_choices(index, len(study.systems))}</div></fieldset>'
-        for index, question in enumerate(study.criteria.values())
-    )
+    questions = "\n".join(_question(i, question, len(study.systems)) for i, question in enumerate(study.criteria.values()))
     answers = "\n".join(f'<input type="hidden" name="q{i}" id="q{i}" value="">' for i in range(len(study.criteria)))
-    consent = "".join(f"<p>{escape(part)}</p>" for part in study.consent.split("\n\n") if part.strip())
+    consent = "".join(f"<p>{_text(part)}</p>" for part in study.consent.split("\n\n") if part.strip())
     template = Template((ASSETS / "mturk.html").read_text(encoding="utf-8"))
     text = template.safe_substitute(
-        title=escape(study.title),
+        title=_text(study.title),
         style=(ASSETS / "study.css").read_text(encoding="utf-8"),
         consent=consent,
         questions=questions,
@@ -108,8 +104,14 @@ def _write_layout(study: Study, path: Path) -> Path:
     return path
 
 
-def _choices(index: int, count: int) -> str:
-    return "".join(
+def _question(index: int, question: str, count: int) -> str:
+    choices = "".join(
         f'<label><input type="radio" name="choice{index}" value="{place}" required> Video {LETTERS[place]}</label>'
         for place in range(count)
     )
+    return f'<fieldset><legend>{_text(question)}</legend><div class="choices">{choices}</div></fieldset>'
+
+
+def _text(text: str) -> str:
+    """HTML of a text in which Mechanical Turk finds no variables."""
+    return escape(text).replace("$", "&#36;")

@@ -89,7 +89,6 @@ def _write(path: Path, columns: str, rows: Iterable[Sequence[object]]) -> Path:
 def _markdown(study: Study, answers: Answers, rates: Sequence[Preference], paired, tested) -> str:
     valid, excluded = answers.valid(study), answers.excluded(study)
     unchecked = sum(rater.checks == 0 for rater in answers.raters.values())
-    counted = len({a.rater for a in valid})
     seen: dict[str, set[str]] = {}
     for a in valid:
         seen.setdefault(a.item, set()).add(a.rater)
@@ -103,38 +102,35 @@ def _markdown(study: Study, answers: Answers, rates: Sequence[Preference], paire
         interval = "" if math.isnan(low) else f" ({100 * low:.0f}-{100 * high:.0f})"
         return f"{100 * r.rate:.1f}{interval}"
 
-    return (
-        "\n\n".join(
-            [
-                f"# {study.title}",
-                f"{len(valid)} answers of {counted} raters to {len(seen)} items count; {complete} of {len(study.items)} items "
-                f"have {study.raters_per_item} raters or more. {len(excluded)} of {len(answers.raters)} raters failed more than "
-                f"{study.allowed_failures} attention checks and are left out with {len(answers.answers) - len(valid)} "
-                f"answers. {unchecked} raters have met no attention check.",
-                "## Preference, percent",
-                markdown_table(
-                    ["criterion", *systems], [[c, *(cell(c, s) for s in systems)] for c in [*study.criteria, ALL]]
-                ),
-                "Intervals of 95%: Wilson's by criterion, which takes answers as independent; over all criteria by "
-                "resampling raters. preferences.csv has both.",
-                "## Systems, places, agreement",
-                markdown_table(
-                    ["criterion", "p, by raters", "p, place", "alpha"],
-                    [[r.criterion, r.p_raters, r.p_place, r.alpha] for r in tested],
-                ),
-                f"p by raters: {'sign test' if len(systems) == 2 else 'Friedman test'} over raters. p of place: chi-square; "
-                "small values mean that raters favour a place, whatever is shown there. alpha: Krippendorff's, nominal; 1 is "
-                "agreement, 0 chance.",
-                "## Pairs",
-                markdown_table(
-                    ["criterion", "first", "second", "for first", "for second", "p", "p, Holm"],
-                    [[r.criterion, r.first, r.second, r.for_first, r.for_second, r.p, r.p_holm] for r in paired],
-                ),
-                "p: exact binomial test, two-sided, answers independent; Holm's correction over the pairs of a criterion.",
-            ]
-        )
-        + "\n"
+    counted = (
+        f"{len(valid)} answers of {len({a.rater for a in valid})} raters to {len(seen)} items count; {complete} of "
+        f"{len(study.items)} items have {study.raters_per_item} raters or more. {len(excluded)} of {len(answers.raters)} raters "
+        f"failed more than {study.allowed_failures} attention checks and are left out with {len(answers.answers) - len(valid)} "
+        f"answers. {unchecked} raters have met no attention check."
     )
+    rows = [[criterion, *(cell(criterion, system) for system in systems)] for criterion in [*study.criteria, ALL]]
+    parts = [
+        f"# {study.title}",
+        counted,
+        "## Preference, percent",
+        markdown_table(["criterion", *systems], rows),
+        "Intervals of 95%: Wilson's by criterion, which takes answers as independent; over all criteria by resampling raters. "
+        "preferences.csv has both.",
+        "## Systems, places, agreement",
+        markdown_table(
+            ["criterion", "p, by raters", "p, place", "alpha"],
+            [[r.criterion, r.p_raters, r.p_place, r.alpha] for r in tested],
+        ),
+        f"p by raters: {'sign test' if len(systems) == 2 else 'Friedman test'} over raters. p of place: chi-square; small values "
+        "mean that raters favour a place, whatever is shown there. alpha: Krippendorff's, nominal; 1 is agreement, 0 chance.",
+        "## Pairs",
+        markdown_table(
+            ["criterion", "first", "second", "for first", "for second", "p", "p, Holm"],
+            [[r.criterion, r.first, r.second, r.for_first, r.for_second, r.p, r.p_holm] for r in paired],
+        ),
+        "p: exact binomial test, two-sided, answers independent; Holm's correction over the pairs of a criterion.",
+    ]
+    return "\n\n".join(parts) + "\n"
 
 
 def save_figure(

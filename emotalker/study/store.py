@@ -64,8 +64,7 @@ class Store:
         self.study, self.database, self.clock = study, database, clock
         self.items = study.items
         with database.transaction() as connection:
-            if not database.sqlite:
-                connection.execute(sql.text("SELECT pg_advisory_xact_lock(58)"))
+            database.lock_all(connection)
             row = connection.execute(sql.select(STUDY)).first()
             if row is None:
                 self.secret = secrets.token_hex(32)
