@@ -28,7 +28,6 @@ class FolderReader(VideoReader):
         emotions: emotion by the name's word or number; words that are not listed must be names of emotions.
         name, source, licence: stored with the prepared corpus.
         one_sitting: each speaker was recorded in one sitting that includes neutral clips.
-        validation, test: speakers of those splits; without any, clips are split by name.
         options: of :class:`VideoReader`.
 
     Raises:
@@ -44,14 +43,11 @@ class FolderReader(VideoReader):
         source: str = "videos of the user",
         licence: str = "",
         one_sitting: bool = False,
-        validation: Sequence[str] = (),
-        test: Sequence[str] = (),
         **options,
     ):
         self.roots = [Path(root)] if isinstance(root, (str, os.PathLike)) else [Path(r) for r in root]
         self.name, self.source, self.licence = name, source, licence
         self.one_sitting = one_sitting
-        self.validation_speakers, self.test_speakers = tuple(map(str, validation)), tuple(map(str, test))
         for path in self.roots:
             super().__init__(path, **options)
         patterns = [pattern] if isinstance(pattern, str) else list(pattern)
