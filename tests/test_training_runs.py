@@ -2,7 +2,9 @@
 uninterrupted one."""
 
 import json
+import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -268,3 +270,31 @@ def test_history_is_hidden_only_in_training(world):
     objective.eval()(batch, 0)
     hidden = [(history == 0).all(-1).float().mean().item() for history in histories]
     assert 0.2 < hidden[0] < 0.8 and hidden[1] == 0
+
+
+def _one_of_two(rank: int, port: int, config: RunConfig) -> None:
+    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "ACCELERATE_USE_CPU": "true"}
+    torch.set_num_threads(1)
+    transformer.train(config)
+    torch.distributed.destroy_process_group()
+
+
+def test_two_processes_train_as_one(world, tmp_path):
+    """Gradients averaged over two processes of two examples equal those of one process with all four."""
+    random = ["model.dropout=0", "loss.history_drop=0", "loss.emotion_drop=0"]  # drawn per process
+    transformer.train(settings("transformer", world, tmp_path / "one", *random))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    config = settings("transformer", world, tmp_path / "two", *random, "batch_size=2")
+    torch.multiprocessing.spawn(_one_of_two, (port, config), nprocs=2)
+    transformer.train(settings("transformer", world, tmp_path / "half", *random, "batch_size=2"))
+    one, two, half = (load_file(tmp_path / f"{name}/last.safetensors") for name in ("one", "two", "half"))
+
+    def distance(a, b):
+        return sum(float((a[name] - b[name]).square().sum()) for name in a) ** 0.5
+
+    # Adam magnifies rounding where gradients are nearly zero; two of the four examples are another training.
+    assert distance(one, two) < 0.05 * distance(one, half)
+    assert json.loads((tmp_path / "two/metrics.jsonl").read_text().splitlines()[-1])["step"] == 6
