@@ -34,6 +34,7 @@ from emotalker.settings.run import OptimizerConfig, RunConfig
 from emotalker.settings.transformer import TransformerLoss, TransformerTraining
 from emotalker.settings.vqvae import VQVAETraining
 from emotalker.training import lip, transformer, vqvae
+from emotalker.training.estimate import estimate
 from emotalker.training.solver import Objective, Solver
 
 SHORT = ["steps=6", "batch_size=4", "validate_every=3", "save_every=2", "log_every=1", "cpu=true", "optimizer.warmup=2"]
@@ -190,6 +191,31 @@ def test_the_solver_finds_the_minimum_and_keeps_the_best(tmp_path):
     with pytest.raises(ConfigError, match="minimise=error is not a validation metric; choose one of loss"):
         Solver(replace(config, minimise="error", resume=False), Line(), Numbers(), Numbers(), solver.export, {}).run()
     assert best == sorted(best, reverse=True) and exported[-1] == ("last", {"step": 300, "training": to_plain(config)})
+
+
+class Matrix(Objective):
+    """A product with a matrix, whose operations and memory can be counted by hand."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(1, 50, bias=False)
+
+    def forward(self, batch, step):
+        return {"loss": self.layer(batch["x"]).square().sum()}
+
+
+def test_an_estimate_counts_operations_and_memory(tmp_path):
+    config = RunConfig(
+        run=str(tmp_path), steps=3600, batch_size=16, validate_every=50, save_every=500, cpu=True, optimizer=OPTIMIZER,
+        accumulate=2,
+    )  # fmt: skip
+    found = estimate(Solver(config, Matrix(), Numbers(), Numbers(), print, {}), "matrix", examples=4)
+    assert (found.parameters, found.batch, found.steps) == (50, 32, 3600)
+    # Per example 2 x 1 x 50 operations forward, and as many for the gradient of the weights; the input needs none.
+    assert found.flops == 32 * 2 * (2 * 50)
+    # The product stays for the square's gradient and the input for that of the weights, 4 bytes a number; AdamW needs 16 a weight.
+    assert found.memory == 16 * 50 + 16 * (4 * 50 + 4)
+    assert found.hours() == pytest.approx(found.seconds) and found.hours(found.flops) == pytest.approx(1)
 
 
 def test_gradient_accumulation_equals_the_large_batch(world, tmp_path):
