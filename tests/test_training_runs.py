@@ -213,7 +213,7 @@ def test_an_estimate_counts_operations_and_memory(tmp_path):
     assert (found.parameters, found.batch, found.steps) == (50, 32, 3600)
     # Per example 2 x 1 x 50 operations forward, and as many for the gradient of the weights; the input needs none.
     assert found.flops == 32 * 2 * (2 * 50)
-    # The product stays for the square's gradient and the input for that of the weights, 4 bytes a number; AdamW needs 16 a weight.
+    # The product stays for the square's gradient, the input for the weights', 4 bytes a number; AdamW needs 16 a weight.
     assert found.memory == 16 * 50 + 16 * (4 * 50 + 4)
     assert found.hours() == pytest.approx(found.seconds) and found.hours(found.flops) == pytest.approx(1)
 
