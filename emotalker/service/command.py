@@ -124,6 +124,7 @@ def serve(settings: Settings, host: str, port: int) -> None:
             port=port,
             ws_max_size=settings.max_image_bytes + 1024,
             ws_max_queue=4,
+            ws_per_message_deflate=False,
             timeout_graceful_shutdown=10,
             limit_concurrency=1000,
             server_header=False,

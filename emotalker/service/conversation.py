@@ -4,7 +4,8 @@
 2. Unless it names a portrait or wants coefficients, it sends the portrait's file as one binary message.
 3. The service answers ``{"type": "ready", "portrait": id, "fps": 25, ...}``.
 4. The client sends audio: binary messages of 16-bit mono samples, little-endian, of any length up to 1 MB. The service
-   answers with a binary message, a JPEG, for every frame of 40 ms, or with ``{"type": "coefficients", "frame": n, "values": [...]}``.
+   answers with a binary message, a JPEG, for every frame of 40 ms, or with
+   ``{"type": "coefficients", "frame": n, "values": [...]}``.
 5. The client sends ``{"type": "end"}``; the last frames follow, then ``{"type": "done", "frames": n}``.
 
 Errors are ``{"type": "error", "message": sentence}`` before the connection is closed.
@@ -17,7 +18,6 @@ import json
 import logging
 import re
 import shutil
-import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -82,13 +82,15 @@ class _Conversation:
 
     async def hold(self) -> None:
         options, client = await self._start()
+        known = None if options.portrait is None else self._known_portrait(options.portrait, client)
         if not self.service.free_streams:
             raise Refused(f"{len(self.service.streams)} conversations are going on, as many as allowed; try later", LATER)
         worker = self.service.free_streams.pop()
         clean = False
         try:
-            portrait = None if options.output == "coefficients" else await self._portrait(options, client)
-            await self._prepare(worker, options, portrait)
+            if options.output == "jpeg" and known is None:
+                known = await self._new_portrait(client)
+            await self._prepare(worker, options, known)
             await self._talk(worker, options)
             clean = True
         except WorkerDied as error:
@@ -96,7 +98,7 @@ class _Conversation:
             raise Refused(f"the process that answers ended unexpectedly ({error})", ERROR) from error
         finally:
             if not clean:
-                clean = await _ended(worker)
+                await _end(worker)
             self.service.free_streams.append(worker)
 
     async def _start(self) -> tuple[StreamOptions, str]:
@@ -112,6 +114,8 @@ class _Conversation:
             raise Refused(error.detail) from error
         if self.service.runner.stopping:
             raise Refused("the service is being stopped; try soon", LATER)
+        if self.service.disk_full:
+            raise Refused("the service's disk is nearly full; try later", LATER)
         if self.service.rate.take(client):
             raise Refused(f"more than {self.settings.rate:g} requests in a minute; wait", LATER)
         return options, client
@@ -126,14 +130,16 @@ class _Conversation:
                 return values
         raise Refused('the first message is a JSON object with the options, such as {"type": "start"}')
 
-    async def _portrait(self, options: StreamOptions, client: str) -> Path:
-        """The file of the portrait, which is kept for later conversations of the client."""
-        if options.portrait is not None:
-            folder = self.settings.portraits / options.portrait
-            known = re.fullmatch(r"[\w-]{20,40}", options.portrait) and (folder / "image").is_file()
-            if not known or (self.settings.tokens and (folder / "client").read_text() != client):
-                raise Refused("there is no such portrait; send its file")
-            return folder / "image"
+    def _known_portrait(self, name: str, client: str) -> Path:
+        """The file of the portrait of an earlier conversation."""
+        folder = self.settings.portraits / name
+        known = re.fullmatch(r"[\w-]{20,40}", name) and (folder / "image").is_file()
+        if not known or (self.settings.tokens and (folder / "client").read_text() != client):
+            raise Refused("there is no such portrait; send its file")
+        return folder / "image"
+
+    async def _new_portrait(self, client: str) -> Path:
+        """The file of the portrait that is sent, which is kept for later conversations of the client."""
         try:
             async with asyncio.timeout(self.settings.idle_seconds):
                 content = await self.socket.receive_bytes()
@@ -229,18 +235,14 @@ class _Conversation:
             frames += 1
 
 
-async def _ended(worker: Worker) -> bool:
+async def _end(worker: Worker) -> None:
     """Bring a worker back to where it waits for requests, or end its process."""
-    deadline = time.monotonic() + END_SECONDS
+    if not worker.running:
+        return
     try:
         async with asyncio.timeout(END_SECONDS):
-            if worker.running:
-                await worker.send({"type": "stop"})
-                while time.monotonic() < deadline:
-                    answer, _ = await worker.receive()
-                    if answer["type"] in ("over", "failed"):
-                        return True
+            await worker.send({"type": "stop"})
+            while (await worker.receive())[0]["type"] != "stopped":
+                pass
     except (TimeoutError, WorkerDied, asyncio.CancelledError):
-        pass
-    await worker.kill()
-    return False
+        await worker.kill()

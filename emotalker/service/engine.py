@@ -101,7 +101,7 @@ class TalkingEngine:
         _save_motion(motion, folder / name, options["format"])
         return name, len(motion.coefficients)
 
-    def stream(self, start: dict[str, Any], pipe: Pipe) -> None:
+    def stream(self, start: dict[str, Any], pipe: Pipe) -> str:
         """Answer chunks of audio with frames until the message ``end`` or ``stop``."""
         options = start["options"]
         common = {"seed": options["seed"], "style": _style(options)}
@@ -109,24 +109,24 @@ class TalkingEngine:
             talking = self._head.stream(
                 Path(start["image"]), sample_rate=options["sample_rate"], size=options["size"], **common
             )
-            _Pictures(talking).answer(pipe)
-        else:
-            _Coefficients(self._head, options["sample_rate"], common).answer(pipe)
+            return _Pictures(talking).answer(pipe)
+        return _Coefficients(self._head, options["sample_rate"], common).answer(pipe)
 
 
 class _Conversation:
     """Reads audio and sends what it gives."""
 
-    def answer(self, pipe: Pipe) -> None:
+    def answer(self, pipe: Pipe) -> str:
         pipe.send({"type": "started", **self.describe()})
         while (received := pipe.receive()) is not None:
             message, payload = received
             if message["type"] == "audio":
                 self.push(pipe, np.frombuffer(payload, "<i2"))
+            elif message["type"] == "stop":
+                return "stopped"
             else:
-                if message["type"] == "end":
-                    self.finish(pipe)
-                return
+                self.finish(pipe)
+                return "over"
         raise SystemExit(1)
 
     def describe(self) -> dict[str, Any]:

@@ -82,5 +82,5 @@ class Inspector:
             seconds = audio_seconds(Path(job["audio"]), job["max_seconds"])
         return {"seconds": seconds}
 
-    def stream(self, start: dict[str, Any], pipe: object) -> None:
+    def stream(self, start: dict[str, Any], pipe: object) -> str:
         raise EmoTalkerError("this process only looks at files")

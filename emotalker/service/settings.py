@@ -24,6 +24,7 @@ class Settings:
         tokens: SHA-256 of a token in hexadecimal, to the name of its client; empty: everyone may ask.
         origins: web pages of other hosts whose scripts may ask; ``*`` for all.
         behind_proxy: take a client's address from the last entry of ``X-Forwarded-For``.
+        min_free_bytes: of the disk, below which nothing is accepted.
         max_audio_bytes, max_image_bytes: of an upload.
         max_seconds: of a recording.
         max_pixels: of a picture.
@@ -48,6 +49,7 @@ class Settings:
     tokens: Mapping[str, str] = field(default_factory=dict)
     origins: Sequence[str] = ()
     behind_proxy: bool = False
+    min_free_bytes: int = 1_000_000_000
     max_audio_bytes: int = 100_000_000
     max_image_bytes: int = 32_000_000
     max_seconds: float = 300.0

@@ -62,11 +62,18 @@ class Service:
         client = client_of(request, self.settings)
         if self.runner.stopping:
             raise HTTPException(503, "the service is being stopped; ask again soon", {"Retry-After": "30"})
+        if self.disk_full:
+            raise HTTPException(503, "the service's disk is nearly full; ask again later", {"Retry-After": "600"})
         wait = self.rate.take(client)
         if wait:
             sentence = f"more than {self.settings.rate:g} requests in a minute; wait {wait:.0f} s"
             raise HTTPException(429, sentence, {"Retry-After": str(max(1, round(wait)))})
         return client
+
+    @property
+    def disk_full(self) -> bool:
+        """Whether less than ``settings.min_free_bytes`` are free."""
+        return shutil.disk_usage(self.settings.folder).free < self.settings.min_free_bytes
 
     async def check_room(self, client: str) -> None:
         """HTTPException 429 if the queue is full; before an upload is read."""

@@ -33,8 +33,8 @@ class Engine(Protocol):
     def run(self, job: dict[str, Any], report: Report) -> dict[str, Any]:
         """Do a job; returns ``message`` and ``result``, the name of the result's file."""
 
-    def stream(self, start: dict[str, Any], pipe: Pipe) -> None:
-        """Hold a conversation until its end."""
+    def stream(self, start: dict[str, Any], pipe: Pipe) -> str:
+        """Hold a conversation; returns ``over`` at its end, or ``stopped`` if the service ended it."""
 
 
 def work(engine: Engine) -> None:
@@ -56,11 +56,12 @@ def _answer(engine: Engine, pipe: Pipe, received: Message) -> dict[str, Any] | N
     request, _ = received
     try:
         if request["type"] == "stream":
-            engine.stream(request, pipe)
-            return {"type": "over"}
+            return {"type": engine.stream(request, pipe)}
+        if request["type"] == "stop":
+            return {"type": "stopped"}
         if request["type"] == "job":
             return {"type": "done", **engine.run(request["job"], _reporter(pipe))}
-        return None  # a cancellation that came after the job's end
+        return None  # a cancellation after the job's end, or audio after a conversation's
     except Cancelled:
         return {"type": "failed", "message": "cancelled"}
     except EmoTalkerError as error:
