@@ -103,8 +103,6 @@ def serve(settings: Settings, host: str, port: int) -> None:
     """Serve until a signal; see :func:`main`."""
     import logging
 
-    import uvicorn
-
     from emotalker.service.application import make_application, open_store
 
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
@@ -117,22 +115,7 @@ def serve(settings: Settings, host: str, port: int) -> None:
         server.should_exit = True
 
     application = make_application(settings, open_store(settings), unable)
-    server = _server(
-        uvicorn.Config(
-            application,
-            host=host,
-            port=port,
-            ws_max_size=settings.max_image_bytes + 1024,
-            ws_max_queue=4,
-            ws_per_message_deflate=False,
-            timeout_graceful_shutdown=10,
-            limit_concurrency=1000,
-            server_header=False,
-            log_config=None,
-            access_log=False,
-        ),
-        application,
-    )
+    server = _server(server_config(application, settings, host, port), application)
     try:
         asyncio.run(server.serve())
     except SystemExit as error:
@@ -140,6 +123,25 @@ def serve(settings: Settings, host: str, port: int) -> None:
             raise EmoTalkerError(f"cannot listen on {host}:{port}; give another --port or --host") from error
     if reasons:
         raise EmoTalkerError(reasons[0])
+
+
+def server_config(application: Any, settings: Settings, host: str, port: int) -> uvicorn.Config:
+    """How Uvicorn serves the application."""
+    import uvicorn
+
+    return uvicorn.Config(
+        application,
+        host=host,
+        port=port,
+        ws_max_size=settings.max_image_bytes + 1024,
+        ws_max_queue=4,
+        ws_per_message_deflate=False,
+        timeout_graceful_shutdown=10,
+        limit_concurrency=1000,
+        server_header=False,
+        log_config=None,
+        access_log=False,
+    )
 
 
 def _server(config: uvicorn.Config, application: Any) -> uvicorn.Server:

@@ -33,7 +33,7 @@ class Worker:
 
     def __init__(self, command: Sequence[str]):
         self.command, self._process = list(command), None
-        self.starts = 0
+        self.starting = False
 
     @property
     def running(self) -> bool:
@@ -49,7 +49,13 @@ class Worker:
         """
         if self.running:
             return
-        self.starts += 1
+        self.starting = True
+        try:
+            await self._start()
+        finally:
+            self.starting = False
+
+    async def _start(self) -> None:
         # In a session of its own, so that Ctrl-C in a terminal leaves it to the service to end it.
         self._process = await asyncio.create_subprocess_exec(
             *self.command,

@@ -57,6 +57,7 @@ class Runner:
         """Finish running jobs and take no others; returns when the processes have ended."""
         self.stopping = True
         self._wake.set()
+        await asyncio.gather(*(worker.kill() for worker in self.workers if worker.starting))
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._clearing is not None:
             self._clearing.cancel()
@@ -83,8 +84,9 @@ class Runner:
             except EmoTalkerError as error:
                 return self.on_unable(str(error))
             except WorkerDied as error:
-                log.error("a worker process ended while it started: %s", error)
-                await asyncio.sleep(2 * LOOK_SECONDS)
+                if not self.stopping:
+                    log.error("a worker process ended while it started: %s", error)
+                    await asyncio.sleep(2 * LOOK_SECONDS)
                 continue
             self._wake.clear()
             job = await asyncio.to_thread(self.store.claim)

@@ -43,6 +43,7 @@ class SqliteStore:
             self._database.execute("PRAGMA synchronous=NORMAL")
             self._database.executescript(_SCHEMA)
         except sqlite3.Error as error:
+            self._lock.close()
             raise StoreError(f"cannot use {folder / 'jobs.sqlite'}: {error}; move it away to begin without jobs") from error
 
     def submit(self, job: Job, queue: int, queue_per_client: int) -> None:

@@ -22,7 +22,7 @@ from emotalker.service.settings import Settings
 
 Options = TypeVar("Options", bound=BaseModel)
 #: Bytes of a form besides its files, and of one field.
-FORM_BYTES, FIELD_BYTES = 256_000, 64_000
+FORM_BYTES, FIELD_BYTES = 256_000, 64 * 1024
 #: Fields of a form.
 FIELDS = 40
 #: Seconds that an upload waits for others, and that it may stand still.
