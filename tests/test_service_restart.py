@@ -1,0 +1,114 @@
+"""The service as a process: signals, a sudden end, and a real video."""
+
+import re
+import signal
+import subprocess
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+
+import av
+import httpx
+import pytest
+from service_client import WORKER, ended, events, form, running_service, wait_for, write_inputs
+from service_worker import MILLISECONDS
+
+from emotalker.core.errors import EmoTalkerError
+from emotalker.service.command import serve
+from emotalker.service.settings import Settings
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory):
+    return write_inputs(tmp_path_factory.mktemp("inputs"))
+
+
+@contextmanager
+def process(*command):
+    """A process of a service, and a client of it."""
+    service = subprocess.Popen([sys.executable, *map(str, command)], stderr=subprocess.PIPE, text=True)
+    try:
+        address = next((line for line in service.stderr if "running on" in line), "")
+        match = re.search(r"http://\S+", address)
+        assert match, f"the service did not start: {service.poll()}"
+        with httpx.Client(base_url=match.group(), timeout=60, trust_env=False) as client:
+            yield service, client
+    finally:
+        service.kill()
+        service.wait()
+        service.stderr.close()
+
+
+def quick(folder, **settings):
+    return process(ROOT / "tests" / "service_server.py", folder, settings, 0)
+
+
+def post(client, inputs, **fields):
+    answer = client.post("/v1/videos", files=form(inputs), data=fields)
+    assert answer.status_code == 202, answer.text
+    return answer.json()["id"]
+
+
+def is_running(client, job):
+    return client.get(f"/v1/videos/{job}").json()["status"] == "running"
+
+
+def test_jobs_outlive_a_kill_and_an_orderly_end(tmp_path, inputs):
+    with quick(tmp_path) as (service, client):
+        done = post(client, inputs)
+        ended(client, done)
+        running, waiting = post(client, inputs, seed=MILLISECONDS + 60_000), post(client, inputs, emotion="happy")
+        wait_for(lambda: is_running(client, running))
+        service.send_signal(signal.SIGKILL)
+        service.wait()
+    with quick(tmp_path, job_seconds=1.5) as (service, client):
+        assert client.get(f"/v1/videos/{done}/result").status_code == 200
+        assert ended(client, waiting)["status"] == "done"  # after the first, which is started again, and takes too long
+        assert client.get(f"/v1/videos/{running}").json()["message"].startswith("it took longer than 1.5 s")
+
+        running, waiting = post(client, inputs, seed=MILLISECONDS + 700), post(client, inputs)
+        wait_for(lambda: is_running(client, running))
+        service.terminate()
+        wait_for(lambda: client.get("/v1/health").status_code == 503)
+        refused = client.post("/v1/videos", files=form(inputs))
+        assert (refused.status_code, refused.headers["retry-after"]) == (503, "30")
+        assert events(client, running)[-1][0] == "done"
+        assert service.wait(timeout=20) == 0
+    with running_service(tmp_path) as client:
+        assert client.get(f"/v1/videos/{running}").json()["status"] == "done"
+        assert ended(client, waiting)["status"] == "done"
+
+
+def test_a_port_in_use_is_one_sentence(tmp_path):
+    with (
+        running_service(tmp_path / "first") as client,
+        pytest.raises(EmoTalkerError, match=r"cannot listen on 127\.0\.0\.1:\d+;"),
+    ):
+        serve(Settings(tmp_path / "second", worker_command=WORKER), "127.0.0.1", client.base_url.port)
+
+
+def test_the_command_makes_a_video_and_a_motion(tmp_path, inputs):
+    with process(ROOT / "scripts" / "serve.py", "--folder", tmp_path, "--port", 0) as (_, client):
+        job = post(client, inputs, size=256, emotion="happy")
+        motion = client.post("/v1/motion", files={"audio": form(inputs)["audio"]}).json()
+        told = events(client, job)
+        assert told[-1][0] == "done", told[-1]
+        (tmp_path / "video.mp4").write_bytes(client.get(told[-1][1]["result"]).content)
+        without_face = client.post("/v1/videos", files=form(inputs) | {"image": grey_picture()})
+        state = ended(client, without_face.json()["id"])
+        assert state["status"] == "failed" and state["message"].startswith("no face found in the image")
+    with av.open(str(tmp_path / "video.mp4")) as video:
+        stream = video.streams.video[0]
+        assert (stream.width, stream.height, sum(1 for _ in video.decode(stream))) == (256, 256, 25)
+    assert (len(motion["coefficients"]), len(motion["coefficients"][0]), motion["fps"]) == (25, 58, 25)
+    assert len(motion["names"]) == 58 and max(map(max, motion["coefficients"])) > 0.02
+    assert (tmp_path / "jobs" / job / "result.mp4").is_file()
+
+
+def grey_picture():
+    import cv2
+    import numpy as np
+
+    return cv2.imencode(".png", np.full((300, 300, 3), 128, np.uint8))[1].tobytes()
