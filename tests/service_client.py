@@ -1,6 +1,8 @@
 """A service of the tests: the real application and server in a thread, with the worker of service_worker.py."""
 
 import json
+import shutil
+import subprocess
 import sys
 import threading
 import time
@@ -9,6 +11,7 @@ from pathlib import Path
 
 import httpx
 import numpy as np
+import pytest
 import uvicorn
 from helpers import save_wav
 from skimage import data
@@ -38,6 +41,23 @@ def running_service(folder, **settings):
     finally:
         server.should_exit = True
         thread.join()
+
+
+@contextmanager
+def redis_server(folder):
+    """A Redis server of the tests; the address of its socket. Skips where there is none."""
+    server = shutil.which("redis-server")
+    if server is None:
+        pytest.skip("there is no redis-server (Debian: apt install redis-server)")
+    pytest.importorskip("redis", reason="the package redis is not installed (pip install 'emotalker[redis]')")
+    command = [server, "--port", "0", "--unixsocket", folder / "socket", "--save", "", "--dir", folder]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    try:
+        wait_for(lambda: (folder / "socket").exists() or process.poll() is not None)
+        yield f"unix://{folder / 'socket'}"
+    finally:
+        process.terminate()
+        process.wait()
 
 
 def wait_for(condition, seconds=60.0):

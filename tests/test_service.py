@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from service_client import ended, events, form, running_service, wait_for, write_inputs
+from service_client import ended, events, form, redis_server, running_service, wait_for, write_inputs
 from service_worker import BUG, CRASH, ENDLESS, MILLISECONDS, REFUSE
 
 from emotalker.service.access import RateLimit, digest
@@ -242,6 +242,22 @@ def test_clients_with_tokens_take_turns_and_do_not_see_each_other(tmp_path, inpu
         client.delete(f"/v1/videos/{slow}", headers=header["a"])
         started = [(ended(client, job, headers=header[name])["started"], name) for name, job in jobs]
         assert [name for _, name in sorted(started)] == ["b", "c", "a", "b", "a", "a"]
+
+
+def test_two_machines_share_the_jobs_of_a_redis_server(tmp_path, inputs):
+    (tmp_path / "redis").mkdir()
+    with (
+        redis_server(tmp_path / "redis") as url,
+        running_service(tmp_path / "jobs", redis=url, workers=0) as asked,
+        running_service(tmp_path / "jobs", redis=url, keep_seconds=1.0) as working,
+    ):
+        jobs = [post(asked, inputs, seed=seed).json()["id"] for seed in (ENDLESS, 0)]
+        wait_for(lambda: asked.get(f"/v1/videos/{jobs[0]}").json()["status"] == "running")
+        assert working.get(f"/v1/videos/{jobs[1]}").json()["ahead"] == 0
+        assert asked.delete(f"/v1/videos/{jobs[0]}").status_code == 204
+        assert events(asked, jobs[1])[-1][0] == "done"
+        assert asked.get(f"/v1/videos/{jobs[1]}/result").content == working.get(f"/v1/videos/{jobs[1]}/result").content
+        wait_for(lambda: asked.get(f"/v1/videos/{jobs[1]}").status_code == 404 and not folders(working), 10)
 
 
 def test_results_are_deleted_after_a_time(tmp_path, inputs):

@@ -4,21 +4,35 @@ import sqlite3
 import threading
 
 import pytest
+from service_client import redis_server
 
 from emotalker.service.jobs import Job, QueueFull, StoreError, new_id, served_before
+from emotalker.service.redis_store import PREFIX, RedisStore
 from emotalker.service.settings import MAX_ATTEMPTS
 from emotalker.service.sqlite_store import SqliteStore
 
 
-@pytest.fixture
-def open_store(tmp_path):
+@pytest.fixture(scope="module")
+def redis_url(tmp_path_factory):
+    with redis_server(tmp_path_factory.mktemp("redis")) as url:
+        yield url
+
+
+@pytest.fixture(params=["sqlite", "redis"])
+def open_store(request, tmp_path):
     """Opens the store; an earlier one is left as a killed process leaves it."""
-    stores = []
+    stores, url = [], None
+    if request.param == "redis":
+        url = request.getfixturevalue("redis_url")
 
     def opened():
         if stores:
             stores[-1].close()
-        stores.append(SqliteStore(tmp_path))
+        stores.append(RedisStore(url) if url else SqliteStore(tmp_path))
+        if url and len(stores) == 1:
+            stores[0]._redis.flushall()
+        elif url:  # as if time had passed and the leases had ended
+            stores[-1]._redis.zadd(f"{PREFIX}running", dict.fromkeys(stores[-1]._redis.zrange(f"{PREFIX}running", 0, -1), 0))
         return stores[-1]
 
     yield opened
@@ -160,6 +174,13 @@ def test_a_damaged_store_is_named(tmp_path):
         SqliteStore(tmp_path)
     assert sqlite3.sqlite_version  # the file was left as it is
     assert (tmp_path / "jobs.sqlite").read_bytes().startswith(b"not a database")
+
+
+def test_a_redis_server_that_is_not_there_is_named_without_its_password():
+    pytest.importorskip("redis", reason="the package redis is not installed (pip install 'emotalker[redis]')")
+    with pytest.raises(StoreError, match=r"the Redis server 127\.0\.0\.1 cannot be used") as error:
+        RedisStore("redis://:secret@127.0.0.1:1/0")
+    assert "secret" not in str(error.value)
 
 
 def test_ids_cannot_be_guessed():

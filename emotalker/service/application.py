@@ -25,6 +25,11 @@ from emotalker.service.state import Service
 
 def open_store(settings: Settings) -> JobStore:
     """The store of jobs; StoreError or MissingExtraError if it cannot be had."""
+    if settings.redis is not None:
+        from emotalker.service.redis_store import RedisStore
+
+        settings.jobs.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return RedisStore(settings.redis)
     from emotalker.service.sqlite_store import SqliteStore
 
     return SqliteStore(settings.folder)

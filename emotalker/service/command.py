@@ -16,7 +16,7 @@ from emotalker.service.settings import Settings
 if TYPE_CHECKING:
     import uvicorn
 
-_DEFAULT = Settings(Path("service"))
+_DEFAULT = Settings(Path("outputs/service"))
 #: Environment variable with one token, for a service with one client.
 TOKEN_VARIABLE = "EMOTALKER_TOKEN"
 
@@ -25,9 +25,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the command."""
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 for all (default: %(default)s)")
     parser.add_argument("--port", type=int, default=8000, help="0 takes a free one (default: %(default)s)")
-    parser.add_argument("--folder", default="service", help="where jobs and results are kept (default: %(default)s)")
-    parser.add_argument("--workers", type=_count, default=_DEFAULT.workers, help="processes that make videos (default: 1)")
-    parser.add_argument("--streams", type=_count, default=_DEFAULT.streams, help="live conversations at a time (default: 1)")
+    parser.add_argument("--folder", default="outputs/service", help="where jobs and results are kept (default: %(default)s)")
+    parser.add_argument("--workers", type=_number, default=_DEFAULT.workers, help="processes that make videos (default: 1)")
+    parser.add_argument("--streams", type=_number, default=_DEFAULT.streams, help="live conversations at a time (default: 1)")
+    parser.add_argument(
+        "--redis", metavar="URL", help="keep the jobs on this Redis server, for many machines with one --folder"
+    )
     parser.add_argument("--checkpoints", help="folder of trained weights (default: the shipped ones)")
     parser.add_argument("--device", default="cpu", help="cpu, cuda or mps (default: %(default)s)")
     group = parser.add_argument_group("who may ask")
@@ -78,7 +81,7 @@ def settings_from(args: argparse.Namespace) -> Settings:
     for name, unit, _ in _LIMITS:
         setting = _FIELDS.get(name, name.replace("-", "_"))
         values[setting] = type(getattr(_DEFAULT, setting))(getattr(args, name.replace("-", "_")) * unit)
-    same = {name: getattr(args, name) for name in ("workers", "streams", "checkpoints", "device", "behind_proxy")}
+    same = {name: getattr(args, name) for name in ("redis", "workers", "streams", "checkpoints", "device", "behind_proxy")}
     return Settings(Path(args.folder), tokens=tokens, origins=tuple(args.origin), **same, **values)
 
 
@@ -167,6 +170,14 @@ def _server(config: uvicorn.Config, application: Any) -> uvicorn.Server:
             self.should_exit = True
 
     return Server(config)
+
+
+def _number(text: str) -> int:
+    """Argument type: a whole number from 0 upwards."""
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{value} is below 0")
+    return value
 
 
 def _count(text: str) -> int:

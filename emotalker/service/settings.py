@@ -17,9 +17,8 @@ class Settings:
     Attributes:
         folder: holds the jobs and their files; with Redis, all machines have it.
         redis: URL of a Redis server that holds the jobs; None for SQLite in ``folder``.
-        accepting: whether this process answers requests; otherwise it only works on jobs.
-        workers: processes that make videos.
-        streams: conversations over WebSocket at a time.
+        workers: processes that make videos; 0 leaves the jobs to other machines.
+        streams: conversations over WebSocket at a time; 0 refuses them.
         checkpoints, device: of the networks.
         tokens: SHA-256 of a token in hexadecimal, to the name of its client; empty: everyone may ask.
         origins: web pages of other hosts whose scripts may ask; ``*`` for all.
@@ -41,7 +40,6 @@ class Settings:
 
     folder: Path
     redis: str | None = None
-    accepting: bool = True
     workers: int = 1
     streams: int = 1
     checkpoints: str | None = None
