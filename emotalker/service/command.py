@@ -165,7 +165,9 @@ def _server(config: uvicorn.Config, application: Any) -> uvicorn.Server:
 
         async def _finish(self) -> None:
             print("finishing the running jobs; once more to end now", file=sys.stderr)
-            await application.state.service.runner.stop()
+            service = getattr(application.state, "service", None)  # None while it starts
+            if service is not None:
+                await service.runner.stop()
             await asyncio.sleep(0.6)  # so that who listens hears of the end
             self.should_exit = True
 

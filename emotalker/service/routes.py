@@ -18,7 +18,7 @@ from starlette.exceptions import HTTPException
 from emotalker.service.access import client_of
 from emotalker.service.jobs import Job, new_id
 from emotalker.service.options import MotionOptions, VideoOptions
-from emotalker.service.state import Service
+from emotalker.service.state import LISTENERS, Service
 from emotalker.service.uploads import options_from
 
 router = APIRouter(prefix="/v1")
@@ -120,8 +120,12 @@ async def video_status(request: Request, job: str) -> JobStatus:
 async def video_events(request: Request, job: str) -> StreamingResponse:
     """The state of a job, as server-sent events, whenever it changes; the last event is ``done`` or ``failed``."""
     await _owned(request, job)
+    service = _service(request)
+    client = client_of(request, service.settings)
+    if service.listeners[client] >= LISTENERS:
+        raise HTTPException(429, f"{LISTENERS} connections of yours wait for events; close one", {"Retry-After": "5"})
     return StreamingResponse(
-        _events(request, job),
+        _listened(service, client, _events(request, job)),
         media_type="text/event-stream",
         headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
     )
@@ -188,6 +192,12 @@ async def _status(request: Request, job: Job) -> JobStatus:
     values["ahead"] = await asyncio.to_thread(_service(request).store.ahead, job) if job.status == "queued" else 0
     values["result"] = str(request.url_for("video_result", job=job.id).path) if job.status == "done" else None
     return JobStatus(**values)
+
+
+async def _listened(service: Service, client: str, events: AsyncIterator[str]) -> AsyncIterator[str]:
+    with service.listening(client):
+        async for event in events:
+            yield event
 
 
 async def _events(request: Request, job: str) -> AsyncIterator[str]:

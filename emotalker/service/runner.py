@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from emotalker.core.errors import EmoTalkerError
-from emotalker.service.jobs import Job, JobStore
+from emotalker.service.jobs import Job, JobStore, Status
 from emotalker.service.metrics import Metrics
 from emotalker.service.processes import END_SECONDS, Worker, WorkerDied, worker_command
 from emotalker.service.settings import Settings
@@ -104,7 +104,8 @@ class Runner:
         started = time.monotonic()
         self.metrics.observe("wait_seconds", job.kind, max(0.0, job.started - job.created))
         folder = self.settings.jobs / job.id
-        status, message, result = "failed", "", ""
+        status: Status = "failed"
+        message = result = ""
         try:
             await worker.send(
                 {"type": "job", "job": {"kind": job.kind, "folder": str(folder.absolute()), "options": job.options}}
@@ -119,13 +120,38 @@ class Runner:
                 status, result = "done", answer["result"]
         except WorkerDied as error:
             self.metrics.count("worker_deaths", "render")
-            log.error("a worker process ended during job %s: %s", job.id, error)
+            log.error("a worker process ended during job %s: %s", job.id[:6], error)
             message = f"the process that made it ended unexpectedly ({error}); try other input"
-        await asyncio.to_thread(self.store.finish, job.id, status, message, result)
-        self.metrics.count("jobs", status)
+        except BaseException:
+            await worker.kill()  # its answer would be taken for that of the next job
+            raise
+        await self._finish(job, status, message, result)
+        for name in ("audio", "image"):  # what was sent is not kept longer than it is needed
+            (folder / name).unlink(missing_ok=True)
         seconds = time.monotonic() - started
+        log.info("job %s of %s is %s after %.1f s", job.id[:6], job.client, status, seconds)
+        self.metrics.count("jobs", status)
         self.metrics.observe("job_seconds", job.kind, seconds)
         self._mean += 0.2 * (seconds - self._mean)
+
+    async def _finish(self, job: Job, status: Status, message: str, result: str) -> None:
+        """End a job in the store; tried again while the store is away, unless the service stops."""
+        while True:
+            try:
+                return await asyncio.to_thread(self.store.finish, job.id, status, message, result)
+            except EmoTalkerError as error:
+                log.error("%s", error)
+                if self.stopping:
+                    return
+                await asyncio.sleep(2 * LOOK_SECONDS)
+
+    async def _exists(self, question: Callable[..., bool], *arguments: Any) -> bool:
+        """Whether a running job was not deleted; assumed while the store is away."""
+        try:
+            return await asyncio.to_thread(question, *arguments)
+        except EmoTalkerError as error:
+            log.error("%s", error)
+            return True
 
     async def _answer(self, worker: Worker, job: Job, deadline: float) -> dict[str, Any] | None:
         """The worker's last word on a job; None if the job was deleted meanwhile."""
@@ -140,9 +166,9 @@ class Runner:
                         return answer if wanted else None
                     state = answer["stage"], answer["done"], answer["total"]
                     receiving = asyncio.ensure_future(worker.receive())
-                    exists = not wanted or await asyncio.to_thread(self.store.progress, job.id, *state)
+                    exists = not wanted or await self._exists(self.store.progress, job.id, *state)
                 elif wanted and time.monotonic() - looked >= LOOK_SECONDS:
-                    looked, exists = time.monotonic(), await asyncio.to_thread(self.store.alive, job.id)
+                    looked, exists = time.monotonic(), await self._exists(self.store.alive, job.id)
                 else:
                     exists = True
                 if wanted and not exists:

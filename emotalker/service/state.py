@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import shutil
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +25,9 @@ from emotalker.service.uploads import Uploads
 
 log = logging.getLogger("emotalker.service")
 #: Seconds to look at an upload.
-INSPECT_SECONDS = 60.0
+INSPECT_SECONDS = 30.0
+#: Connections of one client that wait for events.
+LISTENERS = 50
 
 
 class Service:
@@ -41,6 +46,7 @@ class Service:
         self.uploads = Uploads(settings, metrics)
         self.streams = [Worker(worker_command(settings, "render")) for _ in range(settings.streams)]
         self.free_streams = list(self.streams)
+        self.listeners: Counter[str] = Counter()
         self._inspector, self._looking = Worker(worker_command(settings, "inspect")), asyncio.Lock()
 
     async def start(self) -> None:
@@ -115,6 +121,17 @@ class Service:
         except QueueFull as error:
             raise self.full(error) from error
         self.runner.wake()
+
+    @contextmanager
+    def listening(self, client: str) -> Iterator[None]:
+        """Count a connection that is told of a job's progress."""
+        self.listeners[client] += 1
+        try:
+            yield
+        finally:
+            self.listeners[client] -= 1
+            if not self.listeners[client]:
+                del self.listeners[client]
 
     async def owned(self, job: str, client: str) -> Job:
         """The job with an id; HTTPException 404 if there is none, or it is another client's where clients have tokens."""
