@@ -4,6 +4,7 @@ import re
 import signal
 import subprocess
 import sys
+from argparse import ArgumentParser
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,8 +14,9 @@ import pytest
 from service_client import WORKER, ended, events, form, running_service, wait_for, write_inputs
 from service_worker import MILLISECONDS
 
-from emotalker.core.errors import EmoTalkerError
-from emotalker.service.command import serve
+from emotalker.core.errors import ConfigError, EmoTalkerError, MissingExtraError
+from emotalker.service.access import digest
+from emotalker.service.command import add_arguments, main, serve, settings_from
 from emotalker.service.settings import Settings
 
 ROOT = Path(__file__).parent.parent
@@ -89,8 +91,39 @@ def test_a_port_in_use_is_one_sentence(tmp_path):
         serve(Settings(tmp_path / "second", worker_command=WORKER), "127.0.0.1", client.base_url.port)
 
 
-def test_the_command_makes_a_video_and_a_motion(tmp_path, inputs):
-    with process(ROOT / "scripts" / "serve.py", "--folder", tmp_path, "--port", 0) as (_, client):
+def settings(tmp_path, *arguments):
+    parser = ArgumentParser()
+    add_arguments(parser)
+    return settings_from(parser.parse_args(["--folder", str(tmp_path), *map(str, arguments)]))
+
+
+def test_options_of_the_command(tmp_path, monkeypatch):
+    assert settings(tmp_path) == Settings(tmp_path)
+    (tmp_path / "tokens").write_text("# clients\nanna 0123456789abcdef\n\nbert fedcba9876543210 # new\n")
+    monkeypatch.setenv("EMOTALKER_TOKEN", "of the environment")
+    given = settings(tmp_path, "--tokens", tmp_path / "tokens", "--max-audio-mb", 2.5, "--keep-hours", 0.5, "--queue", 7)
+    assert given.tokens == {
+        digest("0123456789abcdef"): "anna", digest("fedcba9876543210"): "bert", digest("of the environment"): "client",
+    }  # fmt: skip
+    assert (given.max_audio_bytes, given.keep_seconds, given.queue) == (2_500_000, 1800.0, 7)
+    for content, sentence in (("anna short", "line 1: the token is shorter"), ("anna", "line 1"), ("#", "has no token")):
+        (tmp_path / "tokens").write_text(content)
+        with pytest.raises(ConfigError, match=sentence):
+            settings(tmp_path, "--tokens", tmp_path / "tokens")
+    with pytest.raises(ConfigError, match="cannot read the tokens"):
+        settings(tmp_path, "--tokens", tmp_path / "none")
+
+
+def test_a_missing_package_is_named(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    parser = ArgumentParser()
+    add_arguments(parser)
+    with pytest.raises(MissingExtraError, match=r"uvicorn; run: pip install 'emotalker\[serve\]'"):
+        main(parser.parse_args([]))
+
+
+def test_a_real_video_and_a_motion(tmp_path, inputs):
+    with running_service(tmp_path, worker_command=None) as client:
         job = post(client, inputs, size=256, emotion="happy")
         motion = client.post("/v1/motion", files={"audio": form(inputs)["audio"]}).json()
         told = events(client, job)

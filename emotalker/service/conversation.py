@@ -35,7 +35,7 @@ from emotalker.service.state import Service
 from emotalker.service.uploads import validated
 
 router = APIRouter(prefix="/v1")
-log = logging.getLogger("emotalker.service")
+log = logging.getLogger(__name__)
 #: Bytes of one message of audio.
 CHUNK_BYTES = 1 << 20
 #: Codes of RFC 6455, section 7.4.1: policy violation, too big, error, try again later.

@@ -15,7 +15,7 @@ from emotalker.service.metrics import Metrics
 from emotalker.service.processes import END_SECONDS, Worker, WorkerDied, worker_command
 from emotalker.service.settings import Settings
 
-log = logging.getLogger("emotalker.service")
+log = logging.getLogger(__name__)
 #: Seconds between looks at the store: for waiting jobs of other machines, and whether a running job was deleted.
 LOOK_SECONDS = 1.0
 #: Seconds between two clearings.

@@ -23,7 +23,7 @@ from emotalker.service.runner import Runner
 from emotalker.service.settings import Settings
 from emotalker.service.uploads import Uploads
 
-log = logging.getLogger("emotalker.service")
+log = logging.getLogger(__name__)
 #: Seconds to look at an upload.
 INSPECT_SECONDS = 30.0
 #: Connections of one client that wait for events.
