@@ -17,6 +17,7 @@ from emotalker.service import conversation, routes
 from emotalker.service.access import client_of
 from emotalker.service.jobs import JobStore
 from emotalker.service.metrics import Metrics
+from emotalker.service.options import StreamOptions
 from emotalker.service.page import PAGE, POLICY
 from emotalker.service.runner import Runner
 from emotalker.service.settings import Settings
@@ -65,8 +66,6 @@ def make_application(settings: Settings, store: JobStore, on_unable: Callable[[s
     )
     app.include_router(routes.router)
     app.include_router(conversation.router)
-    app.add_exception_handler(HTTPException, routes.error_answer)
-    app.add_exception_handler(EmoTalkerError, _store_away)
     if settings.origins:
         app.add_middleware(
             CORSMiddleware,
@@ -76,7 +75,21 @@ def make_application(settings: Settings, store: JobStore, on_unable: Callable[[s
             expose_headers=["Retry-After", "Content-Range"],
         )
     _add_pages(app, settings)
+    _add_refusals(app)
     return app
+
+
+def _add_refusals(app: FastAPI) -> None:
+    @app.exception_handler(HTTPException)
+    async def refused(request: Request, error: HTTPException) -> JSONResponse:
+        service: Service | None = getattr(app.state, "service", None)
+        if service is not None:
+            service.metrics.count("refused", str(error.status_code))
+        return JSONResponse({"detail": error.detail}, error.status_code, error.headers)
+
+    @app.exception_handler(EmoTalkerError)
+    async def store_away(request: Request, error: EmoTalkerError) -> JSONResponse:
+        return await refused(request, HTTPException(503, str(error), {"Retry-After": "10"}))
 
 
 def _add_pages(app: FastAPI, settings: Settings) -> None:
@@ -104,10 +117,10 @@ def _add_pages(app: FastAPI, settings: Settings) -> None:
     def described() -> dict[str, Any]:
         schema = made()
         schema["info"]["x-stream"] = (conversation.__doc__ or "").strip()
+        schema["info"]["x-stream-options"] = StreamOptions.model_json_schema()
+        if settings.tokens:
+            schema["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+            schema["security"] = [{"token": []}]
         return schema
 
     app.openapi = described
-
-
-async def _store_away(request: Request, error: EmoTalkerError) -> JSONResponse:
-    return routes.error_answer(request, HTTPException(503, str(error), {"Retry-After": "10"}))

@@ -1,6 +1,6 @@
 """The WebSocket ``/v1/stream``: a portrait and audio in, pictures or coefficients out, while the voice speaks.
 
-1. The client sends a JSON object, :class:`~emotalker.service.options.StreamOptions`.
+1. The client sends a JSON object with options; ``{}`` is enough.
 2. Unless it names a portrait or wants coefficients, it sends the portrait's file as one binary message.
 3. The service answers ``{"type": "ready", "portrait": id, "fps": 25, ...}``.
 4. The client sends audio: binary messages of 16-bit mono samples, little-endian, of any length up to 1 MB. The service

@@ -21,6 +21,7 @@ def audio_seconds(path: Path, longest: float) -> float:
         AudioError: it is of none of AUDIO_FORMATS, has no sound, is damaged, or is longer than ``longest``.
     """
     import av
+    from av.error import FFmpegError, InvalidDataError
 
     count, rate = 0.0, 1
     try:
@@ -31,14 +32,14 @@ def audio_seconds(path: Path, longest: float) -> float:
             for packet in file.demux(stream):
                 try:
                     frames = packet.decode()
-                except av.error.InvalidDataError:
+                except InvalidDataError:
                     continue  # load_audio decides how much damage is too much
                 for frame in frames:
                     rate = frame.sample_rate or rate
                     count += frame.samples / rate
                 if count > longest:
                     raise AudioError(f"the audio is longer than {longest:g} s; cut it into shorter recordings")
-    except (av.error.FFmpegError, ValueError) as error:
+    except (FFmpegError, ValueError) as error:
         raise AudioError("the audio cannot be decoded; send WAV, FLAC, MP3, M4A, Ogg or WebM") from error
     return count
 
@@ -68,10 +69,10 @@ class Inspector:
 
     def load(self) -> None:
         """The decoders."""
-        import av
+        import av  # noqa: F401 - so that the first upload does not wait for it
         from PIL import Image
 
-        av.AudioFrame, Image.Image  # noqa: B018 - imported before the first upload waits for it
+        Image.init()
 
     def run(self, job: dict[str, Any], report: object) -> dict[str, Any]:
         """Look at the files of ``audio`` and ``image``, either of which may be absent; returns ``seconds`` of the audio."""

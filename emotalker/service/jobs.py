@@ -73,45 +73,58 @@ class JobStore(Protocol):
 
     def submit(self, job: Job, queue: int, queue_per_client: int) -> None:
         """Add a waiting job; QueueFull if as many as allowed wait already."""
+        ...
 
     def check_room(self, client: str, queue: int, queue_per_client: int) -> None:
         """QueueFull if :meth:`submit` would raise it."""
+        ...
 
     def get(self, job: str) -> Job | None:
         """The job with an id; None if there is none."""
+        ...
 
     def claim(self) -> Job | None:
         """Take the next waiting job, which is then running; None if no job waits."""
+        ...
 
     def progress(self, job: str, stage: str, done: int, total: int) -> bool:
         """Report on a running job; False if it was deleted, and is not to go on."""
+        ...
 
     def alive(self, job: str) -> bool:
         """As :meth:`progress`, without news."""
+        ...
 
     def finish(self, job: str, status: Status, message: str, result: str) -> None:
         """End a running job; nothing happens if it was deleted."""
+        ...
 
     def delete(self, job: str) -> None:
         """Forget a job, in whatever state."""
+        ...
 
     def expired(self, before: float) -> list[str]:
         """Jobs that ended before a time."""
+        ...
 
     def recover(self) -> int:
         """Let running jobs whose process has ended wait again, first in line; returns their number.
 
         A job that was started MAX_ATTEMPTS times fails instead.
         """
+        ...
 
     def counts(self) -> dict[str, int]:
         """Number of jobs by status."""
+        ...
 
     def ahead(self, job: Job) -> int:
         """How many waiting jobs are taken before a waiting one, as far as is known now."""
+        ...
 
     def close(self) -> None:
         """Release what the store holds."""
+        ...
 
 
 def served_before(waiting: list[tuple[str, str]], served: dict[str, float], job: str) -> int:

@@ -32,7 +32,8 @@ class Worker:
     """
 
     def __init__(self, command: Sequence[str]):
-        self.command, self._process = list(command), None
+        self.command = list(command)
+        self._process: asyncio.subprocess.Process | None = None
         self.starting = False
 
     @property
@@ -71,16 +72,18 @@ class Worker:
 
     async def send(self, message: dict[str, Any], payload: bytes = b"") -> None:
         """Write a message; waits while the process has not read the one before. WorkerDied if it has ended."""
+        _, stdin, _ = self._started()
         try:
-            self._process.stdin.write(pack(message, payload))
-            await self._process.stdin.drain()
+            stdin.write(pack(message, payload))
+            await stdin.drain()
         except (ConnectionError, RuntimeError) as error:
             raise WorkerDied(await self._reason()) from error
 
     async def receive(self) -> Message:
         """The next answer; WorkerDied if the process has ended."""
+        _, _, stdout = self._started()
         try:
-            return await read_message(self._process.stdout)
+            return await read_message(stdout)
         except (asyncio.IncompleteReadError, ConnectionError) as error:
             raise WorkerDied(await self._reason()) from error
 
@@ -105,23 +108,37 @@ class Worker:
 
     async def kill(self) -> None:
         """End the process at once."""
-        if self.running:
+        if self._process is not None and self._process.returncode is None:
             self._process.kill()
             await self._process.wait()
 
     async def stop(self) -> None:
         """Let the process end; killed if it does not."""
-        if self.running:
-            self._process.stdin.close()
-            try:
-                async with asyncio.timeout(END_SECONDS):
-                    await self._process.wait()
-            except TimeoutError:
-                await self.kill()
+        if self._process is None or self._process.returncode is not None:
+            return
+        process, stdin, _ = self._started()
+        stdin.close()
+        try:
+            async with asyncio.timeout(END_SECONDS):
+                await process.wait()
+        except TimeoutError:
+            await self.kill()
+
+    def _started(self) -> tuple[asyncio.subprocess.Process, asyncio.StreamWriter, asyncio.StreamReader]:
+        """The process, its standard input and its standard output."""
+        process = self._process
+        if process is None or process.stdin is None or process.stdout is None:
+            raise RuntimeError("start the process first")
+        return process, process.stdin, process.stdout
 
     async def _reason(self) -> str:
-        await self.kill() if self._process.stdout.at_eof() is False else await self.stop()
-        code = self._process.returncode
+        """How the process ended; it is ended if its output ended before."""
+        process, _, stdout = self._started()
+        if stdout.at_eof():
+            await self.stop()
+        else:
+            await self.kill()
+        code = process.returncode
         return f"signal {signal.Signals(-code).name}" if code and code < 0 else f"exit status {code}"
 
 

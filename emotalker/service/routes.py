@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 from typing import Any, TypeVar
 
 from fastapi import APIRouter, Request
-from fastapi.responses import FileResponse, JSONResponse, Response, StreamingResponse
+from fastapi.responses import FileResponse, Response, StreamingResponse
 from pydantic import BaseModel
 from starlette.background import BackgroundTask
 from starlette.exceptions import HTTPException
@@ -234,11 +234,3 @@ def _file(request: Request, job: Job, name: str) -> FileResponse:
         raise HTTPException(410, "the result was deleted; make it again")
     headers = {"Cache-Control": "private, no-store", "X-Content-Type-Options": "nosniff"}
     return FileResponse(path, media_type=_MEDIA[path.suffix], filename=f"{name}{path.suffix}", headers=headers)
-
-
-def error_answer(request: Request, error: HTTPException) -> JSONResponse:
-    """Every refusal is ``{"detail": sentence}``."""
-    service: Service | None = getattr(request.app.state, "service", None)
-    if service is not None and error.status_code >= 400:
-        service.metrics.count("refused", str(error.status_code))
-    return JSONResponse({"detail": error.detail}, error.status_code, error.headers)

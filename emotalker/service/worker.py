@@ -29,12 +29,15 @@ class Engine(Protocol):
 
     def load(self) -> None:
         """Prepare, before the first request."""
+        ...
 
     def run(self, job: dict[str, Any], report: Report) -> dict[str, Any]:
         """Do a job; returns ``message`` and ``result``, the name of the result's file."""
+        ...
 
     def stream(self, start: dict[str, Any], pipe: Pipe) -> str:
         """Hold a conversation; returns ``over`` at its end, or ``stopped`` if the service ended it."""
+        ...
 
 
 def work(engine: Engine) -> None:
