@@ -14,6 +14,8 @@ from emotalker.service.worker import work
 CRASH, REFUSE, BUG, ENDLESS = 11, 12, 13, 14
 #: Seeds from here on are milliseconds that the job takes.
 MILLISECONDS = 1000
+#: What the result begins with: MP4's file type.
+HEADER = b"\0\0\0\x0cftypisom"
 
 
 class Quick:
@@ -34,7 +36,7 @@ class Quick:
             report("rendering", 1, 2)
         time.sleep(max(0, seed - MILLISECONDS) / 1000)
         result = Path(job["folder"]) / f"result.{job['options']['format']}"
-        result.write_bytes((Path(job["folder"]) / "audio").read_bytes()[:1000])
+        result.write_bytes(HEADER + (Path(job["folder"]) / "audio").read_bytes()[:1000])
         report("rendering", 2, 2)
         return {"result": result.name, "message": "2 frames"}
 

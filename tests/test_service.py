@@ -9,9 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 from service_client import ended, events, form, redis_server, running_service, wait_for, write_inputs
-from service_worker import BUG, CRASH, ENDLESS, MILLISECONDS, REFUSE
+from service_worker import BUG, CRASH, ENDLESS, HEADER, MILLISECONDS, REFUSE
 
 from emotalker.service.access import RateLimit, digest
+from emotalker.service.load_test import Connection, load, most_overtaken
 
 MEGABYTE = b"\0" * (1 << 20)
 
@@ -41,11 +42,11 @@ def test_a_video_is_made_and_answered_in_parts_and_deleted(client, inputs):
     job = answer.json()["id"]
     assert ended(client, job)["status"] == "done"
     result = client.get(f"/v1/videos/{job}/result")
-    expected = (inputs / "voice.wav").read_bytes()[:1000]
+    expected = HEADER + (inputs / "voice.wav").read_bytes()[:1000]
     assert result.status_code == 200 and result.content == expected and result.headers["content-type"] == "video/mp4"
     part = client.get(f"/v1/videos/{job}/result", headers={"Range": "bytes=10-19"})
     assert (part.status_code, part.content) == (206, expected[10:20])
-    assert part.headers["content-range"] == "bytes 10-19/1000"
+    assert part.headers["content-range"] == "bytes 10-19/1012"
     assert client.get(f"/v1/videos/{job}/result", headers={"Range": "bytes=5000-"}).status_code == 416
     assert job in folders(client)
     assert client.delete(f"/v1/videos/{job}").status_code == 204
@@ -109,6 +110,8 @@ def test_a_motion_is_answered_and_forgotten(client, inputs):
         ({"colour": "red"}, "there is no option colour; known: background"),
         ({"background": "/etc/passwd"}, "background: write #rrggbb"),
         ({"background": "transparent"}, "webm and mov are for the background transparent"),
+        ({"emotion_track": "time,emotion,share\n0,joyous,1"}, "emotion_track, line 2: unknown emotion 'joyous'"),
+        ({"emotion_track": "time,emotion,share\n0,happy,1", "emotion": "sad"}, "not both"),
         ({"options": "{"}, "is no JSON"),
         ({"options": "[" * 50_000}, "is no JSON"),
         ({"options": '["size"]'}, "is no JSON object"),
@@ -261,6 +264,22 @@ def test_two_machines_share_the_jobs_of_a_redis_server(tmp_path, inputs):
         assert asked.get(f"/v1/videos/{jobs[1]}/result").content == working.get(f"/v1/videos/{jobs[1]}/result").content
         assert working.delete(f"/v1/videos/{jobs[1]}").status_code == 204
         assert asked.get(f"/v1/videos/{jobs[1]}").status_code == 404 and not folders(asked)
+
+
+def test_twenty_clients_at_once_make_no_error_and_wait_fairly(tmp_path, inputs):
+    names = {f"client {i}": f"a-token-of-client-{i}" for i in range(20)}
+    files = form(inputs)
+    with running_service(tmp_path, tokens={digest(token): name for name, token in names.items()}) as client:
+        connections = {name: Connection(str(client.base_url), token) for name, token in names.items()}
+        jobs = load(
+            connections,
+            files["audio"],
+            files["image"],
+            {"seed": MILLISECONDS + 20},
+            dict.fromkeys(names, 1) | {"client 0": 6},
+        )
+    assert len(jobs) == 25 and not [job.error for job in jobs if job.error]
+    assert most_overtaken(jobs) <= 2
 
 
 def test_results_are_deleted_after_a_time(tmp_path, inputs):

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from emotalker.inference.style import Style
     from emotalker.service.wire import Pipe
 
+#: File of the emotion over time, in the folder of a job that has one.
+EMOTION_TRACK = "emotion.csv"
 #: Quality of the pictures of a conversation, of 100.
 JPEG_QUALITY = 85
 
@@ -83,7 +85,7 @@ class TalkingEngine:
             face=options["face"],
             background=None if background is None else Background.parse(background),
             keep_expression=options["keep_expression"],
-            **_generation(options),
+            **_generation(options, folder),
         )
         video.make_renderer = partial(WarpRenderer, shading=options["shading"])
         name = f"result.{options['format']}"
@@ -96,7 +98,7 @@ class TalkingEngine:
         report("audio to motion", 0, 0)
         generator = self._head.generator
         reference = np.zeros(generator.space.dim, np.float32)
-        motion = generator.generate(load_audio(folder / "audio"), reference, **_generation(options))
+        motion = generator.generate(load_audio(folder / "audio"), reference, **_generation(options, folder))
         name = {"json": "result.json", "csv": "result.csv", "npz": "result.npz", "live-link": "result.csv"}[options["format"]]
         _save_motion(motion, folder / name, options["format"])
         return name, len(motion.coefficients)
@@ -104,11 +106,13 @@ class TalkingEngine:
     def stream(self, start: dict[str, Any], pipe: Pipe) -> str:
         """Answer chunks of audio with frames until the message ``end`` or ``stop``."""
         options = start["options"]
+        from emotalker.render.warp_renderer import WarpRenderer
+
         common = {"seed": options["seed"], "style": _style(options)}
         if options["output"] == "jpeg":
-            talking = self._head.stream(
-                Path(start["image"]), sample_rate=options["sample_rate"], size=options["size"], **common
-            )
+            self._head.make_renderer = partial(WarpRenderer, shading=options["shading"])
+            picture = {name: options[name] for name in ("sample_rate", "size", "keep_expression")}
+            talking = self._head.stream(Path(start["image"]), **picture, **common)
             return _Pictures(talking).answer(pipe)
         return _Coefficients(self._head, options["sample_rate"], common).answer(pipe)
 
@@ -184,17 +188,23 @@ class _Coefficients(_Conversation):
             pipe.send({"type": "coefficients", "values": [round(float(value), 5) for value in row]})
 
 
-def _generation(options: dict[str, Any]) -> dict[str, Any]:
+def _generation(options: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Arguments of :meth:`MotionGenerator.generate`."""
     names = ("seed", "decoding", "temperature", "top_p")
-    return {"style": _style(options), **{name: options[name] for name in names}}
+    return {"style": _style(options, folder / EMOTION_TRACK), **{name: options[name] for name in names}}
 
 
-def _style(options: dict[str, Any]) -> Style:
+def _style(options: dict[str, Any], track: Path | None = None) -> Style:
+    from emotalker.inference.emotion_track import EmotionTrack
     from emotalker.inference.style import Style, parse_emotion
 
     emotion = parse_emotion(options["emotion"]) if options["emotion"] else None
-    return Style(emotion, **{name: options[name] for name in ("intensity", "expression", "head", "lips", "blinks")})
+    over_time = EmotionTrack.load(track) if track is not None and track.exists() else None
+    return Style(
+        emotion,
+        emotion_track=over_time,
+        **{name: options[name] for name in ("intensity", "expression", "head", "lips", "blinks")},
+    )
 
 
 def _save_motion(motion: MotionTrack, path: Path, form: str) -> None:

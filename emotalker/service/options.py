@@ -44,12 +44,31 @@ class StyleOptions(BaseModel):
 class GenerationOptions(StyleOptions):
     """How the motion is generated."""
 
+    emotion_track: str | None = Field(
+        None,
+        max_length=60_000,
+        description="the emotion over time, instead of emotion: CSV, time,emotion,share or time,valence,arousal",
+    )
+
     decoding: Literal["sample", "continuous", "nearest"] = Field("sample", description="how codes are decoded")
     temperature: float = Field(1.0, gt=0, le=10, description="of sampled codes")
     top_p: float = Field(0.9, gt=0, le=1, description="share of the probability that sampled codes are of")
 
+    @model_validator(mode="after")
+    def _one_emotion(self) -> GenerationOptions:
+        if self.emotion and self.emotion_track:
+            raise ValueError("give emotion or emotion_track, not both")
+        return self
 
-class VideoOptions(GenerationOptions):
+
+class PictureOptions(BaseModel):
+    """How the face is drawn."""
+
+    keep_expression: Fraction = Field(0.0, description="share of the picture's own expression that is kept")
+    shading: Amplitude = Field(1.5, description="strength of folds of the skin")
+
+
+class VideoOptions(GenerationOptions, PictureOptions):
     """Options of a video."""
 
     framing: Literal["crop", "full"] = Field("crop", description="head and shoulders in a square, or the whole picture")
@@ -59,8 +78,6 @@ class VideoOptions(GenerationOptions):
         None, ge=1, le=100, description="which face, counted from 1 at the left; without it, the largest"
     )
     background: str | None = Field(None, max_length=20, description="#rrggbb, a name such as white, or transparent")
-    keep_expression: Fraction = Field(0.0, description="share of the picture's own expression that is kept")
-    shading: Amplitude = Field(1.5, description="strength of folds of the skin")
     format: Literal["mp4", "webm", "mov"] = Field("mp4", description="transparent videos are webm or mov")
 
     @field_validator("fps", mode="before")
@@ -90,7 +107,7 @@ class MotionOptions(GenerationOptions):
     format: Literal["json", "csv", "npz", "live-link"] = Field("json", description="of the answer")
 
 
-class StreamOptions(StyleOptions):
+class StreamOptions(StyleOptions, PictureOptions):
     """The first message of a conversation."""
 
     type: Literal["start"] = "start"

@@ -7,7 +7,7 @@ body{font:16px/1.5 system-ui,sans-serif;max-width:56rem;margin:2rem auto;padding
 h1{font-size:1.5rem}h2{font-size:1.05rem;margin:2rem 0 .3rem;font-family:ui-monospace,monospace}
 b{display:inline-block;min-width:4.2rem;color:#0b5cad}table{border-collapse:collapse;width:100%;font-size:.9rem}
 td,th{text-align:left;vertical-align:top;padding:.25rem .6rem .25rem 0;border-bottom:1px solid #dde2ea}
-td:first-child,pre{font-family:ui-monospace,monospace}pre{background:#f3f5f8;padding:.8rem;white-space:pre-wrap;overflow-wrap:anywhere}td{overflow-wrap:anywhere}
+td:first-child,pre{font-family:ui-monospace,monospace}pre{background:#f3f5f8;padding:.8rem;white-space:pre-wrap;overflow-wrap:anywhere}td:first-child{white-space:nowrap}td:last-child{overflow-wrap:anywhere}
 @media(prefers-color-scheme:dark){body{background:#14181f;color:#dfe5ee}b{color:#7fb6f0}pre{background:#1e242e}
 td,th{border-color:#333b48}}
 </style></head><body><h1>EmoTalker service</h1>

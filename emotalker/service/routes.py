@@ -7,6 +7,7 @@ import json
 import shutil
 import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any, TypeVar
 
 from fastapi import APIRouter, Request
@@ -15,7 +16,9 @@ from pydantic import BaseModel
 from starlette.background import BackgroundTask
 from starlette.exceptions import HTTPException
 
+from emotalker.inference.emotion_track import EmotionTrack, EmotionTrackError
 from emotalker.service.access import client_of
+from emotalker.service.engine import EMOTION_TRACK
 from emotalker.service.jobs import Job, new_id
 from emotalker.service.options import MotionOptions, VideoOptions
 from emotalker.service.state import LISTENERS, Service
@@ -93,6 +96,7 @@ async def _accept(request: Request, kind: str, model: type[Options], files: dict
             size = job.options.get("size")
             if size is not None and size > service.settings.max_size:
                 raise HTTPException(422, f"size: at most {service.settings.max_size} pixels are made here")
+            _check_track(job.options, folder)
             job.audio_seconds = await service.inspect(folder, *files)
             await service.submit(job)
         except BaseException:
@@ -177,6 +181,19 @@ async def make_motion(request: Request) -> Response:
     answer = _file(request, job, "motion")
     answer.background = BackgroundTask(service.forget, job.id)
     return answer
+
+
+def _check_track(options: dict[str, Any], folder: Path) -> None:
+    """Put the emotion track into a file of the job's; HTTPException 422 with line and reason if it cannot be read."""
+    text = options.pop("emotion_track")
+    if not text:
+        return
+    path = folder / EMOTION_TRACK
+    path.write_text(text, encoding="utf-8")
+    try:
+        EmotionTrack.load(path)
+    except EmotionTrackError as error:
+        raise HTTPException(422, str(error).replace(str(path), "emotion_track")) from error
 
 
 async def _owned(request: Request, job: str) -> Job:

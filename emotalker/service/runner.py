@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from emotalker.core.errors import EmoTalkerError
+from emotalker.service.engine import EMOTION_TRACK
 from emotalker.service.jobs import Job, JobStore, Status
 from emotalker.service.metrics import Metrics
 from emotalker.service.processes import END_SECONDS, Worker, WorkerDied, worker_command
@@ -126,7 +127,7 @@ class Runner:
             await worker.kill()  # its answer would be taken for that of the next job
             raise
         await self._finish(job, status, message, result)
-        for name in ("audio", "image"):  # what was sent is not kept longer than it is needed
+        for name in ("audio", "image", EMOTION_TRACK):  # what was sent is not kept longer than it is needed
             (folder / name).unlink(missing_ok=True)
         seconds = time.monotonic() - started
         log.info("job %s of %s is %s after %.1f s", job.id[:6], job.client, status, seconds)

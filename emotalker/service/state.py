@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import shutil
 from collections import Counter
 from collections.abc import Iterator
@@ -72,8 +73,9 @@ class Service:
             raise HTTPException(503, "the service's disk is nearly full; ask again later", {"Retry-After": "600"})
         wait = self.rate.take(client)
         if wait:
-            sentence = f"more than {self.settings.rate:g} requests in a minute; wait {wait:.0f} s"
-            raise HTTPException(429, sentence, {"Retry-After": str(max(1, round(wait)))})
+            seconds = math.ceil(wait)
+            sentence = f"more than {self.settings.rate:g} requests in a minute; wait {seconds} s"
+            raise HTTPException(429, sentence, {"Retry-After": str(seconds)})
         return client
 
     @property
