@@ -12,6 +12,7 @@ from service_client import ended, events, form, redis_server, running_service, w
 from service_worker import BUG, CRASH, ENDLESS, HEADER, MILLISECONDS, REFUSE
 
 from emotalker.service.access import RateLimit, digest
+from emotalker.service.jobs import StoreError
 from emotalker.service.load_test import Connection, load, most_overtaken
 
 MEGABYTE = b"\0" * (1 << 20)
@@ -315,6 +316,18 @@ def test_rates_recover_with_time():
     assert [limit.take("a", 0.0) for _ in range(60)] == [0.0] * 60
     assert limit.take("a", 0.0) == 1.0 and limit.take("b", 0.0) == 0.0
     assert limit.take("a", 1.0) == 0.0 and limit.take("a", 1.5) == 0.5
+
+
+def test_a_store_that_is_away_is_said_without_its_place(client, inputs, monkeypatch):
+    def away(*arguments):
+        raise StoreError("the Redis server 10.0.0.1 cannot be used")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(client.service.store, "get", away)
+        patch.setattr(client.service.store, "check_room", away)
+        for answer in (client.get("/v1/videos/a"), post(client, inputs)):
+            assert (answer.status_code, answer.headers["retry-after"]) == (503, "10") and "10.0" not in answer.text
+    assert ended(client, post(client, inputs).json()["id"])["status"] == "done"
 
 
 def test_a_full_disk_is_said(tmp_path, inputs):

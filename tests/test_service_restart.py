@@ -124,7 +124,7 @@ def test_a_missing_package_is_named(tmp_path, monkeypatch):
 
 def test_a_real_video_and_a_motion(tmp_path, inputs):
     with running_service(tmp_path, worker_command=None) as client:
-        job = post(client, inputs, size=256, emotion="happy")
+        job = post(client, inputs, size=256, emotion_track="time,emotion,share\n0,happy,1")
         motion = client.post("/v1/motion", files={"audio": form(inputs)["audio"]}).json()
         told = events(client, job)
         assert told[-1][0] == "done", told[-1]

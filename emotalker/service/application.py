@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -22,6 +23,8 @@ from emotalker.service.page import PAGE, POLICY
 from emotalker.service.runner import Runner
 from emotalker.service.settings import Settings
 from emotalker.service.state import Service
+
+log = logging.getLogger(__name__)
 
 
 def open_store(settings: Settings) -> JobStore:
@@ -89,7 +92,8 @@ def _add_refusals(app: FastAPI) -> None:
 
     @app.exception_handler(EmoTalkerError)
     async def store_away(request: Request, error: EmoTalkerError) -> JSONResponse:
-        return await refused(request, HTTPException(503, str(error), {"Retry-After": "10"}))
+        log.error("%s", error)  # which may name places of the service
+        return await refused(request, HTTPException(503, "the jobs cannot be reached; ask again soon", {"Retry-After": "10"}))
 
 
 def _add_pages(app: FastAPI, settings: Settings) -> None:

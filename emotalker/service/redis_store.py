@@ -113,7 +113,7 @@ class RedisStore:
             import redis
         except ImportError as error:
             raise MissingExtraError("jobs on Redis need its package; run: pip install 'emotalker[redis]'") from error
-        self._error, self._lease, self._where = redis.RedisError, lease_seconds, urlsplit(url).hostname
+        self._error, self._lease, self._where = redis.RedisError, lease_seconds, urlsplit(url).hostname or "of this machine"
         try:
             self._redis = redis.Redis.from_url(url, decode_responses=True, socket_timeout=5, socket_connect_timeout=5)
         except ValueError as error:

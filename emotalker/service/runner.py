@@ -74,8 +74,9 @@ class Runner:
         while not self.stopping:
             try:
                 return await loop(*arguments)
-            except Exception:
-                log.exception("the service goes on after an error")
+            except Exception as error:
+                known = isinstance(error, EmoTalkerError)
+                log.error("%s; trying again", error, exc_info=None if known else error)
                 await asyncio.sleep(2 * LOOK_SECONDS)
 
     async def _work(self, worker: Worker) -> None:
