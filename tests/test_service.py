@@ -197,6 +197,13 @@ def test_two_gigabytes_are_refused_at_the_limit(client, inputs, stated):
     assert folders(client) == before and post(client, inputs).status_code == 202
 
 
+def test_headers_of_a_part_are_limited(client):
+    headers = {"Content-Type": "multipart/form-data; boundary=X"}
+    for start, more in ((b'--X\r\nContent-Disposition: form-data; name="', b"a"), (b"--X\r\n", b"A: b\r\n")):
+        answer = client.post("/v1/videos", content=start + more * 400_000, headers=headers)
+        assert answer.status_code == 400 and answer.json()["detail"].startswith("Invalid multipart data")
+
+
 def test_an_upload_that_ends_early_leaves_nothing(client):
     before = folders(client)
     with socket.create_connection((client.base_url.host, client.base_url.port)) as connection:
