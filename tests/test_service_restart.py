@@ -57,14 +57,22 @@ def is_running(client, job):
     return client.get(f"/v1/videos/{job}").json()["status"] == "running"
 
 
+def children(process):
+    """Processes that a process has started, where the system tells."""
+    lists = Path(f"/proc/{process}/task").glob("*/children")
+    return [child for path in lists for child in path.read_text().split()]
+
+
 def test_jobs_outlive_a_kill_and_an_orderly_end(tmp_path, inputs):
     with quick(tmp_path) as (service, client):
         done = post(client, inputs)
         ended(client, done)
         running, waiting = post(client, inputs, seed=MILLISECONDS + 60_000), post(client, inputs, emotion="happy")
         wait_for(lambda: is_running(client, running))
+        workers = children(service.pid)
         service.send_signal(signal.SIGKILL)
         service.wait()
+    wait_for(lambda: not any(Path(f"/proc/{worker}/cmdline").exists() for worker in workers), 10)
     with quick(tmp_path, job_seconds=1.5) as (service, client):
         assert client.get(f"/v1/videos/{done}/result").status_code == 200
         assert ended(client, waiting)["status"] == "done"  # after the first, which is started again, and takes too long

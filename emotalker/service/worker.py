@@ -5,7 +5,9 @@ Codecs and networks run here, so that a file that ends them does not end the ser
 
 from __future__ import annotations
 
+import os
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable
@@ -42,6 +44,7 @@ class Engine(Protocol):
 
 def work(engine: Engine) -> None:
     """Serve requests until standard input ends. EmoTalkerErrors become answers; other errors are printed too."""
+    threading.Thread(target=_end_without, args=(os.getppid(),), daemon=True).start()
     pipe = Pipe()
     try:
         engine.load()
@@ -53,6 +56,13 @@ def work(engine: Engine) -> None:
         answer = _answer(engine, pipe, received)
         if answer is not None:
             pipe.send(answer)
+
+
+def _end_without(parent: int) -> None:
+    """End this process when the service that started it was killed, also in the midst of a long computation."""
+    while os.getppid() == parent:
+        time.sleep(1.0)
+    os._exit(1)
 
 
 def _answer(engine: Engine, pipe: Pipe, received: Message) -> dict[str, Any] | None:
