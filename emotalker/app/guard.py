@@ -1,8 +1,8 @@
 """What stands before Gradio: only the paths that the page uses, bodies of limited size, and each visitor's own files alone.
 
-Gradio serves any file of its folder to whoever has the address, downloads addresses that a client names in place of a file,
-and has paths for other purposes (proxies, recordings, run histories). Here a visitor is told by a cookie, and a file, a session
-of the queue or anything else that belongs to another visitor is refused.
+Gradio serves any file of its folder to whoever has the address, downloads addresses that a client names in place of a file, and
+has paths for other purposes (proxies, recordings, run histories). Here a visitor is told by a cookie, and what belongs to
+another visitor, a file or a session of the queue, is refused.
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ class VisitorGuard:
             if not message.get("more_body"):
                 break
         try:
-            body = json.loads(content)
+            body = json.loads(content, parse_constant=_no_number)
             session = str(body["session_hash"])
         except (ValueError, TypeError, KeyError, RecursionError):
             raise Refused(400, "the request is not one of the page's") from None
@@ -158,8 +158,6 @@ class VisitorGuard:
                 if not message.get("more_body"):
                     for path in _listed(bytes(content)):
                         self.storage.share(path, visitor)
-            elif message["type"] == "http.response.start":
-                message = {**message, "headers": [*message.get("headers", [])]}
             await send(message)
 
         return recording
@@ -173,6 +171,10 @@ def _visitor(scope: dict[str, Any]) -> str | None:
             if morsel is not None and len(morsel.value) >= 16:
                 return morsel.value
     return None
+
+
+def _no_number(text: str) -> float:
+    raise ValueError(f"{text} is not JSON")
 
 
 def _listed(content: bytes) -> list[str]:

@@ -22,7 +22,8 @@ CSS = """
 .emotion-plot .legend i { width: 0.9rem; height: 0.25rem; border-radius: 2px; display: inline-block; }
 .emotion-plot .legend i.dashed { height: 0; border-top: 2px dashed currentColor; border-radius: 0; opacity: 0.65; }
 .emotion-plot.empty { opacity: 0.65; font-size: 0.9rem; padding: 1.6rem 0.8rem; text-align: center; }
-#result video { max-height: 70vh; }
+#portrait label, #result label, #voice label, #files label { backdrop-filter: blur(6px); }
+#files button[aria-label="Remove this file"] { display: none; }
 #status p { margin: 0.1rem 0; font-size: 0.95rem; }
 @media (max-width: 640px) {
   .gradio-container { padding-left: 0.6rem !important; padding-right: 0.6rem !important; }
@@ -35,6 +36,11 @@ def theme() -> Any:
     """The page's theme."""
     import gradio as gr
 
-    return gr.themes.Soft(
+    base = gr.themes.Soft(
         primary_hue="indigo", secondary_hue="indigo", neutral_hue="slate", radius_size="md", font=_FONTS, font_mono=_MONO
     )
+    plain = {}
+    for kind in ("block_label", "block_title"):
+        plain |= {f"{kind}_background_fill{mode}": "transparent" for mode in ("", "_dark")}
+        plain |= {f"{kind}_text_color{mode}": "*body_text_color" for mode in ("", "_dark")}
+    return base.set(**plain, block_title_padding="0", block_title_text_weight="500", block_label_text_weight="500")

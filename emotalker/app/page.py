@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import gradio as gr
 import numpy as np
@@ -18,7 +18,7 @@ from emotalker.app.examples import EXAMPLES, Example, write_inputs
 from emotalker.app.guard import COOKIE
 from emotalker.app.jobs import Jobs
 from emotalker.app.storage import Storage
-from emotalker.app.studio import Cancelled, Studio, VideoRequest, sentence
+from emotalker.app.studio import Cancelled, MadeVideo, Studio, VideoRequest, sentence
 from emotalker.audio.io import SAMPLE_RATE
 from emotalker.core.emotions import EMOTIONS
 from emotalker.core.errors import EmoTalkerError
@@ -27,22 +27,13 @@ from emotalker.inference.style import Style
 
 AS_HEARD, AS_IN_TABLE = "of the voice", "of the table"
 SIZES = (256, 384, 512, 768, 1024, 1280)
-#: Seeds that "New seed" draws, below this.
-_SEEDS = 1_000_000
+#: Seeds that "New seed" draws are below this; the largest that may be typed.
+_SEEDS, _LARGEST_SEED = 1_000_000, 2**31 - 1
 _NO_PLOT = '<div class="emotion-plot empty">The emotion of the voice appears here once there is a recording.</div>'
 _INTRODUCTION = """# EmoTalker
 A portrait speaks a recording, with the voice's emotion on the face."""
 _CONSENT = """Use portraits and voices only of people who agreed to it, and say that the video is synthetic. \
 What you upload and what is made of it can be read by you alone and is deleted after {keep}."""
-
-
-class PictureFile(gr.Image):
-    """Gradio's image, handed over as the file that was uploaded: the library reads it, with its limits and its messages."""
-
-    is_template = True  # shown by Gradio's own image
-
-    def preprocess(self, payload: Any) -> str | None:
-        return None if payload is None else payload.path
 
 
 @dataclass(frozen=True)
@@ -86,7 +77,7 @@ class Page:
 
     def _lay_out(self) -> None:
         gr.Markdown(_INTRODUCTION, elem_id="header")
-        self.heard = gr.State(None, time_to_live=self.storage.keep_seconds)
+        self.heard, self.made = (gr.State(None, time_to_live=self.storage.keep_seconds) for _ in range(2))
         with gr.Row(equal_height=False):
             with gr.Column(min_width=330):
                 self._lay_out_inputs()
@@ -96,13 +87,16 @@ class Page:
         self._connect()
 
     def _lay_out_inputs(self) -> None:
-        self.portrait = PictureFile(
+        self.portrait = gr.Image(
             label="Portrait", sources=["upload", "webcam"], type="filepath", image_mode=None, height=270, elem_id="portrait"
         )
+        # As the file that was uploaded, which the library reads with its limits and messages; Gradio would open it first.
+        self.portrait.preprocess = lambda picture: None if picture is None else picture.path
         self.voice = gr.Audio(
             label=f"Voice, up to {_duration(self.studio.max_seconds)}",
             sources=["upload", "microphone"],
             type="filepath",
+            buttons=[],
             elem_id="voice",
         )
         gr.Markdown("**Examples**")
@@ -144,7 +138,11 @@ class Page:
                 self.blinks = gr.Slider(0, 60, 17, step=1, label="Blinks a minute", interactive=False, min_width=140)
         with gr.Row():
             self.framing = gr.Radio(
-                [("head and shoulders", "crop"), ("whole picture", "full")], value="crop", label="Framing", min_width=200
+                [("Head, shoulders", "crop"), ("Whole picture", "full")],
+                value="crop",
+                label="Framing",
+                min_width=310,
+                scale=3,
             )
             self.size = gr.Dropdown(
                 self.sizes,
@@ -156,17 +154,24 @@ class Page:
             )
 
     def _lay_out_result(self) -> None:
-        self.video = gr.Video(
-            label="Video", interactive=False, autoplay=False, height=420, elem_id="result", buttons=["download"]
-        )
         with gr.Row():
-            self.make = gr.Button("Make the video", variant="primary", elem_id="make", min_width=160)
-            self.cancel = gr.Button("Cancel", variant="stop", interactive=False, elem_id="cancel", min_width=100)
+            self.make = gr.Button("Make the video", variant="primary", elem_id="make", min_width=160, scale=2)
+            self.cancel = gr.Button("Cancel", interactive=False, elem_id="cancel", min_width=90)
         self.status = gr.Markdown("", elem_id="status")
-        with gr.Row(equal_height=True):
-            self.seed = gr.Number(0, label="Seed: the same gives the same video", precision=0, minimum=0, elem_id="seed")
-            self.new_seed = gr.Button("New seed", elem_id="new-seed", min_width=100)
+        self.video = gr.Video(label="Video", interactive=False, height=440, elem_id="result", buttons=[])
+        with gr.Group(), gr.Row(equal_height=True):
+            self.seed = gr.Number(
+                0,
+                label="Seed (the same one: the same video)",
+                precision=0,
+                minimum=0,
+                maximum=_LARGEST_SEED,
+                elem_id="seed",
+                scale=2,
+            )
+            self.new_seed = gr.Button("New seed", elem_id="new-seed", min_width=90)
         self.files = gr.File(label="Downloads", file_count="multiple", interactive=False, visible=False, elem_id="files")
+        self.add_head = gr.Button("Add the animated 3-D head (.glb)", size="sm", visible=False, elem_id="add-head")
 
     def _connect(self) -> None:
         hearing = {"fn": self.hear, "inputs": self.voice, "outputs": [self.heard, self.table, self.plot, self.emotion]}
@@ -186,13 +191,17 @@ class Page:
             self.run,
             [self.portrait, self.voice, self.heard, self.table, self.emotion, self.intensity, self.expression, self.head,
              self.lips, self.own_blinks, self.blinks, self.framing, self.size, self.seed],
-            [self.video, self.files, self.plot, self.status],
-            concurrency_limit=1, api_visibility="private", show_progress_on=[self.video],
+            [self.video, self.files, self.plot, self.status, self.made, self.add_head],
+            concurrency_limit=1, concurrency_id="video", api_visibility="private", show_progress_on=[self.video],
         )  # fmt: skip
         made.then(
             lambda: (gr.update(interactive=True), gr.update(interactive=False)), None, [self.make, self.cancel], **private
         )
         self.cancel.click(self.stop, None, [self.make, self.cancel, self.status], cancels=[made], queue=False, **private)
+        self.add_head.click(
+            self.with_head, self.made, [self.files, self.add_head], concurrency_id="video", api_visibility="private",
+            show_progress_on=[self.files],
+        )  # fmt: skip
         self.blocks.unload(self.leave)
 
     def hear(self, voice: str | None) -> tuple[Any, ...]:
@@ -224,12 +233,13 @@ class Page:
 
     def _start(self, request: gr.Request) -> tuple[Any, ...]:
         self.jobs.begin(request.session_hash)
-        return gr.update(interactive=False), gr.update(interactive=True), "Waiting for its turn …"
+        return gr.update(interactive=False), gr.update(interactive=True), ""
 
     def run(
         self, portrait: str | None, voice: str | None, heard: HeardVoice | None, table: Sequence[Sequence[Any]], emotion: str,
-        intensity: float, expression: float, head: float, lips: float, own_blinks: bool, blinks: float, framing: str, size: int,
-        seed: float | None, request: gr.Request, progress: gr.Progress = gr.Progress(),  # noqa: B008 (as Gradio wants it)
+        intensity: float, expression: float, head: float, lips: float, own_blinks: bool, blinks: float,
+        framing: Literal["crop", "full"], size: int, seed: int | None,
+        request: gr.Request, progress: gr.Progress = gr.Progress(),  # noqa: B008 (as Gradio wants it)
     ) -> tuple[Any, ...]:  # fmt: skip
         """Make the video; errors that the visitor can mend are shown as their sentence."""
         cancelled = self.jobs.of(request.session_hash)
@@ -241,21 +251,24 @@ class Page:
 
         def make() -> Any:
             style = requested(emotion, table, heard, blinks=None if own_blinks else blinks, **amplitudes)
-            wanted = VideoRequest(Path(portrait), Path(voice), style, framing, int(size), int(seed or 0))
+            wanted = VideoRequest(Path(portrait), Path(voice), style, framing, size, seed or 0)
             folder = self.storage.new_folder(request.cookies[COOKIE])
             return self.studio.make(wanted, folder, lambda what, share: progress(share, desc=what), cancelled)
 
         try:
             made = _said(make, portrait, voice)
         except Cancelled:
-            return gr.skip(), gr.skip(), gr.skip(), "Cancelled."
-        files = gr.update(value=[str(path) for path in (made.video, *made.others)], visible=True)
-        return (
-            str(made.video),
-            files,
-            emotion_plot(made.samples, made.emotion, "Emotion in the video"),
-            f"Done: {made.summary}.",
-        )
+            return *[gr.skip()] * 3, "Cancelled.", gr.skip(), gr.skip()
+        plot = emotion_plot(made.talking.audio, made.talking.emotion, "Emotion in the video")
+        files = gr.update(value=[str(path) for path in made.files], visible=True)
+        return str(made.files[0]), files, plot, f"Done: {made.summary}.", made, gr.update(visible=True)
+
+    def with_head(self, made: MadeVideo | None, request: gr.Request) -> tuple[Any, ...]:
+        """Add the animated head to the downloads of the session's last video."""
+        if made is None or not all(path.exists() for path in made.files):
+            raise gr.Error("the video was deleted after its time; make it again", title="This cannot be used")
+        head = _said(lambda: made.write_head(self.storage.new_folder(request.cookies[COOKIE])))
+        return [str(path) for path in (*made.files, head)], gr.update(visible=False)
 
     def stop(self, request: gr.Request) -> tuple[Any, ...]:
         """The button "Cancel": of a video that waits, or after its present frame."""

@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 import torch
 
-from emotalker.audio.io import load_audio
+from emotalker.audio.io import SAMPLE_RATE, load_audio
 from emotalker.core.emotions import EMOTIONS
 from emotalker.core.errors import EmoTalkerError
 from emotalker.exchange.gltf import write_glb
@@ -28,7 +28,7 @@ from emotalker.models.hubert import SAMPLES_PER_VIDEO_FRAME
 #: Reports what is done, and which share of it, 0..1.
 Report = Callable[[str, float], None]
 #: Shares of the progress bar at which the motion and the frames are done; the rest is for the files.
-_MOTION_DONE, _FRAMES_DONE = 0.15, 0.95
+_MOTION_DONE, _FRAMES_DONE = 0.15, 0.98
 
 
 class Cancelled(Exception):
@@ -60,18 +60,28 @@ class MadeVideo:
     """The files of a request.
 
     Attributes:
-        video: MP4.
-        others: motion as .npz and .csv, the emotion shown as .csv, the animated head as .glb.
-        samples: of the voice, ``(N,)`` at 16 kHz.
-        emotion: that the video shows.
-        summary: one line for the visitor.
+        files: the MP4, the motion as .npz and .csv, and the emotion that the video shows as .csv.
+        talking: portrait, motion and voice of the video.
+        seed: of its random numbers.
     """
 
-    video: Path
-    others: list[Path]
-    samples: np.ndarray
-    emotion: EmotionTrack
-    summary: str
+    files: list[Path]
+    talking: TalkingVideo
+    seed: int
+
+    @property
+    def summary(self) -> str:
+        """One line: length, size, seed and how long it took."""
+        width, height = self.talking.framing.size
+        length, seconds = len(self.talking) / self.talking.fps, sum(self.talking.seconds.values())
+        return f"{length:.1f} s of video, {width} x {height}, seed {self.seed}, made in {seconds:.1f} s"
+
+    def write_head(self, folder: Path) -> Path:
+        """Write the animated 3-D head as .glb; seconds of work."""
+        return write_glb(folder / "head.glb", self.talking.portrait, self.talking.motion)
+
+    def __deepcopy__(self, memo: dict) -> MadeVideo:
+        return self  # never changed; Gradio copies the states of sessions
 
 
 @dataclass
@@ -128,7 +138,7 @@ class Studio:
             report("predicting the motion", 0.02)
             samples = self._load(request.voice)
             video = self.talking_head.generate(
-                (samples, 16000),
+                (samples, SAMPLE_RATE),
                 request.portrait,
                 framing=request.framing,
                 size=request.size,
@@ -140,23 +150,11 @@ class Studio:
             path = video.save(folder / "talking.mp4", on_frame)
             report("writing the other files", _FRAMES_DONE)
             check()
-            others = _write_others(video, folder)
-        seconds = sum(video.seconds.values())
-        width, height = video.framing.size
-        summary = f"{len(video) / video.fps:.1f} s of video, {width} x {height}, seed {request.seed}, made in {seconds:.1f} s"
-        return MadeVideo(path, others, samples, video.emotion, summary)
+            others = (video.motion.save(folder / "motion.npz"), video.motion.save(folder / "motion.csv"))
+        return MadeVideo([path, *others, video.emotion.save(folder / "emotion.csv")], video, request.seed)
 
     def _load(self, voice: Path) -> np.ndarray:
         return load_audio(voice, max_seconds=self.max_seconds)
-
-
-def _write_others(video: TalkingVideo, folder: Path) -> list[Path]:
-    return [
-        video.motion.save(folder / "motion.npz"),
-        video.motion.save(folder / "motion.csv"),
-        video.emotion.save(folder / "emotion.csv"),
-        write_glb(folder / "head.glb", video.portrait, video.motion),
-    ]
 
 
 @torch.inference_mode()
