@@ -1,8 +1,8 @@
 """What stands before Gradio: only the paths that the page uses, bodies of limited size, and each visitor's own files alone.
 
-Gradio serves any file of its folder to whoever has the address, downloads addresses that a client names in place of a file, and
-has paths for other purposes (proxies, recordings, run histories). Here a visitor is told by a cookie, and what belongs to
-another visitor, a file or a session of the queue, is refused.
+Gradio serves any file of its folder to whoever has the address, downloads addresses that a client names in place of a
+file, and has paths for other purposes (proxies, recordings, run histories). Here a visitor is told by a cookie, and what
+belongs to another visitor, a file or a session of the queue, is refused.
 """
 
 from __future__ import annotations
