@@ -1,37 +1,49 @@
-"""Which sessions have asked for a video and not cancelled it."""
+"""Which sessions have asked for a video and neither got nor cancelled it."""
 
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
-from collections.abc import Callable
-
-#: Sessions that are remembered.
-MOST_SESSIONS = 10_000
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 
 class Jobs:
-    """A flag per session. A video that begins while an earlier one is being cancelled has a flag of its own."""
+    """A flag per session that waits for its video. A video that begins while an earlier one ends has a flag of its own.
 
-    def __init__(self) -> None:
-        self._flags: OrderedDict[str, threading.Event] = OrderedDict()
+    Args:
+        most: sessions that may wait.
+    """
+
+    def __init__(self, most: int):
+        self.most = most
+        self._flags: dict[str, threading.Event] = {}
         self._lock = threading.Lock()
 
-    def begin(self, session: str) -> None:
-        """A video is asked for."""
+    def begin(self, session: str) -> bool:
+        """A session asks for a video; False if too many wait."""
         with self._lock:
+            if session not in self._flags and len(self._flags) >= self.most:
+                return False
             self._flags[session] = threading.Event()
-            self._flags.move_to_end(session)
-            while len(self._flags) > MOST_SESSIONS:
-                self._flags.popitem(last=False)
+            return True
 
     def cancel(self, session: str) -> None:
-        """The session's present video is not wanted any more."""
+        """The session does not want its video any more."""
         with self._lock:
-            if session in self._flags:
-                self._flags[session].set()
+            if flag := self._flags.pop(session, None):
+                flag.set()
 
-    def of(self, session: str) -> Callable[[], bool]:
-        """Whether the session's present video is cancelled, for as long as it takes."""
+    @contextmanager
+    def running(self, session: str) -> Iterator[Callable[[], bool]]:
+        """While the video is made: yields whether it was cancelled, also before it began."""
         with self._lock:
-            return self._flags.setdefault(session, threading.Event()).is_set
+            flag = self._flags.get(session)
+        if flag is None:  # cancelled while it waited
+            flag = threading.Event()
+            flag.set()
+        try:
+            yield flag.is_set
+        finally:
+            with self._lock:
+                if self._flags.get(session) is flag:
+                    del self._flags[session]

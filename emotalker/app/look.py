@@ -43,4 +43,12 @@ def theme() -> Any:
     for kind in ("block_label", "block_title"):
         plain |= {f"{kind}_background_fill{mode}": "transparent" for mode in ("", "_dark")}
         plain |= {f"{kind}_text_color{mode}": "*body_text_color" for mode in ("", "_dark")}
-    return base.set(**plain, block_title_padding="0", block_title_text_weight="500", block_label_text_weight="500")
+    return base.set(
+        **plain,
+        body_background_fill="*neutral_100",
+        block_border_width="1px",
+        block_shadow="none",
+        block_title_padding="0",
+        block_title_text_weight="500",
+        block_label_text_weight="500",
+    )

@@ -29,6 +29,10 @@ AS_HEARD, AS_IN_TABLE = "of the voice", "of the table"
 SIZES = (256, 384, 512, 768, 1024, 1280)
 #: Seeds that "New seed" draws are below this; the largest that may be typed.
 _SEEDS, _LARGEST_SEED = 1_000_000, 2**31 - 1
+#: Short calls that may wait besides the videos.
+_SHORT_CALLS = 50
+#: States of "Make" and "Cancel" while no video is made.
+_BUTTONS_READY = (gr.update(interactive=True), gr.update(interactive=False))
 _NO_PLOT = '<div class="emotion-plot empty">The emotion of the voice appears here once there is a recording.</div>'
 _INTRODUCTION = """# EmoTalker
 A portrait speaks a recording, with the voice's emotion on the face."""
@@ -67,13 +71,14 @@ class Page:
     """
 
     def __init__(self, studio: Studio, storage: Storage, waiting: int, largest: int):
-        self.studio, self.storage, self.jobs = studio, storage, Jobs()
+        self.studio, self.storage, self.jobs = studio, storage, Jobs(waiting)
         self.portrait_example, self.voice_example = write_inputs(storage.examples)
         self.sizes = [size for size in SIZES if size <= largest] or [SIZES[0]]
         self.blocks = gr.Blocks(title="EmoTalker", analytics_enabled=False, fill_width=False)
         with self.blocks:
             self._lay_out()
-        self.blocks.queue(max_size=waiting, default_concurrency_limit=4, api_open=False)
+        # The queue also holds what takes no time: hearing, drawing, cancelling.
+        self.blocks.queue(max_size=waiting + _SHORT_CALLS, default_concurrency_limit=4, api_open=False)
 
     def _lay_out(self) -> None:
         gr.Markdown(_INTRODUCTION, elem_id="header")
@@ -187,17 +192,16 @@ class Page:
         for button, example in zip(self.examples, EXAMPLES, strict=True):
             button.click(self._loader(example), None, shown, api_visibility="private", show_progress_on=[self.plot])
         started = self.make.click(self._start, None, [self.make, self.cancel, self.status], **private)
-        made = started.then(
+        made = started.success(
             self.run,
             [self.portrait, self.voice, self.heard, self.table, self.emotion, self.intensity, self.expression, self.head,
              self.lips, self.own_blinks, self.blinks, self.framing, self.size, self.seed],
             [self.video, self.files, self.plot, self.status, self.made, self.add_head],
             concurrency_limit=1, concurrency_id="video", api_visibility="private", show_progress_on=[self.video],
         )  # fmt: skip
-        made.then(
-            lambda: (gr.update(interactive=True), gr.update(interactive=False)), None, [self.make, self.cancel], **private
-        )
-        self.cancel.click(self.stop, None, [self.make, self.cancel, self.status], cancels=[made], queue=False, **private)
+        for ended in (made.success, made.failure):  # Gradio's .then does not follow a failure here
+            ended(lambda: _BUTTONS_READY, None, [self.make, self.cancel], **private)
+        self.cancel.click(self.stop, None, [self.make, self.cancel, self.status], cancels=[made], **private)
         self.add_head.click(
             self.with_head, self.made, [self.files, self.add_head], concurrency_id="video", api_visibility="private",
             show_progress_on=[self.files],
@@ -232,7 +236,8 @@ class Page:
         return load
 
     def _start(self, request: gr.Request) -> tuple[Any, ...]:
-        self.jobs.begin(request.session_hash)
+        if not self.jobs.begin(request.session_hash):
+            raise _refusal("too many videos are waiting; come back in some minutes")
         return gr.update(interactive=False), gr.update(interactive=True), ""
 
     def run(
@@ -242,11 +247,6 @@ class Page:
         request: gr.Request, progress: gr.Progress = gr.Progress(),  # noqa: B008 (as Gradio wants it)
     ) -> tuple[Any, ...]:  # fmt: skip
         """Make the video; errors that the visitor can mend are shown as their sentence."""
-        cancelled = self.jobs.of(request.session_hash)
-        if portrait is None or voice is None:
-            raise gr.Error(
-                f"give {'a portrait' if portrait is None else 'a voice'} first, or choose an example", title="Not yet"
-            )
         amplitudes = {"intensity": intensity, "expression": expression, "head": head, "lips": lips}
 
         def make() -> Any:
@@ -256,7 +256,10 @@ class Page:
             return self.studio.make(wanted, folder, lambda what, share: progress(share, desc=what), cancelled)
 
         try:
-            made = _said(make, portrait, voice)
+            with self.jobs.running(request.session_hash) as cancelled:
+                if portrait is None or voice is None:
+                    raise _refusal(f"give {'a portrait' if portrait is None else 'a voice'} first, or choose an example")
+                made = _said(make, portrait, voice)
         except Cancelled:
             return *[gr.skip()] * 3, "Cancelled.", gr.skip(), gr.skip()
         plot = emotion_plot(made.talking.audio, made.talking.emotion, "Emotion in the video")
@@ -266,14 +269,14 @@ class Page:
     def with_head(self, made: MadeVideo | None, request: gr.Request) -> tuple[Any, ...]:
         """Add the animated head to the downloads of the session's last video."""
         if made is None or not all(path.exists() for path in made.files):
-            raise gr.Error("the video was deleted after its time; make it again", title="This cannot be used")
+            raise _refusal("the video was deleted after its time; make it again")
         head = _said(lambda: made.write_head(self.storage.new_folder(request.cookies[COOKIE])))
         return [str(path) for path in (*made.files, head)], gr.update(visible=False)
 
     def stop(self, request: gr.Request) -> tuple[Any, ...]:
         """The button "Cancel": of a video that waits, or after its present frame."""
         self.jobs.cancel(request.session_hash)
-        return gr.update(interactive=True), gr.update(interactive=False), "Cancelled."
+        return *_BUTTONS_READY, "Cancelled."
 
     def leave(self, request: gr.Request) -> None:
         """The page was closed."""
@@ -298,7 +301,12 @@ def _said(work: Callable[[], Any], *files: str) -> Any:
     try:
         return work()
     except EmoTalkerError as error:
-        raise gr.Error(html.escape(sentence(error, *files), quote=False), title="This cannot be used", duration=15) from error
+        raise _refusal(sentence(error, *files)) from error
+
+
+def _refusal(text: str) -> gr.Error:
+    """A message to the visitor; Gradio would take its text for HTML."""
+    return gr.Error(html.escape(text, quote=False), duration=15, print_exception=False)
 
 
 def _duration(seconds: float) -> str:
