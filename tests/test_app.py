@@ -67,7 +67,7 @@ def test_plot_draws_the_emotions_that_are_there(heard):
 
 
 def test_files_are_read_by_their_visitor_and_deleted_by_age():
-    storage = Storage(keep_seconds=0.2)
+    storage = Storage(keep_seconds=0.2, max_bytes=1_000_000)
     try:
         (storage.examples / "voice.flac").touch()
         storage.publish()
@@ -80,7 +80,9 @@ def test_files_are_read_by_their_visitor_and_deleted_by_age():
         (mine.parent / "link").symlink_to("/etc/passwd")
         assert not storage.readable(mine.parent / "link", "me")
         storage.sweep()
-        assert mine.exists()
+        assert mine.exists() and not storage.full()
+        mine.write_bytes(bytes(1_000_000))
+        assert storage.full()
         time.sleep(0.25)
         storage.sweep()
         assert not mine.parent.exists() and not storage.readable(mine, "me")

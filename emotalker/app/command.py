@@ -34,6 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--max-size", type=picture_size, default=1024, metavar="PX", help="largest video (default: %(default)s)"
     )
     group.add_argument("--max-waiting", type=int, default=10, metavar="N", help="videos in the queue (default: %(default)s)")
+    group.add_argument("--max-storage-gb", type=positive, default=5, metavar="GB", help="all files (default: %(default)s)")
     group.add_argument(
         "--keep-minutes", type=positive, default=60, metavar="M", help="files are deleted after this (default: %(default)s)"
     )

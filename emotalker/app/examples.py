@@ -39,7 +39,7 @@ def _turning() -> EmotionTrack:
 EXAMPLES = (
     Example("Emotion of the voice"),
     Example("Happy, whole picture", emotion="happy", intensity=1.5, framing="full"),
-    Example("Calm, surprised, then angry", track=_turning()),
+    Example("From calm to angry", track=_turning()),
 )
 
 

@@ -92,6 +92,8 @@ class VisitorGuard:
         if path == _DATA:
             self._own_session(parse_qs(scope["query_string"].decode("latin-1")).get("session_hash", [""])[0], visitor)
         if path == _UPLOAD:
+            if self.storage.full():
+                raise Refused(507, "the page holds as many files as it may; come back in some minutes")
             receive = _limited(receive, scope, self.upload_bytes + MULTIPART_BYTES)
             send = self._recording_upload(send, visitor)
         elif path in _BODIES:

@@ -24,6 +24,9 @@ CSS = """
 .emotion-plot.empty { opacity: 0.65; font-size: 0.9rem; padding: 1.6rem 0.8rem; text-align: center; }
 #portrait label, #result label, #voice label, #files label { backdrop-filter: blur(6px); }
 #files button[aria-label="Remove this file"] { display: none; }
+#table * { font-family: inherit; }
+[data-testid="status-tracker"] .error, [data-testid="status-tracker"] .clear-status { display: none; }
+@media (min-width: 760px) { #result-column { position: sticky; top: 0.8rem; align-self: flex-start; } }
 #status p { margin: 0.1rem 0; font-size: 0.95rem; }
 @media (max-width: 640px) {
   .gradio-container { padding-left: 0.6rem !important; padding-right: 0.6rem !important; }

@@ -17,6 +17,9 @@ from emotalker.app.storage import Storage
 from emotalker.app.studio import Studio
 from emotalker.exchange.gltf import pygltflib
 
+#: Sessions whose recording and last video are remembered; some megabytes each.
+_SESSIONS = 100
+
 
 class PageServer:
     """Loads the models, opens the page's address and answers in threads of its own.
@@ -38,12 +41,12 @@ class PageServer:
     def __init__(self, args: argparse.Namespace):
         port = _free_port(args.host, args.port)  # before the models, which take seconds
         pygltflib()
-        self.storage = Storage(60 * args.keep_minutes)
+        self.storage = Storage(60 * args.keep_minutes, round(args.max_storage_gb * 1_000_000_000))
         try:
             os.environ["GRADIO_TEMP_DIR"] = str(self.storage.root)
             studio = Studio.load(args.max_seconds, args.checkpoints, args.device)
             self.page = Page(studio, self.storage, args.max_waiting, args.max_size)
-            self.storage.publish()
+            self.storage.publish()  # what Gradio has copied for the page itself
             upload_bytes = round(args.max_upload_mb * 1_000_000)
             guard = Middleware(VisitorGuard, storage=self.storage, upload_bytes=upload_bytes)
             _, self.url, self.share_url = self.page.blocks.launch(
@@ -61,6 +64,7 @@ class PageServer:
                 ssr_mode=False,
                 pwa=False,
                 allowed_paths=[],
+                state_session_capacity=_SESSIONS,
                 app_kwargs={"middleware": [guard], "docs_url": None, "redoc_url": None, "openapi_url": None},
                 theme=theme(),
                 css=CSS,

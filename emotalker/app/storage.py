@@ -15,12 +15,13 @@ class Storage:
 
     Args:
         keep_seconds: a subfolder is deleted this long after its last file was written.
+        max_bytes: of all files; beyond them nothing is uploaded.
         parent: folder in which the private folder is made; None for the system's temporary folder.
     """
 
-    def __init__(self, keep_seconds: float, parent: str | None = None):
+    def __init__(self, keep_seconds: float, max_bytes: int, parent: str | None = None):
         self.root = Path(tempfile.mkdtemp(prefix="emotalker-page-", dir=parent)).resolve()  # mode 0700
-        self.keep_seconds = keep_seconds
+        self.keep_seconds, self.max_bytes = keep_seconds, max_bytes
         self.examples = self.root / "examples"
         self.examples.mkdir()
         self._public: set[str] = {self.examples.name}
@@ -57,6 +58,10 @@ class Storage:
             return None
         return parts[0] if len(parts) > 0 else None
 
+    def full(self) -> bool:
+        """Whether the files have ``max_bytes``."""
+        return sum(_size(path) for path in self.root.rglob("*")) >= self.max_bytes
+
     def sweep(self) -> None:
         """Delete what is older than ``keep_seconds``."""
         oldest = time.time() - self.keep_seconds
@@ -89,3 +94,10 @@ def _last_written(path: Path) -> float:
         except FileNotFoundError:  # deleted meanwhile
             continue
     return newest
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.lstat().st_size
+    except FileNotFoundError:  # deleted meanwhile
+        return 0
