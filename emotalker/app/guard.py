@@ -190,7 +190,7 @@ def _listed(content: bytes) -> list[str]:
 
 def _limited(receive: Any, scope: dict[str, Any], largest: int) -> Any:
     """Refuses a body above ``largest`` bytes: at once if its length is stated, otherwise when it gets there."""
-    too_large = Refused(413, f"the upload is larger than {largest // 1_000_000 or 1} MB; give a smaller file")
+    too_large = Refused(413, f"the upload is larger than {max(1, largest // 1024**2)} MB; give a smaller file")
     for name, value in scope["headers"]:
         if name == b"content-length" and not (value.isdigit() and int(value) <= largest):
             raise too_large

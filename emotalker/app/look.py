@@ -25,7 +25,7 @@ CSS = """
 #portrait label, #result label, #voice label, #files label { backdrop-filter: blur(6px); }
 #files button[aria-label="Remove this file"] { display: none; }
 #table * { font-family: inherit; }
-[data-testid="status-tracker"] .error, [data-testid="status-tracker"] .clear-status { display: none; }
+[data-testid="status-tracker"]:has(.error) { display: none; }
 @media (min-width: 760px) { #result-column { position: sticky; top: 0.8rem; align-self: flex-start; } }
 #status p { margin: 0.1rem 0; font-size: 0.95rem; }
 @media (max-width: 640px) {

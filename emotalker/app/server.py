@@ -41,13 +41,13 @@ class PageServer:
     def __init__(self, args: argparse.Namespace):
         port = _free_port(args.host, args.port)  # before the models, which take seconds
         pygltflib()
-        self.storage = Storage(60 * args.keep_minutes, round(args.max_storage_gb * 1_000_000_000))
+        self.storage = Storage(60 * args.keep_minutes, round(args.max_storage_gb * 1024**3))
         try:
             os.environ["GRADIO_TEMP_DIR"] = str(self.storage.root)
             studio = Studio.load(args.max_seconds, args.checkpoints, args.device)
             self.page = Page(studio, self.storage, args.max_waiting, args.max_size)
             self.storage.publish()  # what Gradio has copied for the page itself
-            upload_bytes = round(args.max_upload_mb * 1_000_000)
+            upload_bytes = round(args.max_upload_mb * 1024**2)
             guard = Middleware(VisitorGuard, storage=self.storage, upload_bytes=upload_bytes)
             _, self.url, self.share_url = self.page.blocks.launch(
                 server_name=args.host,
