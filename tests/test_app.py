@@ -93,6 +93,15 @@ def test_files_are_read_by_their_visitor_and_deleted_by_age():
     assert not storage.root.exists()
 
 
+def test_folders_of_killed_servers_are_removed(tmp_path):
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    stale, running = tmp_path / f"emotalker-page-{ended.pid}-x", tmp_path / f"emotalker-page-{os.getpid()}-x"
+    stale.mkdir(), running.mkdir()
+    storage = Storage(keep_seconds=1, max_bytes=1, parent=str(tmp_path))
+    assert {*tmp_path.iterdir()} == {running, storage.root}
+
+
 def test_jobs_are_bounded_and_cancelled_before_and_while_they_run():
     jobs = Jobs(most=2)
     assert jobs.begin("a") and jobs.begin("b") and not jobs.begin("c") and jobs.begin("a")

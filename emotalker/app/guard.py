@@ -84,7 +84,8 @@ class VisitorGuard:
         if visitor is None:
             visitor = secrets.token_urlsafe(24)
             if path == "/":
-                headers.append((b"set-cookie", f"{COOKIE}={visitor}; HttpOnly; SameSite=Lax; Path=/".encode()))
+                secure = "; Secure" if scope.get("scheme") == "https" else ""
+                headers.append((b"set-cookie", f"{COOKIE}={visitor}; HttpOnly; SameSite=Lax; Path=/{secure}".encode()))
         if path.startswith(_FILE):
             if not self.storage.readable(path.removeprefix(_FILE), visitor):
                 raise Refused(403, "this file is not yours, or was deleted after its time")

@@ -76,14 +76,16 @@ class Page:
         self.blocks.queue(max_size=waiting + _SHORT_CALLS, default_concurrency_limit=4, api_open=False)
 
     def _connect(self, on: Controls) -> None:
-        hearing = {"fn": self.hear, "inputs": on.voice, "outputs": [on.heard, on.table, on.plot, on.emotion]}
         private = {"api_visibility": "private", "show_progress": "hidden"}
-        drawn = {"fn": self.draw, "inputs": [on.heard, on.emotion, on.table], "outputs": on.plot, **private}
-        heard = on.voice.input(**hearing, api_visibility="private", show_progress_on=[on.plot])
-        for gone in (heard.failure, on.voice.clear):
-            gone(lambda: (None, NO_PLOT), None, [on.heard, on.plot], **private)
+        latest = {**private, "trigger_mode": "always_last"}
+        drawn = {"fn": self.draw, "inputs": [on.heard, on.emotion, on.table], "outputs": on.plot, **latest}
+        # One event whose last occurrence is never left out, so that the plot is that of the last recording.
+        gr.on(
+            [on.voice.input, on.voice.clear], self.hear, on.voice, [on.heard, on.table, on.plot, on.emotion],
+            trigger_mode="always_last", api_visibility="private", show_progress_on=[on.plot],
+        )  # fmt: skip
         on.emotion.input(**drawn)
-        on.table.input(lambda: AS_IN_TABLE, None, on.emotion, **private).then(**drawn)
+        on.table.input(lambda: AS_IN_TABLE, None, on.emotion, **latest).then(**drawn)
         on.own_blinks.input(lambda own: gr.update(interactive=not own), on.own_blinks, on.blinks, **private)
         on.new_seed.click(lambda: secrets.randbelow(_SEEDS), None, on.seed, **private)
         shown = [on.portrait, on.voice, on.emotion, on.intensity, on.framing, on.heard, on.table, on.plot]
@@ -107,10 +109,14 @@ class Page:
         self.blocks.unload(self.leave)
 
     def hear(self, voice: str | None) -> tuple[Any, ...]:
-        """After a recording was given: its emotion, in the table and over the waveform."""
+        """After a recording was given or removed: its emotion, in the table and over the waveform."""
         if voice is None:
             return None, gr.skip(), NO_PLOT, AS_HEARD
-        heard = HeardVoice(*_said(lambda: self.studio.hear(Path(voice)), voice))
+        try:
+            heard = HeardVoice(*self.studio.hear(Path(voice)))
+        except EmoTalkerError as error:  # a message, not an exception, so that the last recording's emotion goes
+            gr.Warning(html.escape(sentence(error, voice), quote=False), duration=15, title="This cannot be used")
+            return None, gr.skip(), NO_PLOT, AS_HEARD
         return heard, rows_of(heard.track, heard.seconds), _heard_plot(heard), AS_HEARD
 
     def draw(self, heard: HeardVoice | None, emotion: str, table: Sequence[Sequence[Any]]) -> str:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import shutil
 import tempfile
 import threading
 import time
 from pathlib import Path
+
+from emotalker.core.files import process_exists
+
+_PREFIX = "emotalker-page-"
 
 
 class Storage:
@@ -20,7 +25,9 @@ class Storage:
     """
 
     def __init__(self, keep_seconds: float, max_bytes: int, parent: str | None = None):
-        self.root = Path(tempfile.mkdtemp(prefix="emotalker-page-", dir=parent)).resolve()  # mode 0700
+        parent = parent or tempfile.gettempdir()
+        _remove_stale(Path(parent))
+        self.root = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=parent)).resolve()  # mode 0700
         self.keep_seconds, self.max_bytes = keep_seconds, max_bytes
         self.examples = self.root / "examples"
         self.examples.mkdir()
@@ -101,3 +108,11 @@ def _size(path: Path) -> int:
         return path.lstat().st_size
     except FileNotFoundError:  # deleted meanwhile
         return 0
+
+
+def _remove_stale(parent: Path) -> None:
+    """Remove folders of servers that were killed before they could."""
+    for folder in parent.glob(f"{_PREFIX}*"):
+        process = folder.name.removeprefix(_PREFIX).partition("-")[0]
+        if process.isdecimal() and not process_exists(int(process)):
+            shutil.rmtree(folder, ignore_errors=True)  # another user's stays
