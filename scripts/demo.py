@@ -20,11 +20,12 @@ def main() -> None:
     from skimage import data
 
     from emotalker import TalkingHead
-    from emotalker.core.progress import saving_progress
+    from emotalker.core.progress import progress_bar
 
     video = TalkingHead.from_pretrained().generate(Path(str(files("emotalker") / "assets" / "demo.flac")), data.astronaut())
-    with saving_progress(len(video)) as on_frame:
-        video.save(args.output, on_frame)
+    with progress_bar() as progress:
+        task = progress.add_task("rendering", total=len(video))
+        video.save(args.output, lambda done, total: progress.update(task, completed=done))
     print(video.summary(args.output))
 
 

@@ -27,6 +27,7 @@ from emotalker.face.portrait import Portrait
 from emotalker.face.resting import ADDED
 from emotalker.render.base import RendererFactory
 from emotalker.tracking.shots import CutDetector, is_jump
+from emotalker.video.notebook import NotebookVideo
 from emotalker.video.random_access import VideoFrames, ping_pong
 from emotalker.video.writer import VideoWriter
 
@@ -124,8 +125,8 @@ def _shot(
     return Shot(start, tuple(corner), side, fit, np.nanmedian(fit.blendshapes, axis=0))
 
 
-@dataclass
-class DubbedVideo:
+@dataclass(repr=False)
+class DubbedVideo(NotebookVideo):
     """A dubbed video; frames are made when it is iterated over.
 
     Attributes:
@@ -167,6 +168,9 @@ class DubbedVideo:
 
     def __len__(self) -> int:
         return len(self.motion.coefficients)
+
+    def __repr__(self) -> str:
+        return f"<DubbedVideo: {len(self)} frames of {self.frames.path} at {self.fps} frames/s>"
 
     def __iter__(self) -> Iterator[np.ndarray]:
         """Frames ``(H, W, 3)`` uint8 RGB of the video's size."""
