@@ -4,7 +4,7 @@ setup: ## make .venv with everything the project needs
 	@scripts/setup.sh
 
 demo: setup ## write outputs/demo.mp4 from the packaged portrait and recording
-	@.venv/bin/python scripts/demo.py --output outputs/demo.mp4
+	@.venv/bin/python -m emotalker demo --output outputs/demo.mp4
 
 test: setup ## lint and run the tests
 	@scripts/setup_browser.sh

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -32,3 +33,11 @@ def progress_bar(quiet: bool = False) -> Progress:
         console=Console(stderr=True),
         disable=quiet,
     )
+
+
+@contextmanager
+def shown_progress(quiet: bool = False) -> Iterator[OnProgress]:
+    """A bar that shows the stage and its frames; yields the callback that moves it."""
+    with progress_bar(quiet) as progress:
+        task = progress.add_task("starting", total=None)
+        yield lambda stage, done, total: progress.update(task, description=stage, completed=done, total=total)

@@ -30,7 +30,7 @@ from emotalker.render.base import PlanarRenderer, Renderer, RendererFactory
 from emotalker.render.compositor import planar_yuv
 from emotalker.render.warp_renderer import WarpRenderer
 from emotalker.video.alpha import AlphaVideoWriter
-from emotalker.video.image import load_image
+from emotalker.video.image import Picture, as_picture
 from emotalker.video.notebook import NotebookVideo
 from emotalker.video.writer import VideoWriter
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from emotalker.render.mesh_renderer import Head
 
 AudioSource = str | os.PathLike | tuple[np.ndarray, int]
-ImageSource = str | os.PathLike | np.ndarray
+ImageSource = str | os.PathLike | np.ndarray | Picture
 
 
 @dataclass(repr=False)
@@ -164,7 +164,7 @@ class Animator:
         self.make_renderer, self.segmenter = make_renderer, segmenter
 
     @classmethod
-    def from_pretrained(cls, landmarker: str | os.PathLike | None = None) -> Animator:
+    def from_pretrained(cls, *, landmarker: str | os.PathLike | None = None) -> Animator:
         """Load the models that find and separate people; CheckpointError if the landmarker's file cannot be had."""
         return cls(FaceLandmarker(landmarker), FaceModel.load(), segmenter=find_segmenter())
 
@@ -187,7 +187,7 @@ class Animator:
 
         Args:
             motion: without missing frames.
-            image: a file, or ``(H, W, 3)`` uint8 RGB.
+            image: a file, ``(H, W, 3)`` uint8 RGB, or a :class:`~emotalker.video.image.Picture`.
             audio: of the video; None for a silent one.
             framing: "crop" shows head and shoulders in a square, "full" the whole picture, in which the person moves.
             size: width and height of the square (default: 512), or longer side of the whole picture (default: its own, up to
@@ -226,9 +226,8 @@ class Animator:
         on_progress: OnProgress = unheard,
     ) -> Framing:
         """The portrait of a picture and what surrounds it; as for :meth:`animate`. Times are added to ``seconds``."""
-        name = str(image) if isinstance(image, str | os.PathLike) else "the image"
         with timed(seconds, "load"):
-            pixels = image if isinstance(image, np.ndarray) else load_image(image)
+            pixels, name = as_picture(image)
             if background is not None and not isinstance(background, Background):
                 background = Background.parse(background)
         on_progress("portrait", 0, None)

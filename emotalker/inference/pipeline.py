@@ -27,7 +27,7 @@ from emotalker.inference.style import DEFAULT_STYLE, Emotion, Style
 from emotalker.models.transformer import Mode
 from emotalker.render.base import RendererFactory
 from emotalker.render.warp_renderer import WarpRenderer
-from emotalker.video.image import load_image
+from emotalker.video.image import as_picture
 
 if TYPE_CHECKING:
     from emotalker.inference.dubbing import DubbedVideo, Ending
@@ -227,7 +227,7 @@ class TalkingHead(Animator):
         """Prepare a portrait to talk while the voice arrives.
 
         Args:
-            image: a file, or ``(H, W, 3)`` uint8 RGB.
+            image: as for :meth:`generate`.
             sample_rate: of the audio that will arrive, Hz; other rates than 16 kHz are resampled.
             size: width and height of the frames, pixels; even.
             keep_expression, emotion, intensity: as for :meth:`generate`.
@@ -237,8 +237,7 @@ class TalkingHead(Animator):
             AudioError, ImageError, FaceNotFoundError, StyleError: as :meth:`generate`.
         """
         options["style"] = options.get("style", DEFAULT_STYLE).with_emotion(emotion, intensity)
-        name = str(image) if isinstance(image, str | os.PathLike) else "the image"
-        pixels = image if isinstance(image, np.ndarray) else load_image(image)
+        pixels, name = as_picture(image)
         portrait = Portrait.from_image(
             pixels, self.landmarker, self.face_model, size, name, keep_expression, segmenter=self.segmenter
         )
