@@ -27,11 +27,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> Outcome:
     """Write the video."""
-    from emotalker import TalkingHead
     from emotalker.core.files import check_outputs
     from emotalker.core.progress import shown_progress
     from emotalker.inference.demo import DEMO_PORTRAIT, DEMO_VOICE
     from emotalker.inference.motion_plot import save_comparison_plot, save_motion_plot
+    from emotalker.inference.pipeline import TalkingHead
 
     started = time.perf_counter()
     output = args.output or f"outputs/{'emotions' if args.emotions else 'demo'}.mp4"

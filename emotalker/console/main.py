@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
+import emotalker
 from emotalker.console.commands import COMMANDS, TOPICS, Command
 from emotalker.core.cli import EXIT_STATUSES, INTERRUPTED, Outcome, UsageError, exit_status, stop_on_signals
 from emotalker.core.errors import EmoTalkerError
@@ -58,9 +59,7 @@ def _run(arguments: list[str]) -> Outcome:
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         return Outcome(overview(), {"commands": {command.name: command.help for command in COMMANDS}})
     if arguments[0] == "--version":
-        from emotalker import __version__
-
-        return Outcome(f"emotalker {__version__}", {"version": __version__})
+        return Outcome(f"emotalker {emotalker.__version__}", {"version": emotalker.__version__})
     command = find(arguments)
     if command is None:
         known = [command for command in COMMANDS if command.name.split()[0] == arguments[0]]

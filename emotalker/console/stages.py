@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from emotalker.core.cli import CommandParser, Outcome
-from emotalker.core.config import Settings
-from emotalker.core.launch import compose_values, help_text, run_stage, settings_as_yaml
+from emotalker.core.config import Settings, settings_of
+from emotalker.core.launch import compose_values, help_text, options_of, run_stage, settings_as_yaml
 from emotalker.settings.audio_encoder import AudioEncoderTraining
 from emotalker.settings.corpora import Preparation
 from emotalker.settings.emotion_recognizer import EmotionRecognizerTraining
@@ -137,3 +137,11 @@ def run(stage: str, args: argparse.Namespace) -> Outcome:
         return Outcome(settings_as_yaml(schema, values).rstrip(), {"settings": values})
     result = run_stage(schema, values, STAGES[stage].load)
     return Outcome("" if result is None else str(result), {"settings": values})
+
+
+def setting_words(stage: str) -> Iterator[str]:
+    """What completion offers: ``group=option`` and ``setting=``."""
+    schema = STAGES[stage].schema
+    for group in schema.GROUPS:
+        yield from (f"{group}={option}" for option in options_of(schema, group))
+    yield from (f"{entry.name}=" for entry in settings_of(schema) if not entry.group)

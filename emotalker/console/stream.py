@@ -47,9 +47,9 @@ def main(args: argparse.Namespace) -> None:
 
     from contextlib import nullcontext
 
-    from emotalker import TalkingHead
     from emotalker.audio.chunks import microphone, pcm_chunks
     from emotalker.audio.io import SAMPLE_RATE
+    from emotalker.inference.pipeline import TalkingHead
     from emotalker.render.warp_renderer import WarpRenderer
     from emotalker.video.live import output, paced
 

@@ -139,7 +139,7 @@ def _check_overrides(schema: type[Settings], overrides: Sequence[str]) -> None:
 
 def help_text(schema: type[Settings], values: dict[str, Any], description: str | None = None) -> str:
     """A description, the groups with their options, and a line for each setting with its value."""
-    parts = [text] if (text := (schema.__doc__ if description is None else description or '').strip()) else []
+    parts = [text] if (text := (schema.__doc__ if description is None else description or "").strip()) else []
     for group, option in schema.GROUPS.items():
         parts.append("\n".join(wrap(f"{group}= {', '.join(options_of(schema, group))} (default: {option})", WIDTH)))
     lines = ["Settings, changed as name=value; the value in brackets is the default:"]

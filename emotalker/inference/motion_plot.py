@@ -113,7 +113,7 @@ def save_comparison_plot(path: str | os.PathLike, motions: Mapping[str, MotionTr
         for label, motion in motions.items():
             panel.plot(motion.times, motion.coefficients[:, ARKIT.indices(names)].mean(1), label=label, linewidth=1)
         panel.set_ylabel(title)
-        panel.set_ylim(-0.02)
+        panel.set_ylim(-0.02, 1.02)
     axes[0].legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize=8)
     axes[-1].set_xlabel("seconds")
     axes[-1].set_xlim(0, max(float(motion.times[-1]) for motion in motions.values()))
