@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from types import ModuleType
 
 from emotalker.core.cli import CommandParser, Outcome
@@ -90,34 +92,9 @@ class StageCommand(Command):
         return self.module().run(self.stage, self.parser().parse_intermixed_args(arguments))
 
 
-def _stages() -> ModuleType:
-    from emotalker.console import stages
-
-    return stages
-
-
-def _infer() -> ModuleType:
-    from emotalker.console import infer
-
-    return infer
-
-
-def _render() -> ModuleType:
-    from emotalker.console import render
-
-    return render
-
-
-def _demo() -> ModuleType:
-    from emotalker.console import demo
-
-    return demo
-
-
-def _stream() -> ModuleType:
-    from emotalker.console import stream
-
-    return stream
+def _own(name: str) -> ModuleType:
+    """A module of this folder."""
+    return importlib.import_module(f"{__package__}.{name}")
 
 
 def _app() -> ModuleType:
@@ -132,40 +109,29 @@ def _serve() -> ModuleType:
     return command
 
 
-def _track() -> ModuleType:
-    from emotalker.console import track
-
-    return track
-
-
-def _doctor() -> ModuleType:
-    from emotalker.console import doctor
-
-    return doctor
-
-
-def _completion() -> ModuleType:
-    from emotalker.console import completion
-
-    return completion
+def _command(name: str, topic: str, help: str, module: str = "") -> Command:
+    """A command whose module in this folder has its name, or another one."""
+    return Command(name, topic, help, partial(_own, module or name))
 
 
 COMMANDS: tuple[Command, ...] = (
-    Command(
-        "demo",
-        VIDEOS,
-        "a video from the portrait and the voice that come with EmoTalker; --emotions: six side by side",
-        _demo,
+    _command(
+        "demo", VIDEOS, "a video from the portrait and the voice that come with EmoTalker; --emotions: six side by side"
     ),
-    Command("infer", VIDEOS, "a video from a voice and a portrait, or a dubbed video", _infer),
-    Command("render", VIDEOS, "a video from a motion file and a portrait", _render),
-    Command("stream", VIDEOS, "a portrait that talks while you speak", _stream),
+    _command("infer", VIDEOS, "a video from a voice and a portrait, or a dubbed video"),
+    _command("render", VIDEOS, "a video from a motion file and a portrait"),
+    _command("stream", VIDEOS, "a portrait that talks while you speak"),
     Command("app", SERVERS, "a page in the browser to try everything", _app),
     Command("serve", SERVERS, "an HTTP service for other programs", _serve),
-    Command("track", MOTION, "the motion of the face in a video", _track),
-    StageCommand("prepare", TRAINING, "turn recordings into a corpus that training reads", _stages, "prepare"),
+    _command("track", MOTION, "the motion of the face in a video"),
+    StageCommand(
+        "prepare", TRAINING, "turn recordings into a corpus that training reads", partial(_own, "stages"), "prepare"
+    ),
+    _command("prepare faces", TRAINING, "faces with known blendshapes, for the face reader", "prepare_faces"),
+    _command("prepare renderer-frames", TRAINING, "clips reenacted from their first frame", "prepare_renderer_frames"),
+    _command("train all", TRAINING, "prepare corpora, train every stage and export the weights", "train_all"),
     *(
-        StageCommand(f"train {stage}", TRAINING, help, _stages, stage)
+        StageCommand(f"train {stage}", TRAINING, help, partial(_own, "stages"), stage)
         for stage, help in {
             "audio_encoder": "speech features, distilled from Whisper",
             "emotion_recognizer": "the emotion of a voice",
@@ -178,6 +144,23 @@ COMMANDS: tuple[Command, ...] = (
             "renderer": "a neural renderer",
         }.items()
     ),
-    Command("doctor", INSTALLATION, "what is installed, what is missing and how to get it, and the licences", _doctor),
-    Command("completion", INSTALLATION, "the completion script of a shell: bash or zsh", _completion),
+    _command("train expression", TRAINING, "the expressions of the emotions, from trained networks", "train_expression"),
+    _command("train export", TRAINING, "a folder of weights with its model card, from runs", "export"),
+    *(
+        _command(f"evaluate {what}", TRAINING, help, f"evaluate.{what.replace('-', '_')}")
+        for what, help in {
+            "motion": "generated against real motion: lips, sync, emotion, landmarks",
+            "lipsync": "lip sync of videos, by tracking them",
+            "video": "the emotion that networks see in videos",
+            "emotion-track": "the emotion heard over time",
+            "emotion-recognizer": "the recogniser on test speakers and other corpora",
+            "audio-encoder": "emotions and words in the speech features",
+            "dubbing": "dubbed lips, and what stays unchanged",
+            "reenactment": "renderers on held-out clips",
+            "renderer": "facial actions put into photos",
+            "tracker": "tracked against known motion",
+        }.items()
+    ),
+    _command("doctor", INSTALLATION, "what is installed, what is missing and how to get it, and the licences"),
+    _command("completion", INSTALLATION, "the completion script of a shell: bash or zsh"),
 )

@@ -78,8 +78,9 @@ def _run(arguments: list[str]) -> Outcome:
 
 
 def find(arguments: Sequence[str]) -> Command | None:
-    """The command with the longest name with which the arguments begin."""
-    matches = [c for c in COMMANDS if c.name.split() == list(arguments[: len(c.name.split())])]
+    """The command with the longest name with which the arguments begin; hyphens and underscores in names are the same."""
+    words = [argument.replace("-", "_") for argument in arguments[:2]]
+    matches = [c for c in COMMANDS if (name := c.name.replace("-", "_").split()) == words[: len(name)]]
     return max(matches, key=lambda command: len(command.name), default=None)
 
 
