@@ -113,7 +113,7 @@ class MotionTrack:
                 track = cls(file["coefficients"].astype(np.float32), space)
         except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
             raise DataError(f"{path} is not a motion track written by EmoTalker: {error}") from error
-        missing = np.isnan(track.coefficients).all(1)
-        if not len(missing) or not np.isfinite(track.coefficients[~missing]).all():
+        missing = np.isnan(track.coefficients).all(axis=1)
+        if not missing.size or not np.isfinite(track.coefficients[~missing]).all():
             raise DataError(f"{path} has no frames, or single values that are not finite; make it again")
         return track

@@ -30,13 +30,15 @@ def main(args: argparse.Namespace) -> Outcome:
     from emotalker.core.files import check_outputs
     from emotalker.core.progress import shown_progress
     from emotalker.inference.demo import DEMO_PORTRAIT, DEMO_VOICE
-    from emotalker.inference.motion_plot import save_comparison_plot, save_motion_plot
+    from emotalker.inference.motion_plot import check_plotting, save_comparison_plot, save_motion_plot
     from emotalker.inference.pipeline import TalkingHead
 
     started = time.perf_counter()
     output = args.output or f"outputs/{'emotions' if args.emotions else 'demo'}.mp4"
     image, audio = args.image or DEMO_PORTRAIT, args.audio or DEMO_VOICE
     check_outputs([(path, ()) for path in (output, args.plot) if path], [image, audio])
+    if args.plot:
+        check_plotting()
     with shown_progress(args.quiet or args.json) as tell:
         tell("loading", 0, None)
         talking_head = TalkingHead.from_pretrained()

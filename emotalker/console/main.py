@@ -10,7 +10,7 @@ import sys
 import traceback
 import warnings
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import Any
 
 import emotalker
 from emotalker.console.commands import COMMANDS, TOPICS, Command
@@ -18,8 +18,8 @@ from emotalker.core.cli import EXIT_STATUSES, INTERRUPTED, Outcome, UsageError, 
 from emotalker.core.errors import EmoTalkerError
 
 
-def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run ``emotalker`` with these arguments (default: the process') and exit."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run ``emotalker`` with these arguments (default: the process'); a status other than 0 exits."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     as_json = "--json" in arguments
     told: list[str] = []
@@ -51,7 +51,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         print(traceback.format_exc(), end="", file=sys.stderr)
         message = f"{error} ({type(error).__name__}); this is an error in EmoTalker: please report it with the lines above"
         _print_error(as_json, type(error).__name__, message, status)
-    sys.exit(status)
+    if status:
+        sys.exit(status)
 
 
 def _run(arguments: list[str]) -> Outcome:

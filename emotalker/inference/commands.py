@@ -148,7 +148,10 @@ def _require(args: argparse.Namespace, names: Sequence[str], hint: str = "") -> 
 def _check_outputs(args: argparse.Namespace, more: Sequence[str | None], inputs: Sequence[str | None] = ()) -> None:
     """Before minutes of computation: OutputError if an output cannot be written or is an input."""
     from emotalker.core.files import check_outputs
+    from emotalker.inference.motion_plot import check_plotting
 
+    if args.plot:
+        check_plotting()
     outputs = [(args.output, ()), (args.mesh, (".mp4", ".m4v", ".mov")), (args.plot, ()), *((path, ()) for path in more)]
     if args.image is not None:
         inputs = [*inputs, args.image, args.audio, args.ref_pose, args.ref_expression, args.ref_lips]
@@ -203,7 +206,7 @@ def _outcome(summary: str, values: dict[str, Any], started: float, **files: str 
 def _talking_head(checkpoints: str | None, device: str, landmarker: str | None) -> TalkingHead:
     from emotalker.inference.pipeline import TalkingHead
 
-    return TalkingHead.from_pretrained(checkpoints, device, landmarker)
+    return TalkingHead.from_pretrained(checkpoints, device, landmarker=landmarker)
 
 
 @lru_cache(maxsize=1)

@@ -86,13 +86,13 @@ def find_faces(
         FaceNotFoundError: no frame has a face.
         VideoError: the video cannot be decoded.
     """
-    detect_cut, bounds, points, scores, size, last = CutDetector(), [0], [], [], None, None
+    detect_cut, bounds, points, scores, size, last = CutDetector(), [0], [], [], (0, 0), None
     landmarker.reset()
     for number, frame in enumerate(frames):
         cut = detect_cut(frame)
         if cut:
             landmarker.reset()
-        face, size = landmarker.track(frame), frame.shape[1::-1]
+        face, size = landmarker.track(frame), (frame.shape[1], frame.shape[0])
         jump = face is not None and last is not None and is_jump(last, face.points[:, :2])
         if cut or jump:
             bounds.append(number)
@@ -106,7 +106,7 @@ def find_faces(
         raise FaceNotFoundError(f"no face found in {frames.path}; give a video with one clearly visible face")
     shots = []
     for start, stop in zip(bounds, [*bounds[1:], len(points)], strict=True):
-        found = np.isfinite(points[start:stop]).all((1, 2))
+        found = np.asarray(np.isfinite(points[start:stop]).all((1, 2)))
         if found.any():
             shots.append(_shot(start, points[start:stop], scores[start:stop], found, size, model))
     return shots
@@ -120,9 +120,9 @@ def _shot(
     low, high = smooth[found].min((0, 1)), smooth[found].max((0, 1))
     tallest = np.ptp(smooth[found], axis=1).max()
     side = min(int(max((high - low).max() + (_WINDOW - 1) * tallest, 64)), *size) // 2 * 2
-    corner = [int(np.clip((low[i] + high[i]) / 2 - side / 2, 0, size[i] - side)) for i in range(2)]
-    fit = fit_sequence(model, smooth - corner, Camera.default(side, side), scores)
-    return Shot(start, tuple(corner), side, fit, np.nanmedian(fit.blendshapes, axis=0))
+    x, y = (int(np.clip((low[i] + high[i]) / 2 - side / 2, 0, size[i] - side)) for i in range(2))
+    fit = fit_sequence(model, smooth - (x, y), Camera.default(side, side), scores)
+    return Shot(start, (x, y), side, fit, np.nanmedian(fit.blendshapes, axis=0))
 
 
 @dataclass(repr=False)
@@ -205,8 +205,8 @@ class DubbedVideo(NotebookVideo):
 
     def _dubbed(self, vector: np.ndarray, number: int, frame: np.ndarray) -> np.ndarray:
         shot = next((s for s in reversed(self.shots) if s.start <= number < s.start + len(s.fit.blendshapes)), None)
-        portrait = shot and shot.portrait(frame, number, self.model)
-        if portrait is None:
+        portrait = None if shot is None else shot.portrait(frame, number, self.model)
+        if shot is None or portrait is None:
             return frame
         shown = portrait.fit.blendshapes[0]
         generated = vector[ARKIT.expression]

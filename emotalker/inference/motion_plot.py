@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -122,13 +123,18 @@ def save_comparison_plot(path: str | os.PathLike, motions: Mapping[str, MotionTr
     return Path(path)
 
 
+def check_plotting() -> None:
+    """MissingExtraError if matplotlib is not installed; for commands, before minutes of computation."""
+    if importlib.util.find_spec("matplotlib") is None:
+        raise MissingExtraError("plots need matplotlib; install it with: pip install 'emotalker[plot]'")
+
+
 def _figure(rows: int) -> Figure:
     """A figure for this many panels; MissingExtraError if matplotlib is not installed."""
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingExtraError("plots need matplotlib; install it with: pip install 'emotalker[plot]'") from error
+    check_plotting()
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
     figure = Figure((10, 1.7 * rows + 0.6), layout="constrained")
     FigureCanvasAgg(figure)
     return figure

@@ -78,6 +78,7 @@ class TalkingHead(Animator):
         cls,
         checkpoints: str | os.PathLike | None = None,
         device: str | torch.device = "cpu",
+        *,
         landmarker: str | os.PathLike | None = None,
     ) -> TalkingHead:
         """Load all networks and models.
