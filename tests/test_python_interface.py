@@ -14,8 +14,10 @@ import emotalker
 from emotalker import Cancelled, EmotionTrack, MotionTrack, Style, TalkingHead
 from emotalker.coefficients import ARKIT
 from emotalker.core.emotions import EMOTIONS
+from emotalker.inference.comparison import compare_emotions
+from emotalker.inference.motion_plot import save_comparison_plot
 from emotalker.inference.style import StyleError
-from emotalker.video.reader import read_frames
+from emotalker.video.reader import read_frames, video_info
 from emotalker.video.writer import VideoWriter
 
 SAMPLES = 0.1 * np.random.default_rng(0).standard_normal(8000).astype(np.float32), 16000
@@ -126,6 +128,22 @@ def test_motions_are_arrays_tables_and_data_frames(video):
     motion = MotionTrack(np.zeros((2, ARKIT.dim), np.float32), ARKIT)
     motion["jawOpen"][:] = 0.5
     assert motion.coefficients[:, ARKIT.index("jawOpen")].tolist() == [0.5, 0.5]
+
+
+def test_emotions_side_by_side(talking_head, tmp_path):
+    told = []
+    options = {"size": 64, "on_progress": lambda *what: told.append(what)}
+    video = compare_emotions(talking_head, SAMPLES, data.astronaut(), ("happy", "sad", "angry"), **options)
+    assert [what for what in told if what[2] == 3] == [("motion", done, 3) for done in range(3)]
+    video.columns = 2
+    assert video.size == (128, 2 * (64 + 6)) and len(video) == 13
+    frame = next(iter(video))
+    assert frame.shape == (140, 128, 3) and not frame[70:, 64:].any(), "the fourth cell is empty"
+    assert frame[:6, :64].max() > 200 and np.abs(frame[6:70, :64].astype(int) - frame[6:70, 64:]).mean() > 1
+    saved = video_info(video.save(tmp_path / "o.mp4"))
+    assert (saved.width, saved.height, saved.frames) == (128, 140, 13)
+    plot = save_comparison_plot(tmp_path / "p.png", dict(zip(video.labels, (p.motion for p in video.panels), strict=True)))
+    assert plot.stat().st_size > 20000
 
 
 def test_a_notebook_shows_a_player_that_contains_the_video(video, tmp_path):

@@ -27,7 +27,8 @@ TOPICS = (VIDEOS, SERVERS, MOTION, TRAINING, INSTALLATION)
 class Command:
     """A subcommand whose module has ``add_arguments(parser)`` and ``main(args)``.
 
-    ``main`` returns an :class:`~emotalker.core.cli.Outcome`, a report as text, or None if it has printed what it has to say.
+    ``DESCRIPTION`` of the module, or its docstring, is the text of ``--help``. ``main`` returns an
+    :class:`~emotalker.core.cli.Outcome`, a report as text, or None if it has printed what it has to say.
 
     Attributes:
         name: one or two words.
@@ -63,7 +64,8 @@ class Command:
     def parser(self) -> argparse.ArgumentParser:
         """All options."""
         module = self.module()
-        parser = CommandParser(prog=f"emotalker {self.name}", description=inspect.cleandoc(module.__doc__ or self.help))
+        description = getattr(module, "DESCRIPTION", module.__doc__) or self.help
+        parser = CommandParser(prog=f"emotalker {self.name}", description=inspect.cleandoc(description))
         module.add_arguments(parser)
         return parser
 

@@ -72,10 +72,19 @@ def _run(arguments: list[str]) -> Outcome:
     rest = arguments[len(command.name.split()) :]
     if "--json" not in rest:
         return command.run(rest)
-    with contextlib.redirect_stdout(io.StringIO()) as printed:  # stdout is for the object alone
+    with contextlib.redirect_stdout(_Printed()) as printed:  # stdout is for the object alone
         outcome = command.run(rest)
     text = printed.getvalue().strip()
     return outcome if not text else Outcome(outcome.text, {"printed": text, **outcome.values}, outcome.status)
+
+
+class _Printed(io.StringIO):
+    """Keeps what is printed, and shows it on stderr at once: a server prints its address and does not end."""
+
+    def write(self, text: str) -> int:
+        """Keep and show."""
+        sys.stderr.write(text)
+        return super().write(text)
 
 
 def find(arguments: Sequence[str]) -> Command | None:
