@@ -17,8 +17,9 @@ from emotalker.core.errors import EmoTalkerError
 _SCRIPT = """\
 # Completion of emotalker, written by: emotalker completion {shell}
 _emotalker() {{
-    local current=${{COMP_WORDS[COMP_CWORD]}} previous=${{COMP_WORDS[COMP_CWORD-1]}} words="" command="" word
-    for word in "${{COMP_WORDS[@]:1:COMP_CWORD-1}}"; do
+    local current=${{COMP_WORDS[COMP_CWORD]}} previous=${{COMP_WORDS[COMP_CWORD-1]}} words="" command="" word i
+    for ((i = 1; i < COMP_CWORD; i++)); do
+        word=${{COMP_WORDS[i]}}
         case $word in -*) break ;; esac
         case "$command${{command:+ }}$word" in
             {prefixes}) command="$command${{command:+ }}$word" ;;
