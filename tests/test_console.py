@@ -73,6 +73,8 @@ def test_help_about_one_topic(capsys):
 
 def test_version_and_unknown_commands(capsys):
     assert in_process(capsys, "--version")[:2] == (0, f"emotalker {emotalker.__version__}\n")
+    assert json.loads(in_process(capsys, "--json", "--version")[1])["version"] == emotalker.__version__
+    assert in_process(capsys, "help", "doctor")[1] == in_process(capsys, "doctor", "--help")[1]
     status, _, err = in_process(capsys, "sing")
     assert status == 2 and "unknown command 'sing'" in err and err.count("\n") == 1
     status, _, err = in_process(capsys, "train", "choir")

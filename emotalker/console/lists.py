@@ -44,6 +44,7 @@ def run_once_or_list(
     done = sum(bool(job.status) for job in listed)
     run = partial(_run_row, command, add_arguments, args)
     with shown_progress(quiet) as tell:
+        tell("list", done, len(listed))
         for job in jobs.run_jobs(listed, run, report, max(1, args.workers)):
             done += 1
             tell("list", done, len(listed))

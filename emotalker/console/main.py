@@ -57,7 +57,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _run(arguments: list[str]) -> Outcome:
     """Run the command that the arguments name."""
-    if not arguments or arguments[0] in ("-h", "--help", "help"):
+    leading = [argument for argument in arguments[:2] if argument in ("--json", "--quiet")]
+    if arguments[: len(leading)] == leading:  # before the command's name
+        arguments = [*arguments[len(leading) :], *leading]
+    if arguments[:1] == ["help"] and len(arguments) > 1:
+        arguments = [*arguments[1:], "--help"]
+    if not arguments or arguments[0] in ("-h", "--help", "help", "--json", "--quiet"):
         return Outcome(overview(), {"commands": {command.name: command.help for command in COMMANDS}})
     if arguments[0] == "--version":
         return Outcome(f"emotalker {emotalker.__version__}", {"version": emotalker.__version__})
