@@ -113,7 +113,7 @@ def read_table(path: str | os.PathLike, header: list[str], rows: list[list[str]]
         unknown = [name for name in names if name not in known]
         raise DataError(
             f"{path} has columns that no coefficient space has together: {', '.join((unknown or names)[:3])}; "
-            "write one with scripts/infer.py --coefficients m.csv to see the names"
+            "write one with emotalker infer --coefficients m.csv to see the names"
         )
     values = numbers(path, header, rows)
     full = np.zeros((len(rows), space.dim))

@@ -6,19 +6,23 @@ import os
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from emotalker.coefficients.live_link import load_csv
 from emotalker.coefficients.space import CoefficientSpace, get_space
 from emotalker.coefficients.table import write_table
-from emotalker.core.errors import DataError, OutputError
+from emotalker.core.errors import DataError, MissingExtraError, OutputError
 from emotalker.core.files import replace_on_success
+
+if TYPE_CHECKING:
+    import pandas
 
 
 @dataclass
 class MotionTrack:
-    """A motion and its coefficient space.
+    """A motion and its coefficient space. ``motion["jawOpen"]`` is a column, ``np.asarray(motion)`` all of them.
 
     Attributes:
         coefficients: ``(T, D)`` float32 in the space's order and units.
@@ -31,6 +35,42 @@ class MotionTrack:
     def __post_init__(self) -> None:
         if self.coefficients.ndim != 2 or self.coefficients.shape[1] != self.space.dim:
             raise ValueError(f"a {self.space.name} track is (T, {self.space.dim}), not {self.coefficients.shape}")
+
+    def __len__(self) -> int:
+        return len(self.coefficients)
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        """The column ``(T,)`` of an entry, a view; KeyError if the space has no such entry."""
+        if name not in self.space.names:
+            raise KeyError(f"{name!r}; the entries of the space {self.space.name} are {', '.join(self.space.names)}")
+        return self.coefficients[:, self.space.index(name)]
+
+    def __array__(self, dtype: np.dtype | None = None, copy: bool | None = None) -> np.ndarray:
+        return np.array(self.coefficients, dtype, copy=copy)
+
+    @property
+    def times(self) -> np.ndarray:
+        """``(T,)`` float64 seconds of the frames from the start."""
+        return np.arange(len(self)) / self.space.fps
+
+    def table(self) -> dict[str, np.ndarray]:
+        """Columns ``(T,)`` by name, for ``pandas.DataFrame``: ``time`` in seconds, then every entry of the space.
+
+        Blendshapes are 0..1, angles in radians, translations in centimetres.
+        """
+        return {"time": self.times} | {name: self[name] for name in self.space.names}
+
+    def to_frame(self) -> pandas.DataFrame:
+        """:meth:`table` as a pandas data frame with the time as its index.
+
+        Raises:
+            MissingExtraError: pandas is not installed.
+        """
+        try:
+            import pandas
+        except ImportError as error:
+            raise MissingExtraError("a data frame needs pandas: pip install pandas") from error
+        return pandas.DataFrame(self.table()).set_index("time")
 
     def save(self, path: str | os.PathLike) -> Path:
         """Write an ``.npz`` with ``coefficients``, ``names``, ``fps`` and ``space``, or a ``.csv`` (:mod:`.table`).
@@ -73,7 +113,7 @@ class MotionTrack:
                 track = cls(file["coefficients"].astype(np.float32), space)
         except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
             raise DataError(f"{path} is not a motion track written by EmoTalker: {error}") from error
-        missing = np.isnan(track.coefficients).all(1)
-        if not len(missing) or not np.isfinite(track.coefficients[~missing]).all():
+        missing = np.isnan(track.coefficients).all(axis=1)
+        if not missing.size or not np.isfinite(track.coefficients[~missing]).all():
             raise DataError(f"{path} has no frames, or single values that are not finite; make it again")
         return track

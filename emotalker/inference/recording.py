@@ -39,7 +39,11 @@ def block_spans(frames: int) -> list[tuple[int, int]]:
 
 
 def in_blocks(
-    samples: np.ndarray, frames: int, block: Callable[[np.ndarray, int], tuple[np.ndarray, ...]], widths: tuple[int, ...]
+    samples: np.ndarray,
+    frames: int,
+    block: Callable[[np.ndarray, int], tuple[np.ndarray, ...]],
+    widths: tuple[int, ...],
+    on_frame: Callable[[int, int], None] = lambda done, total: None,
 ) -> tuple[np.ndarray, ...]:
     """Process a recording in blocks and cross-fade the results.
 
@@ -48,13 +52,17 @@ def in_blocks(
         frames: F, of the recording.
         block: maps samples and the frame at which they begin to arrays ``(frames of the block, width)``.
         widths: of these arrays.
+        on_frame: called with the frames done and all frames, before the first block and after each.
 
     Returns:
         Arrays ``(F, width)`` float32; for one block, what it returns.
     """
     spans = block_spans(frames)
+    on_frame(0, frames)
     if len(spans) == 1:
-        return block(samples, 0)
+        result = block(samples, 0)
+        on_frame(frames, frames)
+        return result
     results, done = tuple(np.empty((frames, width), np.float32) for width in widths), 0
     for start, end in spans:
         parts = block(samples[start * SAMPLES_PER_VIDEO_FRAME : end * SAMPLES_PER_VIDEO_FRAME], start)
@@ -64,6 +72,7 @@ def in_blocks(
             result[start:done] += ramp * (part[:shared] - result[start:done])
             result[done:end] = part[shared:]
         done = end
+        on_frame(done, frames)
     return results
 
 
