@@ -1,8 +1,8 @@
 """A pre-norm HuBERT on a log-mel stem, with the names of ``transformers.HubertModel``'s weights.
 
 It equals ``transformers.HubertModel`` with ``do_stable_layer_norm`` and the stem as its ``feature_extractor``
-(tests/test_log_mel_hubert.py), whose import takes more than two seconds. Source: Hsu et al. 2021, section II, for the network;
-Baevski et al. 2020 (wav2vec 2.0), section 2, for its convolutional positional encoding.
+(tests/test_log_mel_hubert.py), whose import takes more than two seconds. Source: Hsu et al. 2021, section II, for the
+network; Baevski et al. 2020 (wav2vec 2.0), section 2, for its convolutional positional encoding.
 """
 
 from __future__ import annotations
