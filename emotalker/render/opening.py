@@ -89,9 +89,7 @@ class OpeningWarp:
             self._inverter(layer, out)
         drawn = np.empty((backward.shape[1] - 1, backward.shape[2] - 1), np.bool_)
         rectangle = region.x, region.y, region.width, region.height
-        differing(
-            backward, self._inside, *rectangle, face, place, self._softness, self._contact_width, self._differs, drawn
-        )
+        differing(backward, self._inside, *rectangle, face, place, self._softness, self._contact_width, self._differs, drawn)
         visible = presence > 0 and is_open(backward, self._inside, region.width, region.height)
         return Opening(
             *rectangle,
