@@ -9,6 +9,7 @@ The names below are imported on first use, because importing torch takes seconds
 
 from __future__ import annotations
 
+import gc
 import importlib
 from typing import TYPE_CHECKING, Any
 
@@ -58,7 +59,17 @@ _MODULES = {
 def __getattr__(name: str) -> Any:
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
+    # The import makes some 250,000 objects, which stay. The garbage collector looks through them again and again, a fifth of
+    # the time until a video begins: it is off meanwhile, and leaves them alone later.
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        module = importlib.import_module(f"{__name__}.{_MODULES[name]}")
+        gc.freeze()
+    finally:
+        if collects:
+            gc.enable()
+    return getattr(module, name)
 
 
 def __dir__() -> list[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from scipy import ndimage
+import scipy
 
 #: Exponent of the matte in the weights of the smooth estimates: pixels that are not almost pure hardly count.
 _PURITY = 16
@@ -90,7 +90,7 @@ def _continue_texture(background: np.ndarray, picture: np.ndarray, pure: np.ndar
     covered = pure < 0.5
     if not covered.any() or covered.all():
         return
-    depth, nearest = ndimage.distance_transform_edt(covered, return_indices=True)
+    depth, nearest = scipy.ndimage.distance_transform_edt(covered, return_indices=True)
     reach = _MIRRORED * max(height, width)
     grid = np.indices((height, width), dtype=np.float32)
     # Neighbours on a jagged edge have nearest points in different directions.

@@ -26,9 +26,7 @@ from emotalker.inference.control import NO_CONTROL, Control
 from emotalker.inference.emotion_track import EmotionTrack
 from emotalker.inference.framing import CROP_SIZE, Background, Framing, fit_picture
 from emotalker.inference.generator import GeneratedMotion
-from emotalker.render.base import PlanarRenderer, Renderer, RendererFactory
-from emotalker.render.compositor import planar_yuv
-from emotalker.render.warp_renderer import WarpRenderer
+from emotalker.render.base import PlanarRenderer, Renderer, RendererFactory, warp_renderer
 from emotalker.video.alpha import AlphaVideoWriter
 from emotalker.video.image import Picture, as_picture
 from emotalker.video.notebook import NotebookVideo
@@ -124,6 +122,8 @@ class TalkingVideo(NotebookVideo):
 
     def _write(self, renderer: Renderer, writer: VideoWriter) -> Iterator[None]:
         """Render and write all frames, in the encoder's own format where the renderer draws it; yields after each."""
+        from emotalker.render.compositor import planar_yuv  # imported here, because numba takes a fifth of a second
+
         motion = change_frame_rate(self.motion.coefficients, self.motion.space, self.fps)
         if self.framing.transparent or not isinstance(renderer, PlanarRenderer):
             for frame in renderer.render(motion):
@@ -157,7 +157,7 @@ class Animator:
         self,
         landmarker: FaceLandmarker,
         face_model: FaceModel,
-        make_renderer: RendererFactory = WarpRenderer,
+        make_renderer: RendererFactory = warp_renderer,
         segmenter: PersonSegmenter | None = None,
     ):
         self.landmarker, self.face_model = landmarker, face_model

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from scipy.ndimage import gaussian_filter1d
+import scipy
 
 from emotalker.core.emotions import EMOTIONS, emotion_of
 from emotalker.core.errors import EmoTalkerError
@@ -82,12 +82,16 @@ class EmotionTrack:
             start: first frame.
         """
         weights = self.at((start + np.arange(count)) / fps)
-        return gaussian_filter1d(weights, smoothing * fps, axis=0, mode="nearest") if smoothing and count > 1 else weights
+        if not smoothing or count <= 1:
+            return weights
+        return scipy.ndimage.gaussian_filter1d(weights, smoothing * fps, axis=0, mode="nearest")
 
     def frame_strength(self, count: int, fps: int, smoothing: float = 0.0, start: int = 0) -> np.ndarray:
         """Strength of video frames, ``(count,)`` float32; arguments as :meth:`frames`."""
         strength = np.interp((start + np.arange(count)) / fps, self.times, self.strength).astype(np.float32)
-        return gaussian_filter1d(strength, smoothing * fps, mode="nearest") if smoothing and count > 1 else strength
+        if not smoothing or count <= 1:
+            return strength
+        return scipy.ndimage.gaussian_filter1d(strength, smoothing * fps, mode="nearest")
 
     def save(self, path: str | os.PathLike) -> Path:
         """Write time, emotion, share and strength as CSV, one row per time and emotion; OutputError if that fails."""

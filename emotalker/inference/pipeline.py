@@ -25,8 +25,7 @@ from emotalker.inference.performance import PERFORMANCE, PerformanceConfig
 from emotalker.inference.streaming import TalkingStream
 from emotalker.inference.style import DEFAULT_STYLE, Emotion, Style
 from emotalker.models.transformer import Mode
-from emotalker.render.base import RendererFactory
-from emotalker.render.warp_renderer import WarpRenderer
+from emotalker.render.base import RendererFactory, warp_renderer
 from emotalker.video.image import as_picture
 
 if TYPE_CHECKING:
@@ -67,7 +66,7 @@ class TalkingHead(Animator):
         generator: MotionGenerator,
         landmarker: FaceLandmarker,
         face_model: FaceModel,
-        make_renderer: RendererFactory = WarpRenderer,
+        make_renderer: RendererFactory = warp_renderer,
         segmenter: PersonSegmenter | None = None,
     ):
         super().__init__(landmarker, face_model, make_renderer, segmenter)

@@ -138,7 +138,7 @@ class RecordingMotion:
         new = features[:, known * generator.transformer.config.frames_per_code :]
         has_emotions = generator.transformer.config.num_emotions > 0
         codes = self.decoder.extend(
-            new.expand(len(self.decoder.modes), -1, -1),
+            new,
             generator.tensor(code_means(weights, FRAMES_PER_CODE)[known:]) if has_emotions else None,
             self.neutral if has_emotions else None,
         ).features

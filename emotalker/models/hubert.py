@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from emotalker.core.checkpoint import register_model
 from emotalker.core.config import ModelConfig
 from emotalker.core.errors import CheckpointError
-from emotalker.models.mel_stem import LogMelStem
+from emotalker.models.log_mel_hubert import LogMelHubert
 
 HOP_LENGTH = 320  # samples per HuBERT frame at 16 kHz: 50 frames per second
 SAMPLES_PER_VIDEO_FRAME = 640
@@ -118,7 +118,8 @@ class AudioEncoder(nn.Module):
 
     Args:
         config: hyperparameters.
-        hubert: a ``transformers.HubertModel`` with these hyperparameters; None builds one with random weights.
+        hubert: a ``transformers.HubertModel`` with these hyperparameters. None builds a network with random weights: that
+            class for waveforms, :class:`~emotalker.models.log_mel_hubert.LogMelHubert` for log-mel.
     """
 
     Config = AudioEncoderConfig
@@ -127,12 +128,12 @@ class AudioEncoder(nn.Module):
         super().__init__()
         self.config = config
         self.frozen = False
-        if hubert is None:
+        if hubert is None and config.stem == "log_mel":
+            hubert = LogMelHubert(config.hubert)
+        elif hubert is None:
             from transformers import HubertConfig, HubertModel  # imported here because the import takes seconds
 
             hubert = HubertModel(HubertConfig(**config.hubert))
-            if config.stem == "log_mel":
-                hubert.feature_extractor = LogMelStem(config.hubert["hidden_size"])
         self.hubert = hubert
         self.emotion_head = EmotionHead(self.dim, len(config.emotions)) if config.emotions else None
 

@@ -214,9 +214,11 @@ class WarpRenderer:
             lambda _: self._eyes[0](change),
             lambda _: self._eyes[1](change),
         ]
-        openings = [warp(controls, presence, draw) for warp, draw in zip(self._opening_warps, interiors, strict=True)]
         region = self._region
         place = (region.x, region.y, region.width, region.height)
+        openings = [
+            warp(controls, presence, draw, face, place) for warp, draw in zip(self._opening_warps, interiors, strict=True)
+        ]
         return FrameInputs(backward, face, place, self._shading(change), openings, light)
 
 
