@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from emotalker.evaluation.sharpness import cpbd, edge_widths, vertical_edges
 from skimage import data
 from skimage.metrics import structural_similarity
 
@@ -13,7 +14,6 @@ from emotalker.core.errors import DataError, FaceNotFoundError, MissingExtraErro
 from emotalker.data.face_videos import CORPORA, FaceVideo, evenly, find_face_videos
 from emotalker.data.reenactment import read_reenactment, reenactment
 from emotalker.evaluation import reenactment as measures
-from emotalker.evaluation.sharpness import cpbd, edge_widths, vertical_edges
 from emotalker.face.landmarks import FaceLandmarker
 from emotalker.face.model import FaceModel
 from emotalker.face.portrait import Portrait
