@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 import cv2
@@ -53,8 +52,8 @@ class Footage:
         return len(self.landmarks)
 
     def motion(self, model: FaceModel) -> np.ndarray:
-        """Motion ``(T, 58)`` of the arkit space: blendshapes as the landmarker scores them, angles of the head in radians from
-        a rigid alignment of the points with the model, translation zero. Frames without a face are interpolated.
+        """Motion ``(T, 58)`` of the arkit space: blendshapes as the landmarker scores them, angles of the head in radians
+        from a rigid alignment of the points with the model, translation zero. Frames without a face are interpolated.
 
         Coarser than :mod:`emotalker.tracking` and twenty times faster; of real and generated videos alike.
 
@@ -133,8 +132,15 @@ def read_landmarks(path: str | os.PathLike, key: str, fps: float) -> Footage:
 
 
 def first_square(path: str | os.PathLike, landmarker: FaceLandmarker, size: int = 256, crop: CropRule = "auto") -> np.ndarray:
-    """The first frame of a video as :func:`read_footage` sees it, ``(size, size, 3)`` uint8."""
-    return _square(_at_constant_rate(path, 1), landmarker, size, crop, path)[0]
+    """The first frame of a video with a face, as :func:`read_footage` sees it, ``(size, size, 3)`` uint8.
+
+    Raises:
+        VideoError, FaceNotFoundError: as for :func:`read_footage`.
+    """
+    for frame in _at_constant_rate(path, None):
+        if landmarker.detect(frame):
+            return _square(iter([frame]), landmarker, size, crop, path)[0]
+    raise FaceNotFoundError(f"no face found in any frame of {path}; leave this video out")
 
 
 def _at_constant_rate(path: str | os.PathLike, limit: int | None) -> Iterator[np.ndarray]:
@@ -151,27 +157,32 @@ def _at_constant_rate(path: str | os.PathLike, limit: int | None) -> Iterator[np
 def _square(
     frames: Iterator[np.ndarray], landmarker: FaceLandmarker, size: int, crop: CropRule, path: str | os.PathLike
 ) -> list[np.ndarray]:
+    """Frames in one square: around the face of the first frame that has one, or whole."""
     squares: list[np.ndarray] = []
+    before: list[np.ndarray] = []  # frames until a face is found
     chosen: Crop | None = None
     for frame in frames:
         height, width = frame.shape[:2]
-        if not squares and (crop == "face" or (crop == "auto" and abs(width - height) > 2)):
-            faces = landmarker.detect(frame)
-            if not faces:
-                raise FaceNotFoundError(
-                    f"no face found in the first frame of {Path(path)}, from which the crop is taken; cut the video"
-                )
-            chosen = Crop.around_head(faces[0].points[:, :2], width, height, size)
-        if chosen is not None:
+        if crop == "whole" or (crop == "auto" and abs(width - height) <= 2):
+            squares.append(_resized(frame, size))
+        elif chosen is not None:
             squares.append(chosen.take(frame))
-        elif (width, height) == (size, size):
-            squares.append(frame)
         else:
-            method = cv2.INTER_AREA if height >= size else cv2.INTER_CUBIC
-            squares.append(cv2.resize(frame, (size, size), interpolation=method))
+            before.append(frame)
+            if faces := landmarker.detect(frame):
+                chosen = Crop.around_head(faces[0].points[:, :2], width, height, size)
+                squares = [chosen.take(each) for each in before]
     if not squares:
-        raise DataError(f"{path} contains no frames; leave this video out")
+        found = "no face in any frame" if before else "no frames"
+        raise FaceNotFoundError(f"{path} has {found}; leave this video out")
     return squares
+
+
+def _resized(frame: np.ndarray, size: int) -> np.ndarray:
+    if frame.shape[:2] == (size, size):
+        return frame
+    method = cv2.INTER_AREA if frame.shape[0] >= size else cv2.INTER_CUBIC
+    return cv2.resize(frame, (size, size), interpolation=method)
 
 
 def _without_gaps(values: np.ndarray) -> np.ndarray:
