@@ -70,8 +70,8 @@ def main() -> None:
     from emotalker.evaluation import evaluate
 
     options = evaluate.score_options(
-        args.measures, args.classifier, args.syncnet, args.inception, args.alexnet, args.lpips, args.size, args.crop, args.every,
-        args.frames, args.judge,
+        args.measures, args.classifier, args.syncnet, args.inception, args.alexnet, args.lpips, args.size, args.crop,
+        args.every, args.frames, args.judge,
     )  # fmt: skip
     if args.generated:
         text = evaluate.folders(args.generated, args.reference, args.id, options, args.output, args.workers)

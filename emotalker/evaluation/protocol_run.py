@@ -106,7 +106,7 @@ def report(protocol: Protocol, results: dict[str, list[ClipResult]], failures: d
         parts.append("### Table 3")
         parts += [level_table(results, published, key) for key in ("f_lmd", "m_lmd")]
         parts += _sources(published, "levels")
-    missing = {c: m for c, m in failures.items()} | {r.pair.id: r.message for rs in results.values() for r in rs if r.message}
+    missing = failures | {r.pair.id: r.message for rs in results.values() for r in rs if r.message}
     if missing:
         parts.append("Clips left out:\n\n" + "\n".join(f"- `{clip}`: {message}" for clip, message in missing.items()))
     return "\n\n".join(parts)

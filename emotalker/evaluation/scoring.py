@@ -151,8 +151,10 @@ def check_options(options: ScoreOptions) -> None:
         EmoTalkerError: see :class:`Scorer`.
     """
     scorer = _scorer(options)
-    needed = {"emotion": "_classifiers", "sync": "_sync", "syncnet": "_syncnet", "identity": "_embedder", "fid": "_fid_network",
-              "lpips": "_lpips"}  # fmt: skip
+    needed = {
+        "emotion": "_classifiers", "sync": "_sync", "syncnet": "_syncnet", "identity": "_embedder", "fid": "_fid_network",
+        "lpips": "_lpips",
+    }  # fmt: skip
     for group in options.groups:
         if group in needed:
             getattr(scorer, needed[group])

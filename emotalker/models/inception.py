@@ -1,8 +1,8 @@
 """The Inception network of FID (Szegedy et al. 2015, arXiv:1512.00567, as released with TensorFlow in 2015).
 
-Its weights are not part of this project: ``pt_inception-2015-12-05-6726825d.pth`` of the repository ``pytorch-fid`` is a state
-dict with the names used here. It differs from torchvision's network: average pooling leaves padding out, and the last block
-pools by the maximum.
+Its weights are not part of this project: ``pt_inception-2015-12-05-6726825d.pth`` of the repository ``pytorch-fid`` is a
+state dict with the names used here. It differs from torchvision's network: average pooling leaves padding out, and the last
+block pools by the maximum.
 """
 
 from __future__ import annotations

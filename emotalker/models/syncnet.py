@@ -1,5 +1,5 @@
-"""SyncNet (Chung and Zisserman 2016, "Out of time: automated lip sync in the wild"), version 2: embeds 0.2 s of sound and five
-frames of a face near each other if they belong together.
+"""SyncNet (Chung and Zisserman 2016, "Out of time: automated lip sync in the wild"), version 2: embeds 0.2 s of sound and
+five frames of a face near each other if they belong together.
 
 Its weights are not part of this project: ``syncnet_v2.model`` of the authors is a state dict with the names used here.
 """
