@@ -122,13 +122,13 @@ def set_values(results: Sequence[ClipResult]) -> dict[str, float]:
 
 
 def mean_values(results: Sequence[ClipResult]) -> dict[str, float]:
-    """Means over the clips for which each value is known."""
+    """Means over the clips for which each value is known; of the offset the median, as it is at a limit where sync fails."""
     found: dict[str, list[float]] = {}
     for result in results:
         for key, value in result.values.items():
             if value is not None:
                 found.setdefault(key, []).append(value)
-    return {key: float(np.mean(values)) for key, values in found.items()}
+    return {key: float((np.median if key.endswith("offset") else np.mean)(values)) for key, values in found.items()}
 
 
 def write_clips(results: Sequence[ClipResult], path: Path) -> Path:
