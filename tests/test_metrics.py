@@ -1,6 +1,7 @@
 """Measures of talking videos against public implementations and hand-computed cases."""
 
 import sys
+import types
 
 import cv2
 import numpy as np
@@ -12,6 +13,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from emotalker.audio.mfcc import mfcc
 from emotalker.coefficients import ARKIT
 from emotalker.core.errors import CheckpointError, ConfigError, DataError, MissingExtraError
+from emotalker.evaluation.metrics import identity
 from emotalker.evaluation.metrics.cpbd import cpbd, edge_widths, sobel_edges
 from emotalker.evaluation.metrics.diversity import diversity
 from emotalker.evaluation.metrics.frechet import frechet_distance
@@ -148,6 +150,34 @@ def test_any_classifier_by_a_function(tmp_path):
     with pytest.raises(ConfigError, match=r"give file\.py:function"):
         load_classifier(f"{file}:other")
     assert majority_rate(["sad", "sad", None, "happy"]) == pytest.approx(2 / 3)
+
+
+def test_identity_is_the_cosine_of_embeddings_of_five_points(monkeypatch, tmp_path):
+    """dlib is replaced by a recorder: which points and which file it gets."""
+    seen = {}
+
+    class Network:
+        def __init__(self, path):
+            seen["path"] = path
+
+        def compute_face_descriptor(self, frame, face):
+            seen["face"] = face
+            return [3.0, 4.0]
+
+    fake = types.SimpleNamespace(
+        face_recognition_model_v1=Network, rectangle=lambda *box: box, point=lambda x, y: (x, y),
+        full_object_detection=lambda box, parts: (box, parts),
+    )  # fmt: skip
+    monkeypatch.setitem(sys.modules, "dlib", fake)
+    monkeypatch.setattr(identity, "resolve", lambda name, path: path or name)
+    points = np.arange(956.0).reshape(478, 2)
+    assert identity.FaceEmbedder("face.dat")(PICTURE, points).tolist() == [3, 4] and seen["path"] == "face.dat"
+    assert seen["face"][0] == (0, 1, 954, 955) and seen["face"][1][0] == (526, 527) and len(seen["face"][1]) == 5
+    a, b = np.array([1.0, 0]), np.array([3.0, 4])
+    assert identity.cosine(a, b) == pytest.approx(0.6) and np.isnan(identity.cosine(a, 0 * b))
+    monkeypatch.setitem(sys.modules, "dlib", None)
+    with pytest.raises(MissingExtraError, match=r"emotalker\[identity\]"):
+        identity.FaceEmbedder()
 
 
 def test_syncnet_loads_published_names_without_running_code(tmp_path):
