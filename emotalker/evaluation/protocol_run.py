@@ -58,11 +58,12 @@ def run_protocol(
         folders[STILL] = output / "still"
     results: dict[str, list[ClipResult]] = {}
     for name, folder in folders.items():
+        # a picture is compared with frames of the same person: its identity is a property of the corpus
         chosen = options if name != STILL else replace(options, groups=tuple(g for g in options.groups if g != "identity"))
         target = output / "scores" / _file_name(name)
         results[name] = score(protocol_pairs(clips, folder, name), chosen, target, workers, name)
         write_sheet(results[name], target, f"{name}: {protocol.title}")
-    text = report(protocol, results, failures)
+    text = report(protocol, results, failures, options.size)
     write_text(output / "report.md", text)
     write_tables(protocol, results, output)
     return text
@@ -86,8 +87,8 @@ def protocol_pairs(clips: Sequence[ProtocolClip], folder: Path, name: str = "") 
     return pairs
 
 
-def report(protocol: Protocol, results: dict[str, list[ClipResult]], failures: dict[str, str]) -> str:
-    """The report of a protocol as Markdown."""
+def report(protocol: Protocol, results: dict[str, list[ClipResult]], failures: dict[str, str], size: int) -> str:
+    """The report of a protocol as Markdown; ``size`` is that of the frames in pixels."""
     parts = [f"## {protocol.title}"]
     published = load_published(protocol.published)
     first = next(iter(results.values()))
@@ -95,7 +96,7 @@ def report(protocol: Protocol, results: dict[str, list[ClipResult]], failures: d
         f"Protocol `{protocol.name}`, {len({r.pair.clip for r in first if not r.message})} clips of "
         f"{len({r.pair.subject for r in first})} people, moved by {protocol.drive}, from the "
         + ("person's portrait" if protocol.portraits else f"{protocol.identity} frame")
-        + " at 256 pixels."
+        + f" at {size} pixels."
     )
     if protocol.differences:
         lines = "\n".join(f"- {sentence}" for sentence in protocol.differences)
