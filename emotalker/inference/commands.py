@@ -15,12 +15,14 @@ from emotalker.core.suffixes import VIDEO_SUFFIXES
 from emotalker.inference.options import (
     add_control_options,
     add_decoding_options,
+    add_driving_options,
     add_extra_outputs,
     add_framing_options,
     add_renderer_options,
     add_rendering_options,
     add_style_options,
     control_from,
+    driving_from,
     framing_from,
     performance_from,
     renderer_from,
@@ -57,6 +59,7 @@ def infer_parser() -> argparse.ArgumentParser:
     add_framing_options(parser)
     add_style_options(parser)
     add_control_options(parser)
+    add_driving_options(parser)
     add_extra_outputs(parser)
     group = parser.add_argument_group("dubbing (--image is a video)")
     group.add_argument("--dub-end", choices=["ping-pong", "hold"], default="ping-pong", help="after the video's last frame")
@@ -103,9 +106,9 @@ def infer(arguments: Sequence[str], progress: Progress | None = None) -> str:
     args = infer_parser().parse_args(arguments)
     _require(infer_parser(), args, ("audio", "image"))
     tell = progress or (lambda *_: None)
-    _check_outputs(args, [args.coefficients, args.write_emotion_track])
+    _check_outputs(args, [args.coefficients, args.write_emotion_track], inputs=[args.driving])
     style, performance = style_from(args), performance_from(args)
-    framing, control = framing_from(args), control_from(args)
+    framing, control, driving = framing_from(args), control_from(args), driving_from(args)
     dubbing = Path(args.image).suffix.lower() in VIDEO_SUFFIXES
     audio = load_audio(args.audio), SAMPLE_RATE  # before the networks, because that takes seconds
     if not dubbing:
@@ -121,6 +124,7 @@ def infer(arguments: Sequence[str], progress: Progress | None = None) -> str:
         "temperature": args.temperature,
         "performance": performance,
         "control": control,
+        "driving": driving,
     }
     if dubbing:
         dubbed = talking_head.dub(audio, args.image, ending=args.dub_end, expression=args.dub_expression, **options)

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from emotalker.audio.io import SAMPLE_RATE, load_audio
+from emotalker.coefficients import MotionTrack
 from emotalker.face.landmarks import FaceLandmarker
 from emotalker.face.matte import PersonSegmenter
 from emotalker.face.model import FaceModel
@@ -95,6 +96,7 @@ class TalkingHead(Animator):
         performance: PerformanceConfig = PERFORMANCE,
         keep_expression: float = 0.0,
         control: Control = NO_CONTROL,
+        driving: MotionTrack | None = None,
         liveliness: float | None = None,
     ) -> TalkingVideo:
         """Predict the motion of a portrait from a voice; frames are rendered when the result is iterated over or saved.
@@ -116,13 +118,14 @@ class TalkingHead(Animator):
             keep_expression: share of the picture's own expression that the face at rest keeps, 0..1. At 0, a smile falls and
                 an open mouth closes before the face performs.
             control: replaces parts of the motion.
+            driving: first frames of the motion, from which it continues; :mod:`emotalker.inference.driving` loads them.
             liveliness: deprecated name of ``performance.sampling_weight``.
 
         Raises:
             AudioError, ImageError, FaceNotFoundError: the input cannot be used; the message gives the reason.
             FramingError: the background is unknown, or cannot be replaced without the segmenter.
             StyleError: the style requests an emotion and the checkpoints have no emotion input.
-            ControlError: a reference does not fit the motion.
+            ControlError: a reference or the driving frames do not fit the motion.
         """
         if liveliness is not None:
             warnings.warn("liveliness is now PerformanceConfig.sampling_weight", DeprecationWarning, stacklevel=2)
@@ -142,6 +145,7 @@ class TalkingHead(Animator):
                 temperature=temperature,
                 top_p=top_p,
                 performance=performance,
+                driving=driving,
             )
         motion = replace(motion, coefficients=control.apply(motion.coefficients, motion.space))
         return TalkingVideo(motion, samples, framed, self.make_renderer, fps or self.generator.space.fps, seconds)
