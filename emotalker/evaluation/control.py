@@ -177,7 +177,8 @@ def control_report(replacements: Sequence[Replacement], trips: Sequence[RoundTri
     for part, movements, least in (("pose", POSE, MIN_POSE), ("expression", EXPRESSION, MIN_EXPRESSION)):
         chosen = [r for r in replacements if r.part == part]
         rows = [[r.image, r.reference, "yes" if r.others_equal else "NO", *r.found.values(), r.mean] for r in chosen]
-        rows.append(["median", "", "", *(_median(r.found[m.name] for r in chosen) for m in movements), _median(r.mean for r in chosen)])
+        medians = [_median(r.found[m.name] for r in chosen) for m in movements]
+        rows.append(["median", "", "", *medians, _median(r.mean for r in chosen)])
         reached, counted = sum(r.mean >= least for r in chosen), sum(r.mean == r.mean for r in chosen)
         title = f"{part.capitalize()} replaced; mean r >= {least} in {reached} of {counted}"
         header = ["portrait", "reference", "others equal", *(m.name for m in movements), "mean"]
@@ -195,4 +196,3 @@ def control_report(replacements: Sequence[Replacement], trips: Sequence[RoundTri
 def _median(values: Iterable[float]) -> float:
     known = [value for value in values if value == value]
     return float(np.median(known)) if known else float("nan")
-

@@ -28,9 +28,9 @@ _NO_TAKES = ("_raw", "_neutral", "_cal")
 class LiveLinkReader(CorpusReader):
     """Reads every take below a folder: Live Link Face's CSV, or ``.npz`` with its 61 channels.
 
-    The app writes ``Take/Take_iPhone.csv`` with ``Take/Take_iPhone.mov``; sound may also be in an audio file of the same name.
-    Sound and motion begin together. Takes without sound have motion only. An ``.npz`` has ``weights (T, 61)``, ``names`` of
-    Live Link's columns, and ``fps``.
+    The app writes ``Take/Take_iPhone.csv`` with ``Take/Take_iPhone.mov``; an audio file of the same name replaces that of
+    the video. Sound and motion begin together. Takes without sound have motion only. An ``.npz`` has ``weights (T, 61)``,
+    ``names`` of Live Link's columns, and ``fps``.
 
     Blendshapes are taken as they are, within 0..1. The head's rotation is relative to the take's mean, as tracked motion is
     to the resting pose.
