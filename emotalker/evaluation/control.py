@@ -17,9 +17,9 @@ from emotalker.tracking import Tracker
 
 #: What has to be found again in the video.
 MIN_POSE, MIN_EXPRESSION, MIN_ROUND_TRIP = 0.9, 0.8, 0.8
-#: Standard deviations from which a movement is counted: radians, and units of blendshapes. Below them the landmarks' jitter
-#: is a large part of what the tracker sees.
-MOVES_POSE, MOVES_EXPRESSION = 0.015, 0.03
+#: Standard deviations from which a movement is counted: radians of the head, units of blendshapes, and for the gaze units that
+#: are about 1.5 degrees. Below them the landmarks' jitter is a large part of what the tracker sees.
+MOVES_POSE, MOVES_EXPRESSION, MOVES_GAZE = 0.015, 0.03, 0.1
 
 
 @dataclass(frozen=True)
@@ -30,12 +30,14 @@ class Movement:
         name: in tables.
         plus, minus: names of the entries whose means are added and subtracted.
         part: that it belongs to.
+        least: standard deviation from which it is counted.
     """
 
     name: str
     plus: tuple[str, ...]
     part: Part
     minus: tuple[str, ...] = ()
+    least: float = MOVES_EXPRESSION
 
     def of(self, motion: np.ndarray) -> np.ndarray:
         """Its values ``(T,)`` in a motion ``(T, D)`` of ARKIT."""
@@ -44,7 +46,7 @@ class Movement:
 
     def moves(self, motion: np.ndarray) -> bool:
         """Whether it moves visibly in ``(T, D)``."""
-        return self.of(motion).std() >= (MOVES_POSE if self.part == "pose" else MOVES_EXPRESSION)
+        return bool(self.of(motion).std() >= self.least)
 
 
 def _both(*names: str) -> tuple[str, ...]:
@@ -55,10 +57,11 @@ BROWS = Movement("brows", ("browInnerUp", *_both("browOuterUp")), "expression", 
 BLINK = Movement("blink", _both("eyeBlink"), "expression")
 JAW = Movement("jaw", ("jawOpen",), "lips")
 SMILE = Movement("smile", _both("mouthSmile"), "lips", _both("mouthFrown"))
-POSE = tuple(Movement(name, (name,), "pose") for name in ("pitch", "yaw", "roll"))
+POSE = tuple(Movement(name, (name,), "pose", least=MOVES_POSE) for name in ("pitch", "yaw", "roll"))
+_SIDEWAYS = ("eyeLookInLeft", "eyeLookOutRight"), ("eyeLookOutLeft", "eyeLookInRight")
 GAZE = (
-    Movement("gaze sideways", ("eyeLookInLeft", "eyeLookOutRight"), "expression", ("eyeLookOutLeft", "eyeLookInRight")),
-    Movement("gaze up", _both("eyeLookUp"), "expression", _both("eyeLookDown")),
+    Movement("gaze sideways", _SIDEWAYS[0], "expression", _SIDEWAYS[1], MOVES_GAZE),
+    Movement("gaze up", _both("eyeLookUp"), "expression", _both("eyeLookDown"), MOVES_GAZE),
 )
 SQUINT = Movement("squint", _both("eyeSquint", "cheekSquint"), "expression")
 #: What is compared after a part was replaced, and after a whole motion was rendered and tracked.
@@ -75,6 +78,20 @@ def correlation(expected: np.ndarray, found: np.ndarray, movement: Movement) -> 
     return float(np.corrcoef(a, b)[0, 1]) if a.std() > 0 and b.std() > 0 else 0.0
 
 
+def joint_correlation(expected: np.ndarray, found: np.ndarray, movements: Sequence[Movement]) -> float:
+    """Correlation of two motions ``(T, D)`` as a whole: of all values of the movements that move, each without its mean.
+
+    A movement counts as much as it moves. NaN where none does.
+    """
+    kept = np.isfinite(found).all(1)
+    moving = [m for m in movements if m.moves(expected)]
+    if kept.sum() < 3 or not moving:
+        return float("nan")
+    a, b = (np.stack([m.of(motion[kept]) for m in moving]) for motion in (expected, found))
+    a, b = a - a.mean(1, keepdims=True), b - b.mean(1, keepdims=True)
+    return float((a * b).sum() / max(np.sqrt((a**2).sum() * (b**2).sum()), 1e-12))
+
+
 @dataclass(frozen=True)
 class Replacement:
     """One part of a motion was replaced by a reference's.
@@ -84,6 +101,7 @@ class Replacement:
         others_equal: whether all other coefficients are bit-equal to those before.
         found: correlation of each movement of the part with the reference's in the tracked result; NaN where the reference
             does not move.
+        together: :func:`joint_correlation` of these movements.
     """
 
     image: str
@@ -91,12 +109,7 @@ class Replacement:
     part: Part
     others_equal: bool
     found: dict[str, float]
-
-    @property
-    def mean(self) -> float:
-        """Mean correlation of the movements of the reference; NaN if there are none."""
-        values = [r for r in self.found.values() if r == r]
-        return float(np.mean(values)) if values else float("nan")
+    together: float
 
 
 @dataclass(frozen=True)
@@ -152,7 +165,8 @@ def measure_control(
         tracked = track_rendered(animator, tracker, picture, MotionTrack(controlled, motion.space), size)
         movements = POSE if part == "pose" else EXPRESSION
         found = {m.name: correlation(controlled, tracked, m) for m in movements}
-        replacements.append(Replacement(name, origin, part, equal, found))
+        together = joint_correlation(controlled, tracked, movements)
+        replacements.append(Replacement(name, origin, part, equal, found, together))
     whole = Control(tuple(Reference(driver, part) for part in PARTS)).apply(motion.coefficients, motion.space)
     trips = [round_trip(animator, tracker, image, (origin, MotionTrack(whole, motion.space)), size)]
     return replacements, trips
@@ -176,12 +190,12 @@ def control_report(replacements: Sequence[Replacement], trips: Sequence[RoundTri
     parts = []
     for part, movements, least in (("pose", POSE, MIN_POSE), ("expression", EXPRESSION, MIN_EXPRESSION)):
         chosen = [r for r in replacements if r.part == part]
-        rows = [[r.image, r.reference, "yes" if r.others_equal else "NO", *r.found.values(), r.mean] for r in chosen]
+        rows = [[r.image, r.reference, "yes" if r.others_equal else "NO", *r.found.values(), r.together] for r in chosen]
         medians = [_median(r.found[m.name] for r in chosen) for m in movements]
-        rows.append(["median", "", "", *medians, _median(r.mean for r in chosen)])
-        reached, counted = sum(r.mean >= least for r in chosen), sum(r.mean == r.mean for r in chosen)
-        title = f"{part.capitalize()} replaced; mean r >= {least} in {reached} of {counted}"
-        header = ["portrait", "reference", "others equal", *(m.name for m in movements), "mean"]
+        rows.append(["median", "", "", *medians, _median(r.together for r in chosen)])
+        known = [r.together for r in chosen if r.together == r.together]
+        title = f"{part.capitalize()} replaced; r >= {least} in {sum(r >= least for r in known)} of {len(known)}"
+        header = ["portrait", "reference", "others equal", *(m.name for m in movements), "together"]
         parts.append(f"{title}\n\n{markdown_table(header, rows, 2)}")
     rows = [[t.image, t.motion, *t.found.values()] for t in trips]
     medians = [_median(t.found[m.name] for t in trips) for m in ROUND_TRIP]

@@ -47,7 +47,7 @@ class Portrait:
         mobility: ``(S, S)`` float32, factor of the head's displacement in a window of a picture; see :meth:`Crop.mobility`.
         backdrop: ``(S, S, 3)`` uint8 that replaces the background.
         transparent: whether rendered frames are RGBA without a background.
-        only: ``(52,)`` float32, the only blendshapes that will be rendered, with any pose, as for each frame of a dubbed video:
+        only: ``(52,)`` float32, the only blendshapes that will be rendered, with any pose, as for a frame of a dubbed video;
             renderers may prepare themselves for them alone.
     """
 
