@@ -17,8 +17,8 @@ from emotalker.tracking import Tracker
 
 #: What has to be found again in the video.
 MIN_POSE, MIN_EXPRESSION, MIN_ROUND_TRIP = 0.9, 0.8, 0.8
-#: Standard deviations from which a movement is counted: radians of the head, units of blendshapes, and for the gaze units that
-#: are about 1.5 degrees. Below them the landmarks' jitter is a large part of what the tracker sees.
+#: Standard deviations from which a movement is counted: radians of the head, units of blendshapes, and for the gaze units
+#: that are about 1.5 degrees. Below them the landmarks' jitter is a large part of what the tracker sees.
 MOVES_POSE, MOVES_EXPRESSION, MOVES_GAZE = 0.015, 0.03, 0.1
 
 
