@@ -183,7 +183,7 @@ def _save(video: TalkingVideo, args: argparse.Namespace, tell: Progress) -> str:
         from emotalker.render.mesh_renderer import Head
 
         head = Head.named(args.mesh_identity, video.portrait)
-        video.as_mesh(head).save(args.mesh, lambda done, total: tell("rendering the head", done, total))
+        video.as_mesh(head, args.mesh_backend).save(args.mesh, lambda done, total: tell("rendering the head", done, total))
     return video.summary(args.output)
 
 

@@ -210,6 +210,12 @@ def add_extra_outputs(parser: argparse.ArgumentParser) -> None:
         metavar="WHO",
         help="photo: textured from it; plain: its shape; average; or a number for a random person (default: %(default)s)",
     )
+    group.add_argument(
+        "--mesh-backend",
+        choices=["auto", "numba", "torch", "pytorch3d"],
+        default="auto",
+        help="what draws it; auto: PyTorch3D on a GPU where it is installed, else compiled loops (default: auto)",
+    )
     group.add_argument("--plot", metavar="P.PNG", help="also draw mouth, brows, head and emotion over the waveform")
 
 
