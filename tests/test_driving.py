@@ -47,6 +47,8 @@ def test_a_motion_begins_with_the_given_frames_and_follows_the_voice_after_them(
         steps = np.abs(np.diff(motion[:, entries], axis=0)).max(1)
         usual = np.abs(np.diff(free[:, entries], axis=0)).max()
         assert steps[GIVEN - 1 : GIVEN + 1].max() < usual, "the joint is no larger step than others"
+    turned = np.abs(motion[GIVEN:, ARKIT.indices(["pitch", "yaw", "roll"])]).max()
+    assert turned < 0.25, "the head turns no further than it was given or than it does alone"
     jaw = ARKIT.index("jawOpen")
     assert np.corrcoef(motion[GIVEN + 10 :, jaw], free[GIVEN + 10 :, jaw])[0, 1] > 0.8
 

@@ -8,6 +8,7 @@ the joint, in value and in velocity, decays after it like a critically damped sp
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,6 +18,7 @@ from torch import Tensor
 from emotalker.coefficients import CoefficientSpace, MotionTrack
 from emotalker.inference.control import load_reference
 from emotalker.inference.keyframes import ControlError
+from emotalker.inference.performance import PerformanceConfig
 from emotalker.models.vqvae import FRAMES_PER_CODE
 
 if TYPE_CHECKING:
@@ -26,6 +28,9 @@ if TYPE_CHECKING:
 #: blink at once, brows, cheeks and head may take their time.
 _FAST, _SLOW = 0.06, 0.24
 _FAST_ENTRIES = ("eye",)
+#: Factor of the head's deviations after given frames, without the expansion of large ones: the networks continue a real head
+#: in larger motion than they predict alone, and the step ``motion_variance`` is made for the latter.
+_HEAD_VARIATION = 1.5
 #: Given frames over which the velocity at the joint is measured.
 _VELOCITY_FRAMES = 3
 
@@ -58,6 +63,12 @@ def driving_codes(driving: MotionTrack, vqvae: VQVAE) -> Tensor:
     complete = len(driving.coefficients) // FRAMES_PER_CODE * FRAMES_PER_CODE
     face = torch.from_numpy(driving.coefficients[:complete, driving.space.face]).to(vqvae.standardizer.mean)
     return vqvae.encode(face[None])[0][0] if complete else torch.empty(0, dtype=torch.int64, device=face.device)
+
+
+def after_driving(performance: PerformanceConfig) -> PerformanceConfig:
+    """The performance of a motion that continues from given frames."""
+    variation = min(performance.head_variation, _HEAD_VARIATION)
+    return replace(performance, head_variation=variation, head_expansion=float("inf"))
 
 
 def continue_from(given: np.ndarray, generated: np.ndarray, space: CoefficientSpace) -> np.ndarray:

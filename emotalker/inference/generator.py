@@ -16,7 +16,7 @@ from emotalker.coefficients import CoefficientSpace, MotionTrack
 from emotalker.core.checkpoint import load_checkpoint, shipped
 from emotalker.core.emotions import EMOTIONS
 from emotalker.core.errors import CheckpointError
-from emotalker.inference.driving import check_driving, continue_from, driving_codes
+from emotalker.inference.driving import after_driving, check_driving, continue_from, driving_codes
 from emotalker.inference.emotion_track import EmotionTrack
 from emotalker.inference.hearing import EncodedRecording, EncoderRecognizer, WindowRecognizer, hear_over_time
 from emotalker.inference.performance import PERFORMANCE, LipPredictor, Performance, PerformanceConfig
@@ -151,10 +151,11 @@ class MotionGenerator:
             StyleError: the style requests an emotion and the networks have no emotion input.
             ControlError: the driving frames are of another space, none or not finite.
         """
-        steps, prefix = Performance(performance, style, self.space, self.expression), None
+        prefix = None
         if driving is not None:
             check_driving(driving, self.space)
-            prefix = driving_codes(driving, self.vqvae)
+            prefix, performance = driving_codes(driving, self.vqvae), after_driving(performance)
+        steps = Performance(performance, style, self.space, self.expression)
         recording = RecordingMotion(self, steps, reference, seed, decoding, temperature, top_p, prefix)
         frames = -(-len(samples) // SAMPLES_PER_VIDEO_FRAME)
         motion, weights, strength = in_blocks(samples, frames, recording.block, (self.space.dim, len(EMOTIONS), 1))
