@@ -163,9 +163,14 @@ def _require(parser: argparse.ArgumentParser, args: argparse.Namespace, names: S
 
 
 def _check_outputs(args: argparse.Namespace, more: Sequence[str | None], inputs: Sequence[str | None] = ()) -> None:
-    """Before minutes of computation: OutputError if an output cannot be written or is an input."""
+    """Before minutes of computation: OutputError if an output cannot be written or is an input, MissingExtraError if what
+    draws it is not installed."""
     from emotalker.core.files import check_outputs
 
+    if args.mesh and args.mesh_backend == "pytorch3d":
+        from emotalker.face.rasterizer import check_pytorch3d
+
+        check_pytorch3d()
     outputs = [(args.output, ()), (args.mesh, (".mp4", ".m4v", ".mov")), (args.plot, ()), *((path, ()) for path in more)]
     if args.image is not None:
         inputs = [*inputs, args.image, args.audio, args.ref_pose, args.ref_expression, args.ref_lips]
