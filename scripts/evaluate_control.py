@@ -2,7 +2,8 @@
 
 python scripts/evaluate_control.py --images a.png b.jpg --references r.mp4 s.mp4 --audio voice.wav
 
-Also measures the round trip: motions are rendered, encoded and tracked.
+Also measures the round trip, in which motions are rendered, encoded and tracked, and motions that begin with the
+references' first frames (--driving-seconds). Without --images it measures these alone.
 """
 
 from __future__ import annotations
@@ -15,17 +16,20 @@ from emotalker.core.cli import picture_size, positive, run
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--images", nargs="+", required=True, help="portraits")
+    parser.add_argument("--images", nargs="+", default=[], help="portraits")
     parser.add_argument("--references", nargs="+", required=True, help="videos or motion files, each used with each portrait")
     parser.add_argument("--audio", required=True, help="voice of the motion whose parts are replaced")
     parser.add_argument("--seconds", type=positive, default=6.0, help="of the voice and references (default: %(default)s)")
+    parser.add_argument("--driving-seconds", type=positive, default=1.0, help="given frames (default: %(default)s)")
     parser.add_argument("--size", type=picture_size, default=512, help="sides of the videos, pixels (default: %(default)s)")
     args = parser.parse_args()
 
     from emotalker import TalkingHead
     from emotalker.audio.io import SAMPLE_RATE, load_audio
+    from emotalker.coefficients import MotionTrack
     from emotalker.core.progress import progress_bar
     from emotalker.evaluation.control import control_report, measure_control, round_trip
+    from emotalker.evaluation.driving import driving_report, measure_driving
     from emotalker.inference.control import load_reference
     from emotalker.tracking import Tracker
     from emotalker.video.image import load_image
@@ -44,7 +48,14 @@ def main() -> None:
                 replaced, whole = measure_control(talking_head, tracker, image, reference, motion, args.size)
                 replacements += replaced
                 trips += whole
-    print(control_report(replacements, trips))
+    scores = []
+    for name, motion in references:
+        frames = round(args.driving_seconds * motion.space.fps)
+        given = MotionTrack(motion.coefficients[:frames], motion.space)
+        scores.append(measure_driving(talking_head.generator, voice, (name, given)))
+    if args.images:
+        print(control_report(replacements, trips), end="\n\n")
+    print(driving_report(scores))
 
 
 run(main)

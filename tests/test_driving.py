@@ -9,6 +9,7 @@ import torch
 from emotalker.audio.io import load_audio
 from emotalker.coefficients import ARKIT, MotionTrack
 from emotalker.coefficients.space import BFM
+from emotalker.evaluation.driving import driving_report, measure_driving
 from emotalker.inference.driving import continue_from, driving_codes, load_driving_frames
 from emotalker.inference.generator import MotionGenerator
 from emotalker.inference.keyframes import ControlError
@@ -51,6 +52,12 @@ def test_a_motion_begins_with_the_given_frames_and_follows_the_voice_after_them(
     assert turned < 0.25, "the head turns no further than it was given or than it does alone"
     jaw = ARKIT.index("jawOpen")
     assert np.corrcoef(motion[GIVEN + 10 :, jaw], free[GIVEN + 10 :, jaw])[0, 1] > 0.8
+
+
+def test_the_measurement_of_joints(generator, samples, driving):
+    score = measure_driving(generator, samples, ("turn", driving))
+    assert score.equal and max(score.joint.values()) < 1 and score.jaw > 0.8
+    assert "| turn" in driving_report([score])
 
 
 def test_the_networks_continue_from_the_codes_of_the_given_frames(generator, samples, driving, monkeypatch):
