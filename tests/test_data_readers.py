@@ -231,6 +231,10 @@ def test_live_link_takes(tmp_path):
     np.testing.assert_allclose(data.motion[:, ARKIT.index("jawOpen")], motion[:50, ARKIT.index("jawOpen")], atol=0.01)
     yaw = data.motion[:, ARKIT.index("yaw")]
     assert abs(yaw.mean()) < 0.01 and np.corrcoef(yaw, motion[:50, ARKIT.index("yaw")])[0, 1] > 0.99
+    turned = make_reader({**corpus, "root": tmp_path, "head": [1, -1, 1]}).load(happy)
+    np.testing.assert_allclose(turned.motion[:, ARKIT.index("yaw")], -yaw, atol=1e-3)
+    with pytest.raises(DataError, match="three factors"):
+        make_reader({**corpus, "root": tmp_path, "head": [1]})
     data = reader.load(sad)
     assert data.motion.shape == (30, ARKIT.dim) and data.audio is None
     with pytest.raises(DataError, match="lacks the Live Link column EyeBlinkLeft"):

@@ -3,7 +3,8 @@
 61 columns after ``Timecode`` and ``BlendShapeCount``: the 52 blendshapes, three angles of the head and of each eye, in
 radians. Live Link measures yaw and roll in the opposite direction to :data:`emotalker.coefficients.ARKIT`: in recordings, the
 left eye's yaw is 0.64 (in - out) and its pitch -0.5 (up - down), with correlations above .97 (the data pack's takes). The
-format has no translation, so a motion's shifts are lost.
+head's angles come from the same conversion as the eyes' and have their signs; recordings with a phone held in another
+orientation may have others. The format has no translation, so a motion's shifts are lost.
 """
 
 from __future__ import annotations

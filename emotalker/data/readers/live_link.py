@@ -37,6 +37,7 @@ class LiveLinkReader(CorpusReader):
 
     Args:
         root: folder of the takes; each subfolder is a speaker unless the pattern says who speaks.
+        head: factors of pitch, yaw and roll, -1 for angles that a take's phone measured in the opposite direction.
         pattern, emotions: see :class:`~emotalker.data.readers.labels.NameLabels`.
         name, source, licence: stored with the prepared corpus.
         validation, test: speakers of those splits; without any, clips are split by name.
@@ -48,6 +49,7 @@ class LiveLinkReader(CorpusReader):
         root: str | os.PathLike,
         pattern: str | Sequence[str] = (),
         emotions: dict[str, str] | None = None,
+        head: Sequence[float] = (1.0, 1.0, 1.0),
         name: str = "live_link",
         source: str = "Live Link takes of the user",
         licence: str = "",
@@ -57,7 +59,9 @@ class LiveLinkReader(CorpusReader):
     ):
         self.name, self.source, self.licence = name, source, licence
         self.validation_speakers, self.test_speakers = tuple(map(str, validation)), tuple(map(str, test))
-        self.labels = NameLabels(pattern, emotions)
+        self.labels, self.head = NameLabels(pattern, emotions), np.array(head, np.float64)
+        if self.head.shape != (3,) or not np.isfinite(self.head).all():
+            raise DataError(f"head={list(head)}: give three factors, of pitch, yaw and roll")
         super().__init__(root, **options)
 
     def clips(self) -> list[ClipSource]:
@@ -83,7 +87,7 @@ class LiveLinkReader(CorpusReader):
         motion = read_take(clip.coefficients)
         motion[:, ARKIT.expression] = motion[:, ARKIT.expression].clip(0, 1)
         pose = motion[:, ARKIT.pose].astype(np.float64)
-        motion[:, ARKIT.pose] = relative_pose(rotation_matrix(pose[:, :3]), pose[:, 3:])
+        motion[:, ARKIT.pose] = relative_pose(rotation_matrix(self.head * pose[:, :3]), pose[:, 3:])
         audio = sound_of(clip)
         frames = len(motion) if audio is None else min(len(motion), len(audio) * ARKIT.fps // SAMPLE_RATE)
         return self.cut(motion[:frames], audio, np.ones(frames, bool))
