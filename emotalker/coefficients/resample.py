@@ -136,7 +136,7 @@ def resample_motion(
     """
     times = np.asarray(times, np.float64)
     if duration is None:
-        duration = times[-1] + (np.median(np.diff(times)) if len(times) > 1 else 1 / fps)
+        duration = times[-1] + (min(np.median(np.diff(times)), MAX_INTERVAL) if len(times) > 1 else 1 / fps)
     targets = np.arange(max(1, round(duration * fps))) / fps
     return sample_motion(times, coefficients, space, targets, 1 / fps)
 

@@ -12,12 +12,19 @@ import numpy as np
 
 from emotalker.coefficients.live_link import load_csv
 from emotalker.coefficients.space import CoefficientSpace, get_space
-from emotalker.coefficients.table import write_table
+from emotalker.coefficients.table import MAX_BYTES, write_table
 from emotalker.core.errors import DataError, MissingExtraError, OutputError
 from emotalker.core.files import replace_on_success
 
 if TYPE_CHECKING:
     import pandas
+
+
+def check_archive(path: str | os.PathLike) -> None:
+    """ValueError if an ``.npz`` unpacks to more than :data:`MAX_BYTES`; BadZipFile or OSError if it is no archive."""
+    with zipfile.ZipFile(path) as archive:
+        if sum(member.file_size for member in archive.infolist()) > MAX_BYTES:
+            raise ValueError(f"it unpacks to more than {MAX_BYTES >> 20} MiB")
 
 
 @dataclass
@@ -93,6 +100,17 @@ class MotionTrack:
             )
         return Path(path)
 
+    def without_gaps(self, path: str | os.PathLike) -> MotionTrack:
+        """The motion with the nearest frame with a face in place of each without; DataError with ``path`` if none has one."""
+        found = np.flatnonzero(np.isfinite(self.coefficients).all(1))
+        if not len(found):
+            raise DataError(f"no frame of {path} has a face; give one with a clearly visible face")
+        frames = np.arange(len(self.coefficients))
+        after = np.searchsorted(found, frames).clip(0, len(found) - 1)
+        before = np.maximum(after - 1, 0)
+        nearer = np.abs(found[before] - frames) <= np.abs(found[after] - frames)
+        return type(self)(self.coefficients[found[np.where(nearer, before, after)]], self.space)
+
     @classmethod
     def load(cls, path: str | os.PathLike) -> MotionTrack:
         """Read a file of :meth:`save`, or a recording of Live Link Face (:mod:`.live_link`).
@@ -106,8 +124,11 @@ class MotionTrack:
             coefficients, name = load_csv(path)
             return cls(coefficients, get_space(name))
         try:
+            check_archive(path)
             with np.load(path, allow_pickle=False) as file:
                 space = get_space(str(file["space"]))
+                if float(file["fps"]) != space.fps:
+                    raise ValueError(f"it has {file['fps']} frames/s, and the space {space.name} {space.fps}")
                 if tuple(file["names"]) != space.names:
                     raise ValueError(f"its entries are not those of the space {space.name} in order")
                 track = cls(file["coefficients"].astype(np.float32), space)

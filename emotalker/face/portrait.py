@@ -43,6 +43,8 @@ class Portrait:
         mobility: ``(S, S)`` float32, factor of the head's displacement in a window of a picture; see :meth:`Crop.mobility`.
         backdrop: ``(S, S, 3)`` uint8 that replaces the background.
         transparent: whether rendered frames are RGBA without a background.
+        only: ``(52,)`` float32, the only blendshapes that will be rendered, with any pose, as for a frame of a dubbed video;
+            renderers may prepare themselves for them alone.
     """
 
     image: np.ndarray
@@ -57,6 +59,7 @@ class Portrait:
     mobility: np.ndarray | None = None
     backdrop: np.ndarray | None = None
     transparent: bool = False
+    only: np.ndarray | None = None
 
     @classmethod
     def from_image(

@@ -33,7 +33,7 @@ from emotalker.video.notebook import NotebookVideo
 from emotalker.video.writer import VideoWriter
 
 if TYPE_CHECKING:
-    from emotalker.render.mesh_renderer import Head
+    from emotalker.render.mesh_renderer import Head, MeshBackend
 
 AudioSource = str | os.PathLike | tuple[np.ndarray, int]
 ImageSource = str | os.PathLike | np.ndarray | Picture
@@ -83,12 +83,15 @@ class TalkingVideo(NotebookVideo):
         """The emotion that a generated motion shows, heard or requested, before intensity; None for other motions."""
         return self.motion.emotion if isinstance(self.motion, GeneratedMotion) else None
 
-    def as_mesh(self, head: Head) -> TalkingVideo:
-        """The same motion on a head model instead of the photo, in a square of the portrait's size."""
+    def as_mesh(self, head: Head, backend: MeshBackend = "auto") -> TalkingVideo:
+        """The same motion on a head model instead of the photo, in a square of the portrait's size; ``backend`` as of
+        :class:`~emotalker.render.mesh_renderer.MeshRenderer`."""
         from emotalker.render.mesh_renderer import MeshRenderer
 
         portrait = replace(self.portrait, matte=None, whole_matte=None, backdrop=None, transparent=False)
-        return replace(self, framing=Framing(portrait), make_renderer=lambda p: MeshRenderer(head, p.size), seconds={})
+        return replace(
+            self, framing=Framing(portrait), make_renderer=lambda p: MeshRenderer(head, p.size, backend), seconds={}
+        )
 
     def __iter__(self) -> Iterator[np.ndarray]:
         """Frames ``(H, W, 3)`` uint8 RGB, with a transparent background ``(H, W, 4)`` RGBA, rendered one at a time, so that

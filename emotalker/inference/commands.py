@@ -15,12 +15,14 @@ from emotalker.core.suffixes import VIDEO_SUFFIXES
 from emotalker.inference.options import (
     add_control_options,
     add_decoding_options,
+    add_driving_options,
     add_extra_outputs,
     add_framing_options,
     add_renderer_options,
     add_rendering_options,
     add_style_options,
     control_from,
+    driving_from,
     framing_from,
     performance_from,
     renderer_from,
@@ -46,6 +48,7 @@ def add_infer_arguments(parser: argparse.ArgumentParser) -> None:
     add_framing_options(parser)
     add_style_options(parser)
     add_control_options(parser)
+    add_driving_options(parser)
     add_extra_outputs(parser)
     group = parser.add_argument_group("dubbing (--image is a video)")
     group.add_argument("--dub-end", choices=["ping-pong", "hold"], default="ping-pong", help="after the video's last frame")
@@ -86,9 +89,9 @@ def infer(args: argparse.Namespace, tell: OnProgress = unheard) -> Outcome:
 
     started = time.perf_counter()
     _require(args, ("audio", "image"), "; emotalker demo writes a video without files of yours")
-    _check_outputs(args, [args.coefficients, args.write_emotion_track])
+    _check_outputs(args, [args.coefficients, args.write_emotion_track], inputs=[args.driving])
     style, performance = style_from(args), performance_from(args)
-    framing, control = framing_from(args), control_from(args)
+    framing, control, driving = framing_from(args), control_from(args), driving_from(args)
     dubbing = Path(args.image).suffix.lower() in VIDEO_SUFFIXES
     tell("reading", 0, None)
     audio = load_audio(args.audio), SAMPLE_RATE  # before the networks, because that takes seconds
@@ -103,6 +106,7 @@ def infer(args: argparse.Namespace, tell: OnProgress = unheard) -> Outcome:
         "temperature": args.temperature,
         "performance": performance,
         "control": control,
+        "driving": driving,
         "on_progress": tell,
     }
     if dubbing:
@@ -146,12 +150,17 @@ def _require(args: argparse.Namespace, names: Sequence[str], hint: str = "") -> 
 
 
 def _check_outputs(args: argparse.Namespace, more: Sequence[str | None], inputs: Sequence[str | None] = ()) -> None:
-    """Before minutes of computation: OutputError if an output cannot be written or is an input."""
+    """Before minutes of computation: OutputError if an output cannot be written or is an input, MissingExtraError if what
+    draws it is not installed."""
     from emotalker.core.files import check_outputs
     from emotalker.inference.motion_plot import check_plotting
 
     if args.plot:
         check_plotting()
+    if args.mesh and args.mesh_backend == "pytorch3d":
+        from emotalker.face.rasterizer import check_pytorch3d
+
+        check_pytorch3d()
     outputs = [(args.output, ()), (args.mesh, (".mp4", ".m4v", ".mov")), (args.plot, ()), *((path, ()) for path in more)]
     if args.image is not None:
         inputs = [*inputs, args.image, args.audio, args.ref_pose, args.ref_expression, args.ref_lips]
@@ -169,7 +178,7 @@ def _save(video: TalkingVideo, args: argparse.Namespace, tell: OnProgress) -> di
         from emotalker.render.mesh_renderer import Head
 
         head = Head.named(args.mesh_identity, video.portrait)
-        video.as_mesh(head).save(args.mesh, lambda done, total: tell("rendering the head", done, total))
+        video.as_mesh(head, args.mesh_backend).save(args.mesh, lambda done, total: tell("rendering the head", done, total))
     width, height = video.framing.size
     return {
         "output": args.output,

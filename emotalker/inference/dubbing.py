@@ -215,6 +215,7 @@ class DubbedVideo(NotebookVideo):
         target = np.where(_KEPT, shown, target)
         change = np.zeros(ARKIT.dim, np.float32)
         change[ARKIT.expression] = target - shown + portrait.removed
+        portrait.only = change[ARKIT.expression]
         (window,) = self.make_renderer(portrait).render(change[None])
         x, y = shot.low
         dubbed = frame.copy()

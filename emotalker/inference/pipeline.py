@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from emotalker.audio.io import SAMPLE_RATE, load_audio
+from emotalker.coefficients import MotionTrack
 from emotalker.core.progress import OnProgress, unheard
 from emotalker.face.landmarks import FaceLandmarker
 from emotalker.face.matte import PersonSegmenter
@@ -113,6 +114,7 @@ class TalkingHead(Animator):
         performance: PerformanceConfig = PERFORMANCE,
         keep_expression: float = 0.0,
         control: Control = NO_CONTROL,
+        driving: MotionTrack | None = None,
         liveliness: float | None = None,
         on_progress: OnProgress = unheard,
     ) -> TalkingVideo:
@@ -130,6 +132,7 @@ class TalkingHead(Animator):
             decoding: "sample" samples codes, "continuous" is the published method, "nearest" uses the nearest codes.
             temperature, top_p: of "sample"; see :func:`emotalker.models.sampling.sample_codes`.
             performance: the steps around the published method and their constants.
+            driving: first frames of the motion, from which it continues; :mod:`emotalker.inference.driving` loads them.
             liveliness: deprecated name of ``performance.sampling_weight``.
             on_progress: called with stage, frames done and all frames, see :data:`~emotalker.core.progress.OnProgress`; may
                 raise :class:`~emotalker.core.errors.Cancelled`.
@@ -138,7 +141,7 @@ class TalkingHead(Animator):
             AudioError, ImageError, FaceNotFoundError: the input cannot be used; the message gives the reason.
             FramingError: the background is unknown, or cannot be replaced without the segmenter.
             StyleError: the emotion is unknown, the intensity out of range, or the checkpoints have no emotion input.
-            ControlError: a reference does not fit the motion.
+            ControlError: a reference or the driving frames do not fit the motion.
         """
         if liveliness is not None:
             warnings.warn("liveliness is now PerformanceConfig.sampling_weight", DeprecationWarning, stacklevel=2)
@@ -160,6 +163,7 @@ class TalkingHead(Animator):
                 temperature=temperature,
                 top_p=top_p,
                 performance=performance,
+                driving=driving,
                 on_frame=lambda done, total: on_progress("motion", done, total),
             )
         motion = replace(motion, coefficients=control.apply(motion.coefficients, motion.space))

@@ -86,6 +86,7 @@ class RecordingMotion:
         reference: ``(D,)`` coefficients of the portrait.
         seed: of all random numbers.
         decoding, temperature, top_p: see :meth:`MotionGenerator.generate`.
+        prefix: codes ``(P,)`` that the recording begins with; see :class:`~emotalker.models.code_decoder.CodeDecoder`.
     """
 
     def __init__(
@@ -97,10 +98,11 @@ class RecordingMotion:
         decoding: Mode,
         temperature: float,
         top_p: float,
+        prefix: Tensor | None = None,
     ):
         self.generator, self.steps = generator, steps
         self.reference = steps.reference(generator.tensor(reference), generator.lip.standardizer)
-        self.decoder = code_decoder(generator, steps, self.reference, seed, decoding, temperature, top_p)
+        self.decoder = code_decoder(generator, steps, self.reference, seed, decoding, temperature, top_p, prefix)
         rng = np.random.default_rng(seed)
         self.added_blinks, self.blinks = steps.blink_times(rng), steps.style.blink_times(generator.space.fps, rng)
         self.neutral = generator.tensor(neutral_weights())
@@ -159,8 +161,12 @@ def code_decoder(
     decoding: Mode,
     temperature: float,
     top_p: float,
+    prefix: Tensor | None = None,
 ) -> CodeDecoder:
-    """The decoder of a recording's codes, a row for each decoding mode of the performance; ``reference`` is ``(1, D)``."""
+    """The decoder of a recording's codes, a row for each decoding mode of the performance; ``reference`` is ``(1, D)``.
+
+    ``prefix`` is ``(P,)`` codes that the recording begins with.
+    """
     modes = steps.decoding_modes(decoding)
     return CodeDecoder(
         generator.transformer,
@@ -171,6 +177,7 @@ def code_decoder(
         top_p=top_p,
         generators=generator.random_generators(seed, modes),
         guidance_scale=steps.style.intensity,
+        prefix=prefix,
     )
 
 

@@ -46,6 +46,7 @@ class CodeDecoder:
         guidance_scale: of classifier-free guidance (Ho and Salimans 2022). 0 is the unconditional prediction, 1 the
             conditional one; larger values extrapolate. Any value except 1 doubles the computation.
         capacity: number of codes that will be decoded, if known; smaller recordings then need less memory.
+        prefix: ``(P,)`` int64 codes of the first P, which are given instead of predicted; the others continue from them.
 
     Attributes:
         position: number of codes decoded so far.
@@ -67,6 +68,7 @@ class CodeDecoder:
         generators: Sequence[torch.Generator | None] | None = None,
         guidance_scale: float = 1.0,
         capacity: int | None = None,
+        prefix: Tensor | None = None,
     ):
         rows, limit = len(reference), transformer.config.max_context
         modes = [mode] * rows if isinstance(mode, str) else list(mode)
@@ -75,7 +77,7 @@ class CodeDecoder:
         self.transformer, self.reference, self.codebook, self.modes = transformer, reference, codebook, modes
         self.generators, self.guidance_scale = generators or [None] * rows, guidance_scale
         self.sampling = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
-        self.position = 0
+        self.position, self.prefix = 0, prefix
         self._caches = [KeyValueCache(min(capacity or limit, limit)) for _ in transformer.layers]
         self._token: Tensor | None = None
         self._memory: list[Tensor] = []  # of each layer, keys and values of the last code's audio frames
@@ -123,8 +125,12 @@ class CodeDecoder:
             output = self._step(x, [frames[:, None, window] for frames in projected])
             if guided:
                 output = output.guided(self.guidance_scale)
-            code = self._select(output)
-            feature = torch.where(self._continuous, output.features, self.codebook[code])
+            if self.prefix is not None and self.position < len(self.prefix):
+                code = self.prefix[self.position].expand(len(self.modes), 1)
+                feature = self.codebook[code]
+            else:
+                code = self._select(output)
+                feature = torch.where(self._continuous, output.features, self.codebook[code])
             features.append(feature)
             codes.append(code)
             token = self.transformer.code_projection(feature)

@@ -17,6 +17,7 @@ from emotalker.core.checkpoint import register_model
 from emotalker.core.config import ModelConfig
 from emotalker.core.errors import CheckpointError
 from emotalker.models.log_mel_hubert import LogMelHubert
+from emotalker.models.transformers_hubert import hubert_classes
 
 HOP_LENGTH = 320  # samples per HuBERT frame at 16 kHz: 50 frames per second
 SAMPLES_PER_VIDEO_FRAME = 640
@@ -131,8 +132,7 @@ class AudioEncoder(nn.Module):
         if hubert is None and config.stem == "log_mel":
             hubert = LogMelHubert(config.hubert)
         elif hubert is None:
-            from transformers import HubertConfig, HubertModel  # imported here because the import takes seconds
-
+            HubertConfig, HubertModel = hubert_classes()
             hubert = HubertModel(HubertConfig(**config.hubert))
         self.hubert = hubert
         self.emotion_head = EmotionHead(self.dim, len(config.emotions)) if config.emotions else None
@@ -148,7 +148,7 @@ class AudioEncoder(nn.Module):
         Raises:
             CheckpointError: the model is missing or not a complete HuBERT.
         """
-        from transformers import HubertConfig, HubertModel
+        HubertConfig, HubertModel = hubert_classes()
         from transformers.utils import cached_file
 
         where = str(source)
