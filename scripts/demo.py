@@ -1,31 +1,8 @@
-"""Write a talking video from a portrait and a recording that are installed with the packages.
+"""Write a video from the packaged portrait and recording: emotalker demo; --help lists the options."""
 
-The portrait is NASA's photo of Eileen Collins (public domain) from scikit-image; the voice is synthetic (Kokoro, Apache-2.0).
-"""
+import sys
 
-from __future__ import annotations
+from emotalker.console.main import main
 
-import argparse
-from importlib.resources import files
-from pathlib import Path
-
-from emotalker.core.cli import run
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--output", default="outputs/demo.mp4", help="video to write (default: %(default)s)")
-    args = parser.parse_args()
-
-    from skimage import data
-
-    from emotalker import TalkingHead
-    from emotalker.core.progress import saving_progress
-
-    video = TalkingHead.from_pretrained().generate(Path(str(files("emotalker") / "assets" / "demo.flac")), data.astronaut())
-    with saving_progress(len(video)) as on_frame:
-        video.save(args.output, on_frame)
-    print(video.summary(args.output))
-
-
-run(main)
+if __name__ == "__main__":  # lists start processes, which import this file
+    main(["demo", *sys.argv[1:]])

@@ -7,7 +7,6 @@ python scripts/emotion_sheet.py --audio angry.wav sad.wav --output sheet.jpg    
 from __future__ import annotations
 
 import argparse
-from importlib.resources import files
 from pathlib import Path
 
 from emotalker.core.cli import run
@@ -15,7 +14,7 @@ from emotalker.core.cli import run
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--image", help="portrait (default: the demo's, from scikit-image)")
+    parser.add_argument("--image", help="portrait (default: the demo's)")
     parser.add_argument("--audio", nargs="+", help="recordings, one per row; each with its own emotion")
     parser.add_argument("--output", required=True, help="image to write")
     parser.add_argument("--columns", type=int, default=8)
@@ -32,21 +31,16 @@ def main() -> None:
 
     from emotalker import TalkingHead
     from emotalker.core.emotions import EMOTIONS
+    from emotalker.inference.demo import DEMO_PORTRAIT, DEMO_VOICE
     from emotalker.inference.style import Style
     from emotalker.video.image import load_image, save_image
     from emotalker.video.sheet import draw_label, frame_grid
 
-    if args.image:
-        image = load_image(args.image)
-    else:
-        from skimage import data
-
-        image = data.astronaut()
-    demo = Path(str(files("emotalker") / "assets" / "demo.flac"))
+    image = load_image(args.image or DEMO_PORTRAIT)
     if args.audio:
         takes = [(Path(audio).stem, audio, Style(intensity=args.intensity)) for audio in args.audio]
     else:
-        takes = [(emotion, demo, Style({emotion: 1.0}, intensity=args.intensity)) for emotion in EMOTIONS]
+        takes = [(emotion, DEMO_VOICE, Style({emotion: 1.0}, intensity=args.intensity)) for emotion in EMOTIONS]
 
     talking_head = TalkingHead.from_pretrained(args.checkpoints)
     rows = []

@@ -1,32 +1,11 @@
 """Measure dubbing: does the lip gap follow the new voice, and is the rest of the video unchanged?
 
-python scripts/evaluate_dubbing.py --videos a.mp4 b.mp4 --voices b.wav a.wav
+The command emotalker evaluate dubbing; --help lists the options.
 """
 
-from __future__ import annotations
+import sys
 
-import argparse
-from functools import partial
+from emotalker.console.main import main
 
-from emotalker.core.cli import run
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--videos", nargs="+", required=True, help="videos of speakers")
-    parser.add_argument("--voices", nargs="+", required=True, help="a recording, or a video with sound, for each video")
-    parser.add_argument("--seconds", type=float, default=4.0, help="of each recording (default: %(default)s)")
-    args = parser.parse_args()
-    if len(args.videos) != len(args.voices):
-        parser.error(f"{len(args.videos)} videos and {len(args.voices)} voices: give a voice for each video")
-
-    from emotalker import TalkingHead
-    from emotalker.evaluation.dubbing import dubbing_report
-    from emotalker.render.warp_renderer import WarpRenderer
-
-    talking_head = TalkingHead.from_pretrained()
-    talking_head.make_renderer = partial(WarpRenderer, shading=0.0)
-    print(dubbing_report(talking_head, args.videos, args.voices, args.seconds))
-
-
-run(main)
+if __name__ == "__main__":
+    main(["evaluate", "dubbing", *sys.argv[1:]])

@@ -1,36 +1,11 @@
 """How well the emotion of a voice is heard over time: in joined pairs of clips with different emotions, and in single clips.
 
-python scripts/evaluate_emotion_track.py --data data/ravdess_landmarks --split val
+The command emotalker evaluate emotion-track; --help lists the options.
 """
 
-from __future__ import annotations
+import sys
 
-import argparse
-
-from emotalker.core.cli import run
-
-
-def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", required=True, help="prepared corpus of acted emotions")
-    parser.add_argument("--split", choices=("test", "val"), default="test")
-    parser.add_argument("--pairs", type=int, default=40, help="joined recordings (default: %(default)s)")
-    parser.add_argument("--clips", type=int, default=120, help="single clips at most (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="of the pairs (default: %(default)s)")
-    parser.add_argument("--checkpoints", help="folder of trained networks (default: the shipped ones)")
-    return parser.parse_args()
-
-
-def main() -> None:
-    args = parse_arguments()
-
-    from emotalker.evaluation.emotion_track import report
-    from emotalker.evaluation.motion import choose_clips, open_corpus
-    from emotalker.inference.generator import MotionGenerator
-
-    clips = choose_clips(open_corpus(args.data).split(args.split), args.clips)
-    print(report(MotionGenerator.from_pretrained(args.checkpoints), clips, args.pairs, args.seed))
-
+from emotalker.console.main import main
 
 if __name__ == "__main__":
-    run(main)
+    main(["evaluate", "emotion-track", *sys.argv[1:]])

@@ -1,54 +1,11 @@
 """Renderers on held-out clips: the first frame moved by the clip's tracked motion, compared with the real frames.
 
-python scripts/evaluate_reenactment.py ../shared/data
-python scripts/evaluate_reenactment.py ../shared/data --checkpoint runs/renderer/best.safetensors --sheets outputs/reenactment
+The command emotalker evaluate reenactment; --help lists the options.
 """
 
-from __future__ import annotations
+import sys
 
-import argparse
-from pathlib import Path
-
-from emotalker.core.cli import run
-
-
-def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("root", type=Path, help="folder of corpora: javanese/, grid_s1/video/, mead_style/, styletalk/video/")
-    parser.add_argument("--split", choices=["train", "val", "test"], default="test")
-    parser.add_argument("--checkpoint", type=Path, action="append", default=[], help="also a trained renderer; repeatable")
-    parser.add_argument("--clips", type=int, default=8, help="clips of each corpus at most (default: %(default)s)")
-    parser.add_argument("--frames", type=int, default=100, help="frames of each clip at most (default: %(default)s)")
-    parser.add_argument("--every", type=int, default=3, help="compare every n-th frame (default: %(default)s)")
-    parser.add_argument("--size", type=int, default=256, help="side of the frames in pixels (default: %(default)s)")
-    parser.add_argument("--shading", type=float, default=1.5, help="strength of the shading (default: %(default)s)")
-    parser.add_argument("--sheets", type=Path, metavar="FOLDER", help="also write a picture of each clip's frames")
-    parser.add_argument("--landmarker", help="path of face_landmarker.task (default: found or fetched once)")
-    return parser.parse_args()
-
-
-def main() -> None:
-    args = parse_arguments()
-
-    from emotalker.core.progress import progress_bar
-    from emotalker.data.face_videos import evenly, find_face_videos
-    from emotalker.evaluation.reenactment import evaluate, reenactment_table
-    from emotalker.face.landmarks import FaceLandmarker
-    from emotalker.face.model import FaceModel
-    from emotalker.render.neural_renderer import renderer_factory
-
-    renderers = {"warp": renderer_factory("warp", shading=args.shading)}
-    for path in args.checkpoint:
-        renderers[str(path)] = renderer_factory("neural", path, args.shading)
-    videos = evenly(find_face_videos(args.root, args.split), args.clips)
-    with progress_bar() as progress:
-        results = evaluate(
-            progress.track(videos, description="reenacting"), renderers, FaceLandmarker(args.landmarker), FaceModel.load(),
-            args.size, args.frames, args.every, args.sheets,
-        )  # fmt: skip
-    print(reenactment_table(results))
-    print(f"\n{len(videos)} clips of {len({(v.corpus.name, v.person) for v in videos})} people, split {args.split}.")
-
+from emotalker.console.main import main
 
 if __name__ == "__main__":
-    run(main)
+    main(["evaluate", "reenactment", *sys.argv[1:]])

@@ -1,44 +1,11 @@
 """The renderer in a closed loop: facial actions put into photos, one at a time, and the landmarker's scores of the result.
 
-python scripts/evaluate_renderer.py person.jpg another.png
+The command emotalker evaluate renderer; --help lists the options.
 """
 
-from __future__ import annotations
+import sys
 
-import argparse
-
-from emotalker.core.cli import run
-
-
-def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("portraits", nargs="+", help="pictures, best with a neutral face")
-    parser.add_argument("--size", type=int, default=384, help="side of the frames in pixels (default: %(default)s)")
-    parser.add_argument("--shading", type=float, default=1.5, help="strength of the shading (default: %(default)s)")
-    parser.add_argument("--landmarker", help="path of face_landmarker.task (default: found or fetched once)")
-    return parser.parse_args()
-
-
-def main() -> None:
-    args = parse_arguments()
-
-    import numpy as np
-
-    from emotalker.evaluation.renderer import response_table, responses
-    from emotalker.face.landmarks import FaceLandmarker
-    from emotalker.face.model import FaceModel
-    from emotalker.face.portrait import Portrait
-    from emotalker.render.warp_renderer import WarpRenderer
-    from emotalker.video.image import load_image
-
-    landmarker, model = FaceLandmarker(args.landmarker), FaceModel.load()
-    results = []
-    for path in args.portraits:
-        portrait = Portrait.from_image(load_image(path), landmarker, model, args.size, path)
-        results.append(responses(WarpRenderer(portrait, shading=args.shading), landmarker))
-    print(response_table(np.array(results)))
-    print(f"\n{len(args.portraits)} portraits. Slope: change of the score per unit of the blendshape.")
-
+from emotalker.console.main import main
 
 if __name__ == "__main__":
-    run(main)
+    main(["evaluate", "renderer", *sys.argv[1:]])

@@ -31,16 +31,29 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> None:
     args = parse_arguments()
 
+    from emotalker.audio.io import load_audio
+    from emotalker.core.files import check_outputs, replace_on_success
     from emotalker.exchange.export import export_motion, load_motion
+    from emotalker.face.landmarks import FaceLandmarker
+    from emotalker.face.model import FaceModel
     from emotalker.face.portrait import Portrait
+    from emotalker.video.image import load_image
 
-    motion, audio_name = load_motion(args.coefficients), None
+    copy = Path(args.output).with_suffix(Path(args.audio).suffix) if args.audio else None
+    same = copy is not None and copy.exists() and copy.samefile(args.audio)  # the recording lies there already
+    outputs = [(path, ()) for path in (args.output, None if same else copy) if path]
+    check_outputs(outputs, [args.coefficients, args.image, args.avatar, args.audio])
+    motion, portrait = load_motion(args.coefficients), None
     if args.audio:
-        audio_name = Path(args.output).with_suffix(Path(args.audio).suffix).name
-    portrait = Portrait.from_file(args.image, args.landmarker) if args.image else None
-    path = export_motion(args.output, motion, portrait, args.avatar, audio_name, args.live_link, args.fps)
-    if args.audio:
-        shutil.copyfile(args.audio, path.with_name(audio_name))
+        load_audio(args.audio)
+    if args.image:
+        landmarker = FaceLandmarker(args.landmarker)
+        portrait = Portrait.from_image(load_image(args.image), landmarker, FaceModel.load(), name=args.image)
+    name = copy.name if copy else None
+    path = export_motion(args.output, motion, portrait, args.avatar, name, args.live_link, args.fps)
+    if copy and not same:
+        with replace_on_success(copy) as temporary:
+            shutil.copyfile(args.audio, temporary)
     print(f"wrote {path}: {len(motion.coefficients)} frames")
 
 

@@ -1,39 +1,11 @@
 """Measure the mean motion that the trained networks generate for neutral speech, the last training stage; about a minute.
 
-python scripts/fit_expression.py --data data/ravdess_landmarks --runs runs --output runs/expression/best.safetensors
+The command emotalker train expression; --help lists the options.
 """
 
-from __future__ import annotations
+import sys
 
-import argparse
-from pathlib import Path
+from emotalker.console.main import main
 
-from emotalker.core.cli import run
-
-
-def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", required=True, help="prepared corpus with neutral speech")
-    parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder with the other runs (default: %(default)s)")
-    parser.add_argument("--output", type=Path, help="file to write (default: expression/best.safetensors in --runs)")
-    return parser.parse_args()
-
-
-def main() -> None:
-    args = parse_arguments()
-
-    from emotalker.core.checkpoint import load_checkpoint
-    from emotalker.data.shards import load_clips
-    from emotalker.inference.generator import MotionGenerator
-    from emotalker.training.expression import fit
-    from emotalker.training.stage import exporter
-
-    stages = ("audio_encoder", "transformer", "vqvae", "lip")
-    generator = MotionGenerator(*(load_checkpoint(args.runs / s / "best.safetensors", s) for s in stages))
-    clips = load_clips(args.data, "train", generator.space.name)
-    path = args.output or args.runs / "expression" / "best.safetensors"
-    exporter(fit(generator, clips), clips)(path, {})
-    print(f"wrote {path}: {len(clips)} clips of {args.data}")
-
-
-run(main)
+if __name__ == "__main__":
+    main(["train", "expression", *sys.argv[1:]])

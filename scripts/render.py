@@ -1,7 +1,8 @@
-"""Render a motion with a portrait; --help lists the options."""
+"""Render a motion with a portrait: emotalker render; --help lists the options."""
 
-from emotalker.core.cli import run
-from emotalker.inference.commands import render, render_parser, run_command
+import sys
+
+from emotalker.console.main import main
 
 if __name__ == "__main__":  # lists start processes, which import this file
-    run(lambda: run_command(render, render_parser(), ("coefficients", "image", "output")))
+    main(["render", *sys.argv[1:]])

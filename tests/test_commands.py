@@ -1,15 +1,17 @@
 """The commands that render given motions: one, with further outputs, and lists."""
 
 import csv
-import sys
 
 import numpy as np
 import pytest
 from skimage import data
 
 from emotalker.coefficients import ARKIT, MotionTrack
+from emotalker.console.commands import Command
+from emotalker.console.main import find
+from emotalker.core.cli import UsageError
 from emotalker.core.errors import DataError, OutputError
-from emotalker.inference.commands import _without_list, infer, render, render_parser, run_command
+from emotalker.inference import commands
 from emotalker.inference.keyframes import ControlError
 from emotalker.video import read_frames, video_info
 from emotalker.video.image import save_image
@@ -26,6 +28,14 @@ def inputs(tmp_path_factory):
     return folder
 
 
+def infer(arguments):
+    return commands.infer(find(["infer"]).parser().parse_args(arguments))
+
+
+def render(arguments, *progress):
+    return commands.render(find(["render"]).parser().parse_args(arguments), *progress)
+
+
 def arguments(folder, *more):
     return ["--coefficients", str(folder / "motion.csv"), "--image", str(folder / "person.png"), "--size", "128", *more]
 
@@ -33,8 +43,9 @@ def arguments(folder, *more):
 def test_render_writes_video_head_and_plot(inputs, tmp_path):
     told = []
     more = ("--output", f"{tmp_path}/o.mp4", "--mesh", f"{tmp_path}/m.mp4", "--plot", f"{tmp_path}/p.png")
-    summary = render(arguments(inputs, *more, "--pose", "yaw=0:0,4:8"), lambda *progress: told.append(progress))
-    assert "5 frames" in summary and ("rendering", 5, 5) in told
+    outcome = render(arguments(inputs, *more, "--pose", "yaw=0:0,4:8"), lambda *progress: told.append(progress))
+    assert "5 frames" in outcome.text and ("rendering", 5, 5) in told
+    assert outcome.values["frames"] == 5 and outcome.values["mesh"] == f"{tmp_path}/m.mp4"
     assert video_info(tmp_path / "o.mp4").frames == video_info(tmp_path / "m.mp4").frames == 5
     first, *_, last = read_frames(tmp_path / "o.mp4")
     assert np.abs(first.astype(int) - last).mean() > 1  # the head has turned
@@ -58,28 +69,23 @@ def test_wrong_control_is_refused_before_work(inputs, tmp_path):
     assert not (tmp_path / "o.mp4").exists()
 
 
-def test_a_list_renders_every_row_and_reports(inputs, tmp_path, monkeypatch, capsys):
+def test_a_list_renders_every_row_and_reports(inputs, tmp_path):
     jobs = tmp_path / "jobs.csv"
     with open(jobs, "w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["coefficients", "image", "output", "pose"])
         for name, pose in (("a", "yaw=0:5"), ("b", ""), ("c", "nod=1:2")):
             writer.writerow([inputs / "motion.csv", inputs / "person.png", tmp_path / f"{name}.mp4", pose])
-    monkeypatch.setattr(sys, "argv", ["render.py", "--list", str(jobs), "--size", "128"])
-    with pytest.raises(SystemExit):  # one of them failed
-        run_command(render, render_parser(), ("coefficients", "image", "output"))
+    command: Command = find(["render"])
+    outcome = command.run(["--list", str(jobs), "--size", "128", "--quiet"])
+    assert outcome.status == 1 and "2 of 3 done" in outcome.text  # one of them failed
+    assert [job["status"] for job in outcome.values["jobs"]] == ["done", "done", "failed"]
     rows = list(csv.DictReader((tmp_path / "jobs.report.csv").read_text().splitlines()))
     assert [row["status"] for row in rows] == ["done", "done", "failed"] and "nod=1:2" in rows[2]["message"]
     assert (tmp_path / "a.mp4").exists() and (tmp_path / "b.mp4").exists() and not (tmp_path / "c.mp4").exists()
-    assert "2 of 3 done" in capsys.readouterr().out
+    assert video_info(tmp_path / "a.mp4").width == 128, "rows take the command line's options"
 
 
-def test_rows_take_the_command_line_without_list_options():
-    kept = _without_list(["--list", "a.csv", "--size", "128", "--workers=2", "--report", "r.csv", "--head", "0"])
-    assert kept == ["--size", "128", "--head", "0"]
-
-
-def test_missing_arguments_are_named(capsys):
-    with pytest.raises(SystemExit):
+def test_missing_arguments_are_named():
+    with pytest.raises(UsageError, match="--coefficients"):
         render(["--image", "p.png"])
-    assert "--coefficients" in capsys.readouterr().err

@@ -9,6 +9,7 @@ from helpers import save_wav
 from scipy.io import savemat
 
 from emotalker.coefficients import ARKIT, ARKIT_BLENDSHAPES
+from emotalker.coefficients.live_link import COLUMNS, live_link_values, write_live_link
 from emotalker.coefficients.resample import resample, resample_angles, resampled_length
 from emotalker.coefficients.rotation import rotation_matrix
 from emotalker.core.emotions import EMOTIONS, emotion_of
@@ -206,3 +207,35 @@ def test_grid_motion_is_recovered_from_landmarks(tmp_path):
     assert motion[:, ARKIT.index("browDownLeft")].max() < 0.05
     np.testing.assert_allclose(motion[:, ARKIT.index("yaw")], yaw - yaw.mean(), atol=0.03)
     np.testing.assert_allclose(corpus.clips[1].audio[:640], 400 / 32768, atol=1e-4)
+
+
+def test_live_link_takes(tmp_path):
+    motion = np.zeros((60, ARKIT.dim), np.float32)
+    motion[:, ARKIT.index("jawOpen")] = np.linspace(0, 0.9, 60)
+    motion[:, ARKIT.index("yaw")] = 0.3 + 0.1 * np.sin(np.arange(60) / 8)
+    folder = tmp_path / "Anna" / "Take_1"
+    folder.mkdir(parents=True)
+    write_live_link(folder / "happy_1.csv", motion)
+    (folder / "happy_1_raw.csv").write_text("not read")
+    save_wav(folder / "happy_1.wav", np.sin(np.arange(2 * 16000) / 20))
+    names, values = COLUMNS, live_link_values(motion)
+    np.savez(tmp_path / "sad_2.npz", weights=values.astype(np.float16), names=names, fps=50)
+    np.savez(tmp_path / "broken_3.npz", weights=values[:, 1:], names=names[1:], fps=50)
+    out = tmp_path / "prepared"
+    corpus = compose(Preparation, ["corpus=live_link", f"root={tmp_path}", f"out={out}", "workers=1"]).corpus
+    reader = make_reader({**corpus, "root": tmp_path})
+    broken, happy, sad = sorted(reader.clips(), key=lambda clip: clip.coefficients.name)
+    assert (happy.speaker, happy.emotion, sad.emotion, sad.audio) == ("Anna", "happy", "sad", None)
+    data = reader.load(happy)
+    assert data.motion.shape == (50, ARKIT.dim) and len(data.audio) == 50 * 640, "the sound is shorter than the take"
+    np.testing.assert_allclose(data.motion[:, ARKIT.index("jawOpen")], motion[:50, ARKIT.index("jawOpen")], atol=0.01)
+    yaw = data.motion[:, ARKIT.index("yaw")]
+    assert abs(yaw.mean()) < 0.01 and np.corrcoef(yaw, motion[:50, ARKIT.index("yaw")])[0, 1] > 0.99
+    turned = make_reader({**corpus, "root": tmp_path, "head": [1, -1, 1]}).load(happy)
+    np.testing.assert_allclose(turned.motion[:, ARKIT.index("yaw")], -yaw, atol=1e-3)
+    with pytest.raises(DataError, match="three factors"):
+        make_reader({**corpus, "root": tmp_path, "head": [1]})
+    data = reader.load(sad)
+    assert data.motion.shape == (30, ARKIT.dim) and data.audio is None
+    with pytest.raises(DataError, match="lacks the Live Link column EyeBlinkLeft"):
+        reader.load(broken)

@@ -1,5 +1,6 @@
 """Dubbing: a rendered speaker gets other lips."""
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -72,6 +73,19 @@ def test_lips_follow_the_new_motion_and_the_rest_stays(video, landmarker, ending
         eye = landmarker.detect(originals[number])[0].points[33, :2]
         assert np.linalg.norm(face.points[33, :2] - eye) < 3  # the head stays where it was
     assert np.corrcoef(gaps, motion[:, ARKIT.index("jawOpen")])[0, 1] > 0.9
+
+
+def test_a_renderer_for_one_motion_draws_the_same(landmarker):
+    portrait = Portrait.from_image(data.astronaut(), landmarker, FaceModel.load(), 192)
+    motion = np.zeros((1, ARKIT.dim), np.float32)
+    motion[0, ARKIT.indices(["jawOpen", "mouthSmileLeft", "eyeBlinkRight", "browInnerUp"])] = 0.5, 0.6, 0.7, 0.8
+    (expected,) = WarpRenderer(portrait).render(motion)
+    prepared = WarpRenderer(replace(portrait, only=motion[0, ARKIT.expression]))
+    (made,) = prepared.render(motion)
+    assert np.abs(expected.astype(int) - made).max() <= 2
+    motion[0, ARKIT.index("jawOpen")] = 0.1
+    with pytest.raises(ValueError, match="other blendshapes"):
+        next(prepared.render(motion))
 
 
 def test_without_a_face_or_a_video(landmarker, tmp_path):

@@ -1,6 +1,5 @@
 """The emotion that is seen in videos: expression networks with random weights, votes and tables, and the command."""
 
-import importlib.util
 import json
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,6 +12,7 @@ from skimage import data
 from torch.nn import functional as F
 
 from emotalker.coefficients import ARKIT
+from emotalker.console.main import find
 from emotalker.core.errors import CheckpointError, DataError, FaceNotFoundError
 from emotalker.evaluation import expression_networks as networks
 from emotalker.evaluation import video_emotion, video_takes
@@ -23,7 +23,6 @@ from emotalker.face.landmarks import FaceLandmarker
 from emotalker.video.image import save_image
 from emotalker.video.writer import VideoWriter
 
-SCRIPT = Path(__file__).parent.parent / "scripts" / "evaluate_video.py"
 WIDTHS = (4, 5, 6, 8)  # channels of the four dense blocks
 
 
@@ -295,11 +294,7 @@ def test_the_command_on_a_recording_and_a_real_video(tmp_path, monkeypatch, caps
         "--audio", tmp_path / "voice_happy.wav", "--portraits", tmp_path / "person.png", "--real", tmp_path / "clips",
         "--every", 8, "--size", 128, "--sheet", tmp_path / "sheet.png", "--output", tmp_path / "report.md",
     )  # fmt: skip
-    monkeypatch.setattr("sys.argv", ["evaluate_video.py", *map(str, arguments)])
-    spec = importlib.util.spec_from_file_location("evaluate_video", SCRIPT)
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
-    script.main()
+    find(["evaluate", "video"]).run([*map(str, arguments)])
     text = (tmp_path / "report.md").read_text()
     assert text.strip() in capsys.readouterr().out
     rows = {line.split("|")[1].strip(): line for line in text.splitlines() if line.startswith("|")}

@@ -1,9 +1,12 @@
 """Heads and motion in the formats of other programs."""
 
+import runpy
 import socket
+from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers import save_wav
 from scipy.spatial.transform import Rotation
 from skimage import data
 
@@ -18,6 +21,9 @@ from emotalker.face.landmarks import FaceLandmarker
 from emotalker.face.model import FaceModel
 from emotalker.face.portrait import Portrait
 from emotalker.face.texture import head_texture
+from emotalker.video.image import save_image
+
+EXPORT = Path(__file__).parent.parent / "scripts" / "export_motion.py"
 
 
 @pytest.fixture(scope="module")
@@ -132,6 +138,90 @@ def test_glb_without_arkit_targets_is_refused(glb, motion, tmp_path):
     with pytest.raises(DataError, match="no morph targets with ARKit's names"):
         animate_glb(tmp_path / "other.glb", tmp_path / "out.glb", motion)
     assert not (tmp_path / "out.glb").exists()
+
+
+def test_glb_with_impossible_numbers_is_refused(glb, motion, tmp_path):
+    """Values that are not finite, more numbers than memory has, nodes in a circle, times of years."""
+
+    def weights(gltf):
+        animation = gltf.animations[0]
+        return next(animation.samplers[c.sampler] for c in animation.channels if c.target.path == "weights")
+
+    def change(name, edit):
+        gltf = load(glb)
+        edit(gltf)
+        gltf.save_binary(str(tmp_path / name))
+        return tmp_path / name
+
+    def put(gltf, accessor, values):
+        view = gltf.bufferViews[gltf.accessors[accessor].bufferView]
+        blob = bytearray(gltf.binary_blob())
+        blob[view.byteOffset : view.byteOffset + 4 * len(values)] = np.array(values, "<f4").tobytes()
+        gltf.set_binary_blob(bytes(blob))
+
+    def endless(gltf):
+        gltf.accessors[weights(gltf).output].bufferView = None
+        gltf.accessors[weights(gltf).output].count = 10**15
+
+    def circle(gltf):
+        gltf.nodes += [pygltflib().Node(name="Head", children=[2]), pygltflib().Node(name="Neck", children=[1])]
+
+    bad = [
+        change("nan.glb", lambda gltf: put(gltf, weights(gltf).output, [np.nan])),
+        change("years.glb", lambda gltf: put(gltf, weights(gltf).input, np.arange(30) * 1e8)),
+        change("backwards.glb", lambda gltf: put(gltf, weights(gltf).input, np.arange(30)[::-1])),
+        change("before.glb", lambda gltf: setattr(gltf.accessors[weights(gltf).output], "byteOffset", -(10**9))),
+        change("endless.glb", endless),
+    ]
+    for path in bad:
+        with pytest.raises(DataError, match=path.name) as error:
+            read_glb_motion(path)
+        assert "\n" not in str(error.value)
+    with pytest.raises(DataError, match=r"circle\.glb is damaged"):
+        animate_glb(change("circle.glb", circle), tmp_path / "out.glb", motion)
+    assert not (tmp_path / "out.glb").exists()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda text: text[:-30] + "\n1 2 3\n",
+        lambda text: text[:-30] + " nan nan nan nan nan nan\n",
+        lambda text: text.replace("Zrotation", "Wrotation"),
+        lambda text: text.split("Frame Time:")[0],
+        lambda text: text.split("\n0")[0].rsplit("\n", 40)[0],
+        lambda text: text.replace("0.", "o."),
+        lambda text: "\udcff" + text,
+    ],
+)
+def test_malformed_bvh_is_refused_in_one_sentence(motion, tmp_path, change):
+    path = write_bvh(tmp_path / "bad.bvh", motion)
+    path.write_bytes(change(path.read_text()).encode("utf-8", "surrogateescape"))
+    with pytest.raises(DataError, match=r"bad\.bvh") as error:
+        read_bvh(path)
+    assert "\n" not in str(error.value)
+
+
+def test_export_command(portrait, motion, tmp_path, monkeypatch):
+    """A head from a picture with the recording beside it; nothing is written if an input is missing."""
+    motion.save(tmp_path / "m.npz")
+    save_image(tmp_path / "p.png", data.astronaut())
+    save_wav(tmp_path / "voice.wav", np.zeros(16000))
+
+    def export(*arguments):
+        monkeypatch.setattr("sys.argv", ["export_motion.py", "--coefficients", str(tmp_path / "m.npz"), *map(str, arguments)])
+        runpy.run_path(str(EXPORT))
+
+    out = tmp_path / "out"
+    for audio, image in (("none.wav", "p.png"), ("voice.wav", "none.png"), ("m.npz", "p.png")):
+        with pytest.raises(SystemExit):
+            export("--image", tmp_path / image, "--audio", tmp_path / audio, "--output", out / "h.glb")
+    with pytest.raises(SystemExit):
+        export("--live-link", "--fps", 0, "--output", out / "take.csv")
+    assert not list(out.iterdir())
+    export("--image", tmp_path / "p.png", "--audio", tmp_path / "voice.wav", "--output", out / "h.glb")
+    assert sorted(p.name for p in out.iterdir()) == ["h.glb", "h.wav"]
+    assert load(out / "h.glb").asset.extras == {"audio": "h.wav"}
 
 
 def test_bvh_round_trip(motion, tmp_path):

@@ -1,5 +1,9 @@
 """Export of trained networks: half precision, and a model card with the strictest licence."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -31,3 +35,11 @@ def test_export_writes_half_precision_weights_and_a_model_card(tmp_path):
 def test_a_missing_run_raises_a_checkpoint_error(tmp_path):
     with pytest.raises(CheckpointError, match="best"):
         export({"vqvae": tmp_path / "best.safetensors"}, tmp_path / "shipped")
+
+
+def test_the_script_knows_all_networks(tmp_path):
+    save_checkpoint(tmp_path / "runs/vqvae/best.safetensors", VQVAE(VQVAEConfig(width=16, depth=1)))
+    script = Path(__file__).parent.parent / "scripts/export_checkpoints.py"
+    command = [sys.executable, script, "--runs", tmp_path / "runs", "--networks", "vqvae", "--output", tmp_path / "out"]
+    subprocess.run(command, check=True, capture_output=True)
+    assert (tmp_path / "out/vqvae.safetensors").exists()

@@ -1,13 +1,16 @@
 """HuBERT: frame rate, windows, normalisation, masking, and loading of fine-tuned models."""
 
 import json
+import sys
+from types import ModuleType
 
 import pytest
 import torch
 from helpers import TINY_HUBERT, tiny_hubert
 
-from emotalker.core.errors import CheckpointError
+from emotalker.core.errors import CheckpointError, MissingExtraError
 from emotalker.models.hubert import SAMPLES_PER_VIDEO_FRAME, AudioEncoder, AudioEncoderConfig
+from emotalker.models.transformers_hubert import hubert_classes
 
 #: The sizes only: everything else as in HuBERT base.
 SIZES = {
@@ -141,3 +144,13 @@ def test_unusable_folders_raise_checkpoint_errors(tmp_path):
     (tmp_path / "model.safetensors").write_bytes(b"broken")
     with pytest.raises(CheckpointError, match="no usable HuBERT"):
         AudioEncoder.from_pretrained(tmp_path)
+
+
+def test_a_torchaudio_of_another_pytorch_is_named(monkeypatch):
+    class Broken(ModuleType):
+        def __getattr__(self, name):
+            raise OSError("Could not load this library: libtorchaudio.so")
+
+    monkeypatch.setitem(sys.modules, "transformers", Broken("transformers"))
+    with pytest.raises(MissingExtraError, match=r"libtorchaudio\.so.*pip uninstall torchaudio"):
+        hubert_classes()

@@ -102,7 +102,7 @@ def test_neither_layer_shows_the_other_beyond_the_edge():
     matte = cv2.GaussianBlur(disc().astype(np.float32), (0, 0), 1.5)
     matte[matte < 0.01], matte[matte > 0.99] = 0, 1
     image = np.rint(matte[..., None] * PERSON + (1 - matte[..., None]) * PLAIN).astype(np.uint8)
-    person, background = separate(image, matte, np.ones_like(matte))
+    person, background = separate(image, matte)
     assert np.abs(background.astype(int) - PLAIN).max() <= 12
     near = disc(radius=RADIUS + 10)
     assert np.abs(person[near].astype(int) - PERSON).max() <= 12

@@ -6,9 +6,12 @@ import numpy as np
 import pytest
 
 from emotalker.coefficients import ARKIT, MotionTrack
+from emotalker.coefficients import track as track_files
 from emotalker.coefficients.live_link import COLUMNS, timecode, write_live_link
 from emotalker.coefficients.space import BFM
-from emotalker.core.errors import DataError, OutputError
+from emotalker.core.errors import DataError, EmoTalkerError, OutputError
+from emotalker.exchange.export import load_motion
+from emotalker.inference.commands import render
 
 
 def random_motion(frames=40, seed=0):
@@ -117,3 +120,59 @@ def test_malformed_npz_and_other_suffixes_are_refused(tmp_path):
             MotionTrack.load(tmp_path / name)
     with pytest.raises(OutputError, match=r"\.npz or \.csv"):
         MotionTrack(random_motion(2), ARKIT).save(tmp_path / "motion.mp4")
+
+
+def malformed(folder):
+    """Motion files that cannot be used, by name."""
+    motion, good = random_motion(4), folder / "good.npz"
+    MotionTrack(motion, ARKIT).save(good)
+    names = np.array(ARKIT.names)
+    np.savez(folder / "rate.npz", coefficients=motion, names=names, fps=30, space="arkit")
+    np.savez(folder / "shape.npz", coefficients=motion[0], names=names, fps=25, space="arkit")
+    np.savez(folder / "words.npz", coefficients=motion.astype(str), names=names, fps=25, space="mars")
+    np.savez(folder / "objects.npz", coefficients=np.array([{}], object), names=names, fps=25, space="arkit")
+    np.savez(folder / "faceless.npz", coefficients=motion * np.nan, names=names, fps=25, space="arkit")
+    np.save(folder / "array.npy", motion)
+    (folder / "array.npy").rename(folder / "array.npz")
+    (folder / "cut.npz").write_bytes(good.read_bytes()[:-40])
+    (folder / "empty.npz").touch()
+    (folder / "long.csv").write_text("time,jawOpen\n0,0\n1e9,1\n")
+    (folder / "infinite.csv").write_text("time,jawOpen\n0,0\ninf,1\n")
+    (folder / "quotes.csv").write_text('time,jawOpen\n0,"0\n1,1\n')
+    (folder / "text.csv").write_text("Dear all,\nhere is the motion.\n")
+    (folder / "code.csv").write_text("Timecode," + ",".join(COLUMNS) + "\n25 o'clock" + ",0" * 61 + "\n")
+    (folder / "text.glb").write_text("not a GLB file, but of some length")
+    return sorted(p for p in folder.iterdir() if p != good)
+
+
+def test_malformed_files_are_refused_before_anything_is_written(tmp_path):
+    files = malformed(tmp_path)
+    output = tmp_path / "out" / "o.mp4"
+    output.parent.mkdir()
+    output.write_text("kept")
+    assert len(files) == 14
+    for path in files:
+        with pytest.raises(EmoTalkerError) as error:
+            render(["--coefficients", str(path), "--image", str(tmp_path / "none.png"), "--output", str(output)])
+        assert path.name in str(error.value) and "\n" not in str(error.value), path
+    assert output.read_text() == "kept" and list(output.parent.iterdir()) == [output]
+
+
+def test_archives_that_unpack_to_too_much_are_refused(tmp_path, monkeypatch):
+    path = MotionTrack(random_motion(9), ARKIT).save(tmp_path / "bomb.npz")
+    monkeypatch.setattr(track_files, "MAX_BYTES", 1000)
+    with pytest.raises(DataError, match=r"bomb\.npz.*unpacks"):
+        MotionTrack.load(path)
+
+
+def test_frames_without_a_face_take_the_nearest(tmp_path):
+    motion = random_motion(8)
+    motion[[0, 4, 5, 7]] = np.nan
+    path = MotionTrack(motion, ARKIT).save(tmp_path / "m.npz")
+    assert np.array_equal(load_motion(path).coefficients, motion[[1, 1, 2, 3, 3, 6, 6, 6]])
+
+
+def test_sparse_tables_have_no_gaps(tmp_path):
+    (tmp_path / "sparse.csv").write_text("time,jawOpen\n0,0\n3,0.5\n6,0.1\n")
+    values = MotionTrack.load(tmp_path / "sparse.csv").coefficients[:, ARKIT.index("jawOpen")]
+    assert np.isfinite(values).all() and values[75] == 0.5 and values[-1] == np.float32(0.1) and 151 <= len(values) <= 157

@@ -181,5 +181,5 @@ def test_liveliness_is_a_deprecated_sampling_weight(talking_head):
 
 
 def test_unknown_keywords_raise_type_errors(talking_head):
-    with pytest.raises(TypeError, match="intensity"):
-        talking_head.generate((np.zeros(8000, np.float32), 16000), data.astronaut(), intensity=1.0)
+    with pytest.raises(TypeError, match="loudness"):
+        talking_head.generate((np.zeros(8000, np.float32), 16000), data.astronaut(), loudness=1.0)

@@ -3,11 +3,15 @@
 import sys
 from types import ModuleType, SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 
+from emotalker.coefficients import ARKIT
 from emotalker.core.errors import MissingExtraError
+from emotalker.face.model import FaceModel
 from emotalker.face.rasterizer import rasterize
+from emotalker.render.mesh_renderer import Head, MeshRenderer
 
 
 @pytest.fixture()
@@ -54,3 +58,43 @@ def test_a_missing_pytorch3d_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "pytorch3d.renderer.mesh", None)
     with pytest.raises(MissingExtraError, match="pip install"):
         rasterize(torch.ones(3, 3), torch.tensor([[0, 1, 2]]), 4, 4, backend="pytorch3d")
+
+
+def head(textured: bool) -> Head:
+    average = Head.average(FaceModel.load())
+    if not textured:
+        return average
+    waves = np.random.default_rng(0).uniform(0, 255, (3, 8, 8, 3)).astype(np.uint8).repeat(8, 1).repeat(8, 2)
+    return Head(average.rest, tuple(waves), average.model)
+
+
+def same_picture(backend: str, textured: bool) -> None:
+    """The 3-D head of ``backend`` is that of the compiled loop but for pixels on edges."""
+    motion = np.zeros((1, ARKIT.dim), np.float32)
+    motion[0, ARKIT.indices(["yaw", "jawOpen", "eyeBlinkLeft"])] = 0.4, 0.6, 0.5
+    shown = head(textured)
+    (expected,), (made,) = (list(MeshRenderer(shown, 96, b).render(motion)) for b in ("numba", backend))
+    difference = np.abs(expected.astype(int) - made)
+    assert np.ptp(expected.astype(int)) > 100 and difference.mean() < 0.1
+    assert (difference.max(-1) > 3).mean() < 0.01
+
+
+@pytest.mark.parametrize("textured", [False, True])
+def test_the_3d_head_is_the_same_with_tensors(textured):
+    same_picture("torch", textured)
+
+
+def test_the_3d_head_is_drawn_with_pytorch3d(pytorch3d):
+    same_picture("pytorch3d", textured=True)
+    assert len(pytorch3d) == 1
+
+
+def test_the_3d_head_is_the_same_with_the_real_pytorch3d():
+    pytest.importorskip("pytorch3d.renderer.mesh", reason="PyTorch3D is not installed; it has no wheel for this platform")
+    same_picture("pytorch3d", textured=True)
+
+
+def test_a_3d_head_without_pytorch3d_names_the_command(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pytorch3d.renderer.mesh", None)
+    with pytest.raises(MissingExtraError, match="pip install"):
+        MeshRenderer(head(False), 64, "pytorch3d")

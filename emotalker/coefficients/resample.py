@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-from scipy.spatial.transform import Rotation
 
 from emotalker.coefficients.rotation import rotation_angles, rotation_matrix
 from emotalker.coefficients.space import BLINKS, CoefficientSpace
@@ -45,6 +44,8 @@ def resample_angles(angles: np.ndarray, fps: float, new_fps: float) -> np.ndarra
     """Resample pitch, yaw, roll ``(T, 3)`` in radians as normalised quaternions of continuous sign."""
     if abs(fps - new_fps) < 1e-6:
         return angles
+    from scipy.spatial.transform import Rotation  # imported here, because that takes a tenth of a second
+
     quaternions = Rotation.from_matrix(rotation_matrix(angles.astype(np.float64))).as_quat()
     flips = np.cumprod(np.where((quaternions[1:] * quaternions[:-1]).sum(1) < 0, -1, 1))
     quaternions[1:] *= flips[:, None]
@@ -135,7 +136,7 @@ def resample_motion(
     """
     times = np.asarray(times, np.float64)
     if duration is None:
-        duration = times[-1] + (np.median(np.diff(times)) if len(times) > 1 else 1 / fps)
+        duration = times[-1] + (min(np.median(np.diff(times)), MAX_INTERVAL) if len(times) > 1 else 1 / fps)
     targets = np.arange(max(1, round(duration * fps))) / fps
     return sample_motion(times, coefficients, space, targets, 1 / fps)
 
@@ -175,6 +176,8 @@ def _slerp(first: np.ndarray, second: np.ndarray, weight: np.ndarray) -> np.ndar
     """Spherical interpolation of Euler angles ``(N, 3)`` with weights ``(N, 1)``."""
     if len(first) == 0:
         return first
+    from scipy.spatial.transform import Rotation  # imported here, because that takes a tenth of a second
+
     start, stop = (Rotation.from_matrix(rotation_matrix(angles)) for angles in (first, second))
     turn = (start.inv() * stop).as_rotvec() * weight
     return rotation_angles((start * Rotation.from_rotvec(turn)).as_matrix())

@@ -16,6 +16,7 @@ from emotalker.coefficients.resample import resample_motion
 from emotalker.coefficients.space import SPACES, CoefficientSpace
 from emotalker.core.errors import DataError
 from emotalker.core.files import replace_on_success
+from emotalker.core.limits import MAX_SECONDS
 
 #: Largest file that is read, bytes: an hour at 60 frames/s is about a tenth of it.
 MAX_BYTES = 1 << 30
@@ -75,12 +76,14 @@ def on_grid(path: str | os.PathLike, times: np.ndarray, values: np.ndarray, spac
     The first frame is at time 0 of the result. Values are unchanged if the times already have that rate.
 
     Raises:
-        DataError: times do not increase.
+        DataError: times do not increase, or last for more than a day.
     """
     steps = np.diff(times)
     if (steps <= 0).any():
         raise DataError(f"{path}, row {int(np.argmax(steps <= 0)) + 3}: the time does not increase")
     times = times - times[0]
+    if not times[-1] <= MAX_SECONDS:
+        raise DataError(f"{path} lasts {times[-1]:.3g} s, more than a day; are its times in seconds?")
     if np.abs(times - np.arange(len(times)) / space.fps).max() <= TIME_TOLERANCE:
         return values.astype(np.float32)
     return resample_motion(times, values, space, space.fps)
@@ -113,7 +116,7 @@ def read_table(path: str | os.PathLike, header: list[str], rows: list[list[str]]
         unknown = [name for name in names if name not in known]
         raise DataError(
             f"{path} has columns that no coefficient space has together: {', '.join((unknown or names)[:3])}; "
-            "write one with scripts/infer.py --coefficients m.csv to see the names"
+            "write one with emotalker infer --coefficients m.csv to see the names"
         )
     values = numbers(path, header, rows)
     full = np.zeros((len(rows), space.dim))

@@ -1,4 +1,4 @@
-"""Shared by the command-line scripts: error reporting and argument types."""
+"""Shared by the commands: options that all have, what they return, exit statuses, error reporting and argument types."""
 
 from __future__ import annotations
 
@@ -6,30 +6,118 @@ import argparse
 import signal
 import sys
 import warnings
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
 
-from emotalker.core.errors import EmoTalkerError
+from emotalker.core.errors import Cancelled, EmoTalkerError, MissingExtraError
+
+#: Exit statuses. Signals end a command with 128 plus their number, an interruption with 130.
+DONE, FAILED, USAGE, MISSING_EXTRA, INTERNAL, INTERRUPTED = 0, 1, 2, 3, 70, 130
+EXIT_STATUSES = {
+    DONE: "done",
+    FAILED: "an input, an option or the installation cannot be used, as the message says; nothing was overwritten",
+    USAGE: "the command line is wrong",
+    MISSING_EXTRA: "an optional package is missing; the message contains the pip command",
+    INTERNAL: "an error in EmoTalker itself, with its traceback",
+    INTERRUPTED: "interrupted; nothing was overwritten (128 + n: ended by signal n)",
+}
+
+
+class UsageError(EmoTalkerError):
+    """The command line is wrong."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a command has done.
+
+    Attributes:
+        text: for people.
+        values: for machines, as ``--json`` prints them.
+        status: the exit status.
+    """
+
+    text: str
+    values: Mapping[str, Any] = field(default_factory=dict)
+    status: int = DONE
+
+    def __str__(self) -> str:
+        return self.text
+
+
+class CommandParser(argparse.ArgumentParser):
+    """A parser that raises UsageError instead of exiting, and whose ``--help`` takes the title of a group of options."""
+
+    def __init__(self, **options: Any):
+        super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, add_help=False, **options)
+        self.add_argument(
+            "-h", "--help", action=_TopicHelp, nargs="?", metavar="TOPIC", help="this text, or a part: --help style"
+        )
+        self.add_argument("--quiet", action="store_true", help="print errors only")
+        self.add_argument("--json", action="store_true", help="print one JSON object, for errors too")
+
+    def error(self, message: str) -> NoReturn:
+        """Raise UsageError with the usage and the message."""
+        raise UsageError(f"{message}; {self.prog} --help lists the options")
+
+
+class _TopicHelp(argparse.Action):
+    """``--help`` prints everything, ``--help TOPIC`` the groups of options whose title begins with the topic."""
+
+    def __init__(self, option_strings: list[str], dest: str, **options: Any):
+        super().__init__(option_strings, argparse.SUPPRESS, default=argparse.SUPPRESS, **options)
+
+    def __call__(self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option: Any = None):
+        if values is None:
+            parser.print_help()
+            parser.exit()
+        titles = {(group.title or "").split(" (")[0]: group for group in parser._action_groups if group._group_actions}
+        group = next((titles[title] for title in titles if title.startswith(values)), None)
+        if group is None:
+            parser.error(f"no help about {values!r}; topics: {', '.join(titles)}")
+        formatter = parser._get_formatter()
+        formatter.start_section(group.title)
+        formatter.add_arguments(group._group_actions)
+        formatter.end_section()
+        parser._print_message(formatter.format_help(), sys.stdout)
+        parser.exit()
+
+
+def exit_status(error: BaseException) -> int:
+    """The exit status for an exception that ends a command."""
+    if isinstance(error, UsageError):
+        return USAGE
+    if isinstance(error, MissingExtraError):
+        return MISSING_EXTRA
+    if isinstance(error, KeyboardInterrupt | Cancelled):
+        return INTERRUPTED
+    return FAILED if isinstance(error, EmoTalkerError) else INTERNAL
 
 
 def run(main: Callable[[], None]) -> None:
-    """Call ``main``; an error the user can fix becomes one sentence on stderr and exit status 1, a warning one sentence.
+    """Call ``main``; an error the user can fix becomes one sentence on stderr and an exit status, a warning one sentence.
 
     SIGTERM and SIGHUP end the program as an interruption does, so that unfinished files are removed; the exit status is 128
     plus the signal's number.
     """
     warnings.showwarning = lambda message, *_, **__: print(f"warning: {message}", file=sys.stderr)
-    for name in ("SIGTERM", "SIGHUP"):
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), _stop)
+    stop_on_signals()
     try:
         main()
     except EmoTalkerError as error:
         print(f"error: {error}", file=sys.stderr)
-        sys.exit(1)
+        sys.exit(exit_status(error))
     except KeyboardInterrupt:
         print("interrupted; nothing was overwritten", file=sys.stderr)
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
+
+
+def stop_on_signals() -> None:
+    """Make SIGTERM and SIGHUP raise SystemExit, so that unfinished files are removed."""
+    for name in ("SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), _stop)
 
 
 def _stop(number: int, _frame: object) -> None:

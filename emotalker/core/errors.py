@@ -39,3 +39,10 @@ class MissingExtraError(EmoTalkerError):
 
 class VideoError(EmoTalkerError):
     """A video cannot be read."""
+
+
+class Cancelled(EmoTalkerError):
+    """Raised by a progress callback to stop: the work ends, no unfinished file stays, and an existing one is kept."""
+
+    def __init__(self, message: str = "cancelled; nothing was overwritten"):
+        super().__init__(message)

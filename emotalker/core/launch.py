@@ -7,15 +7,16 @@ import importlib
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from textwrap import wrap
 from typing import Any
 
 from emotalker.core.config import S, Settings, check_name, defaults_of, parse, settings_of, to_plain
 from emotalker.core.errors import ConfigError, EmoTalkerError, MissingExtraError
+from emotalker.core.shipped import shipped_folder
 
-CONFIGS = Path(__file__).resolve().parents[2] / "configs"
+CONFIGS = shipped_folder("configs") or Path("configs")
 WIDTH = 126
 
 
@@ -37,20 +38,39 @@ def launch(schema: type[Settings], target: str) -> None:
     try:
         values = compose_values(schema, arguments.overrides)
         if arguments.help:
-            print(help_text(schema, values))
+            print(help_text(schema, values, getattr(sys.modules["__main__"], "__doc__", None)))
             return
-        settings = parse(schema, values)
         if arguments.cfg:
-            from omegaconf import OmegaConf
-
-            print(OmegaConf.to_yaml(to_plain(settings)), end="")
+            print(settings_as_yaml(schema, values), end="")
             return
-        if threads := getattr(settings, "threads", None):  # torch reads the variable at import
-            os.environ["OMP_NUM_THREADS"] = str(threads)
         module, function = target.split(":")
-        getattr(importlib.import_module(module), function)(settings)
+        run_stage(schema, values, lambda: getattr(importlib.import_module(module), function))
     except EmoTalkerError as error:
         sys.exit(f"error: {error}")
+
+
+def run_stage(schema: type[Settings], values: dict[str, Any], load: Callable[[], Callable[[Any], Any]]) -> Any:
+    """Run a stage.
+
+    Args:
+        schema: of the stage.
+        values: of :func:`compose_values`.
+        load: imports the stage's function; called after the settings are checked.
+
+    Returns:
+        What the function returns.
+    """
+    settings = parse(schema, values)
+    if threads := getattr(settings, "threads", None):  # torch reads the variable at import
+        os.environ["OMP_NUM_THREADS"] = str(threads)
+    return load()(settings)
+
+
+def settings_as_yaml(schema: type[Settings], values: dict[str, Any]) -> str:
+    """The checked settings of :func:`compose_values` as YAML."""
+    from omegaconf import OmegaConf
+
+    return OmegaConf.to_yaml(to_plain(parse(schema, values)))
 
 
 def compose(schema: type[S], overrides: Sequence[str] = ()) -> S:
@@ -117,9 +137,9 @@ def _check_overrides(schema: type[Settings], overrides: Sequence[str]) -> None:
             check_name(schema, name)
 
 
-def help_text(schema: type[Settings], values: dict[str, Any]) -> str:
-    """The script's docstring, the groups with their options, and a line for each setting with its value."""
-    parts = [(getattr(sys.modules["__main__"], "__doc__", None) or schema.__doc__ or "").strip()]
+def help_text(schema: type[Settings], values: dict[str, Any], description: str | None = None) -> str:
+    """A description, the groups with their options, and a line for each setting with its value."""
+    parts = [text] if (text := (schema.__doc__ if description is None else description or "").strip()) else []
     for group, option in schema.GROUPS.items():
         parts.append("\n".join(wrap(f"{group}= {', '.join(options_of(schema, group))} (default: {option})", WIDTH)))
     lines = ["Settings, changed as name=value; the value in brackets is the default:"]

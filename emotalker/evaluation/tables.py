@@ -27,3 +27,18 @@ def _text(cell: str | float, digits: int) -> str:
     if isinstance(cell, float):
         return "-" if cell != cell else f"{cell:.{digits}f}"
     return str(cell)
+
+
+def latex_table(header: Sequence[str], rows: Sequence[Sequence[str | float]], digits: int = 3) -> str:
+    """The same as a LaTeX ``tabular`` with the rules of the package booktabs."""
+    lines = [" & ".join(_latex(_text(cell, digits)) for cell in row) + r" \\" for row in (header, *rows)]
+    begin = rf"\begin{{tabular}}{{l{'r' * (len(header) - 1)}}}"
+    return "\n".join([begin, r"\toprule", lines[0], r"\midrule", *lines[1:], r"\bottomrule", r"\end{tabular}"])
+
+
+def _latex(text: str) -> str:
+    for character in "\\&%$#_{}":
+        text = text.replace(character, r"\textbackslash " if character == "\\" else "\\" + character)
+    for symbol, command in (("↑", r"$\uparrow$"), ("↓", r"$\downarrow$"), ("→", r"$\rightarrow$")):
+        text = text.replace(symbol, command)
+    return text

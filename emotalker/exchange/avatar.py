@@ -87,8 +87,11 @@ def _faces(gltf) -> list[tuple[int, list[str | None]]]:
 def _local_rotations(gltf, bone: int, angles: np.ndarray) -> np.ndarray:
     """Rotations ``(T, 4)`` of a bone relative to its parent, for rotations of the head ``(T, 3)`` about the model's axes."""
     parents = {child: index for index, node in enumerate(gltf.nodes) for child in node.children or []}
-    above, parent = Rotation.identity(), parents.get(bone)
+    above, parent, seen = Rotation.identity(), parents.get(bone), {bone}
     while parent is not None:
+        if parent in seen:
+            raise ValueError("a node is its own parent")
+        seen.add(parent)
         above, parent = _rotation(gltf.nodes[parent]) * above, parents.get(parent)
     turn = Rotation.from_matrix(rotation_matrix(angles.astype(np.float64)))
     return (above.inv() * turn * above * _rotation(gltf.nodes[bone])).as_quat()

@@ -53,6 +53,8 @@ def read_bvh(path: str | os.PathLike) -> np.ndarray:
         values = np.array([[float(cell) for cell in line.split()] for line in lines if line.strip()])
         if values.ndim != 2 or values.shape[1] != 6:
             raise ValueError("a frame has not six values")
+        if not np.isfinite(values).all():
+            raise ValueError("a value is not finite")
     except (OSError, UnicodeDecodeError, IndexError, ValueError) as error:
         raise DataError(f"{path} is no BVH file of a head written by EmoTalker: {error}") from error
     return np.concatenate([np.radians(values[:, :2:-1]), values[:, :3]], 1)

@@ -17,13 +17,15 @@ from emotalker.face.portrait import Portrait
 def load_motion(path: str | os.PathLike) -> MotionTrack:
     """A motion of ARKIT from .npz, .csv (ours or Live Link Face's) or the animation of a .glb.
 
+    Frames without a face, in tracked videos, take the nearest frame with one.
+
     Raises:
-        DataError: the file cannot be read, or its motion is of another space.
+        DataError: the file cannot be read, its motion is of another space, or no frame has a face.
     """
     track = read_glb_motion(path) if Path(path).suffix.lower() == ".glb" else MotionTrack.load(path)
     if track.space != ARKIT:
         raise DataError(f"{path} is {track.space.name} motion; other programs take {ARKIT.name}")
-    return track
+    return track.without_gaps(path)
 
 
 def export_motion(
@@ -47,10 +49,12 @@ def export_motion(
         fps: of Live Link.
 
     Raises:
-        OutputError: the suffix is another, a .glb has neither portrait nor avatar, or the file cannot be written.
+        OutputError: the suffix or the rate is another, a .glb has neither portrait nor avatar, or the file cannot be written.
         DataError, MissingExtraError: see :func:`animate_glb` and :func:`write_glb`.
     """
     suffix = Path(path).suffix.lower()
+    if live_link and not 1 <= fps <= 240:
+        raise OutputError(f"cannot write {path} at {fps} frames/s: Live Link files have 1 to 240")
     if live_link and suffix != ".csv":
         raise OutputError(f"cannot write {path}: Live Link files end in .csv")
     if suffix == ".glb":

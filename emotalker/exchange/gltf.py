@@ -221,18 +221,24 @@ def load(path: str | os.PathLike) -> GLTF2:
 
 
 def accessor_values(gltf: GLTF2, index: int) -> np.ndarray:
-    """Numbers ``(N, C)`` float32 of an accessor of floats; ValueError if they are others or outside the file."""
+    """Finite numbers ``(N, C)`` float32 of an accessor of floats; ValueError if they are others or outside the file."""
     accessor = gltf.accessors[index]
     columns = next(c for c, name in _TYPES.items() if name == accessor.type)
     count = accessor.count * columns
+    if not 0 <= 4 * count <= _MAX_BYTES:
+        raise ValueError(f"it has {count} numbers")
     if accessor.bufferView is None:
         return np.zeros((accessor.count, columns), np.float32)
     view = gltf.bufferViews[accessor.bufferView]
     if accessor.componentType != _FLOAT or view.byteStride not in (None, 4 * columns):
         raise ValueError("its animation is not in plain 32-bit numbers")
     start = (view.byteOffset or 0) + (accessor.byteOffset or 0)
-    data = gltf.binary_blob()[start : start + 4 * count]
-    return np.frombuffer(data, "<f4", count).reshape(accessor.count, columns)
+    if start < 0:
+        raise ValueError("it begins before the file's data")
+    values = np.frombuffer(gltf.binary_blob()[start : start + 4 * count], "<f4", count)
+    if not np.isfinite(values).all():
+        raise ValueError("it has values that are not finite")
+    return values.reshape(accessor.count, columns)
 
 
 def read_glb_motion(path: str | os.PathLike) -> MotionTrack:

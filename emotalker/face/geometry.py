@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
-from scipy.spatial import Delaunay, cKDTree
 
 
 def align_rigid(source: ArrayLike, target: ArrayLike, weights: ArrayLike | None = None) -> tuple[np.ndarray, np.ndarray]:
@@ -67,7 +67,7 @@ class Camera:
 
 def mirror_partners(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """For each point ``(N, 3)`` the index of the point nearest to its mirror image across x = 0, and their distance."""
-    distance, index = cKDTree(points).query(points * [-1, 1, 1])
+    distance, index = scipy.spatial.cKDTree(points).query(points * [-1, 1, 1])
     return index, distance
 
 
@@ -94,7 +94,7 @@ def barycentric(points: np.ndarray, low: Sequence[int], high: Sequence[int]) -> 
     """
     rows, columns = np.mgrid[low[1] : high[1], low[0] : high[0]]
     pixels = np.stack([columns, rows], -1).reshape(-1, 2) + 0.5
-    mesh = Delaunay(points)
+    mesh = scipy.spatial.Delaunay(points)
     triangle = mesh.find_simplex(pixels)
     known = np.maximum(triangle, 0)
     transform = mesh.transform[known]

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
-from scipy import ndimage
+import scipy
 
 from emotalker.core.registry import resolve
 from emotalker.face.crop import Crop
@@ -130,12 +130,12 @@ def _own_side(shape: tuple[int, int], points: np.ndarray, others: Sequence[np.nd
 
 def _one_person(probability: np.ndarray, face: np.ndarray, face_height: float) -> np.ndarray:
     """Probability of the person around ``face``, without other persons, holes and undecided pixels far from the contour."""
-    labels, _ = ndimage.label(probability > 0.5)
+    labels, _ = scipy.ndimage.label(probability > 0.5)
     own = np.bincount(labels[face & (labels > 0)]).argmax()
-    person = ndimage.binary_fill_holes(labels == own)
+    person = scipy.ndimage.binary_fill_holes(labels == own)
     reach = max(2.0, _BAND * face_height)
-    outside = ndimage.distance_transform_edt(~person)
-    inside = ndimage.distance_transform_edt(person)
+    outside = scipy.ndimage.distance_transform_edt(~person)
+    inside = scipy.ndimage.distance_transform_edt(person)
     # A side of the person that touches the picture's border has no contour there.
     share = np.clip((probability - _BACKGROUND) / (_PERSON - _BACKGROUND), 0, 1)
     share = np.where(person, np.maximum(share, np.clip(inside / reach, 0, 1)), share * np.clip(2 - 2 * outside / reach, 0, 1))
@@ -187,7 +187,7 @@ def _hair(matte: np.ndarray, image: np.ndarray, face_height: float) -> np.ndarra
     size = (matte.shape[1], matte.shape[0])
     small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA).astype(np.float32)
     coarse = cv2.resize(matte, small.shape[1::-1], interpolation=cv2.INTER_AREA)
-    distance = ndimage.distance_transform_edt(coarse < 0.5).astype(np.float32) / (_HAIR_REACH * face_height * scale)
+    distance = scipy.ndimage.distance_transform_edt(coarse < 0.5).astype(np.float32) / (_HAIR_REACH * face_height * scale)
     pure = (distance > 1).astype(np.float32) * (coarse < 0.001)
     if not pure.any():
         return matte

@@ -20,13 +20,9 @@ from emotalker.face.matte import PersonSegmenter, person_matte
 from emotalker.face.model import FaceModel
 from emotalker.face.resting import ADDED, entries, lip_gap, shown_expression
 from emotalker.face.separation import separate
-from emotalker.face.topology import FACE_OVAL
 
 #: Level of a blendshape from which its lines in the skin are softened in full when it is removed.
 FULL = 0.6
-
-#: Face heights below the chin down to which the body moves with the head, and from which it stands still.
-_FOLLOWS, _STILL = 0.2, 0.7
 
 
 @dataclass
@@ -47,6 +43,8 @@ class Portrait:
         mobility: ``(S, S)`` float32, factor of the head's displacement in a window of a picture; see :meth:`Crop.mobility`.
         backdrop: ``(S, S, 3)`` uint8 that replaces the background.
         transparent: whether rendered frames are RGBA without a background.
+        only: ``(52,)`` float32, the only blendshapes that will be rendered, with any pose, as for a frame of a dubbed video;
+            renderers may prepare themselves for them alone.
     """
 
     image: np.ndarray
@@ -61,6 +59,7 @@ class Portrait:
     mobility: np.ndarray | None = None
     backdrop: np.ndarray | None = None
     transparent: bool = False
+    only: np.ndarray | None = None
 
     @classmethod
     def from_image(
@@ -124,27 +123,9 @@ class Portrait:
         return self.image.shape[0]
 
     @cached_property
-    def _layers(self) -> tuple[np.ndarray, np.ndarray]:
-        oval = self.landmarks[FACE_OVAL]
-        below_chin = (np.arange(self.size, dtype=np.float32) + 0.5 - oval[:, 1].max()) / np.ptp(oval[:, 1])
-        moving = np.clip((_STILL - below_chin) / (_STILL - _FOLLOWS), 0, 1)
-        moving = np.repeat(moving[:, None], self.size, 1)
-        return separate(self.image, self.matte, moving if self.mobility is None else moving * self.mobility)
-
-    @property
     def foreground(self) -> np.ndarray | None:
         """``(S, S, 3)`` uint8: the person's colours, which continue beyond its edge; None without a matte."""
-        return None if self.matte is None else self._layers[0]
-
-    @property
-    def background(self) -> np.ndarray | None:
-        """``(S, S, 3)`` uint8: what is behind the person at all pixels; None without a matte.
-
-        The picture itself where the matte is 0, filled from there behind the person, unless a :attr:`backdrop` replaces it.
-        """
-        if self.matte is None or self.backdrop is not None:
-            return self.backdrop
-        return self._layers[1]
+        return None if self.matte is None else separate(self.image, self.matte)[0]
 
     @property
     def removed(self) -> np.ndarray:

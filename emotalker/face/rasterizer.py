@@ -101,17 +101,26 @@ def rasterize(
     return triangle_id.view(height, width), barycentric.view(height, width, 3)
 
 
+def check_pytorch3d() -> None:
+    """MissingExtraError if PyTorch3D cannot be imported."""
+    try:
+        import pytorch3d.renderer.mesh
+        import pytorch3d.structures  # noqa: F401
+    except (ImportError, OSError) as error:  # OSError: built for another version of PyTorch
+        raise MissingExtraError(
+            "the backend pytorch3d needs PyTorch3D: "
+            "pip install --no-build-isolation 'git+https://github.com/facebookresearch/pytorch3d'"
+        ) from error
+
+
 def _rasterize_pytorch3d(
     vertices_px: Tensor, triangles: Tensor, height: int, width: int, cull_back: bool
 ) -> tuple[Tensor, Tensor]:
     """:func:`rasterize` with PyTorch3D, whose screen has x to the left, y up, and -1..1 along its shorter side."""
-    try:
-        from pytorch3d.renderer.mesh import rasterize_meshes
-        from pytorch3d.structures import Meshes
-    except ImportError as error:
-        raise MissingExtraError(
-            "the backend pytorch3d needs PyTorch3D: pip install 'git+https://github.com/facebookresearch/pytorch3d'"
-        ) from error
+    check_pytorch3d()
+    from pytorch3d.renderer.mesh import rasterize_meshes
+    from pytorch3d.structures import Meshes
+
     triangles = triangles.to(device=vertices_px.device, dtype=torch.int64)
     usable = (vertices_px[triangles][..., 2] > 0).all(1).nonzero()[:, 0]
     centre = vertices_px.new_tensor([width / 2, height / 2])

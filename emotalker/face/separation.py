@@ -8,16 +8,13 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from scipy import ndimage
+import scipy
 
 #: Exponent of the matte in the weights of the smooth estimates: pixels that are not almost pure hardly count.
 _PURITY = 16
 
 #: Width of the rim of the background that is not used to fill it behind the person, in sides of the picture.
 _RIM = 0.02
-
-#: Exponent of the background's share in what it keeps of the correction at a moving edge.
-_EDGE = 5.0
 
 #: Depth behind the person's edge to which the background's texture is mirrored, in sides of the picture.
 _MIRRORED = 0.1
@@ -32,7 +29,7 @@ _TAKEN_ALONG, _PERSON = 0.01, 0.02
 _COARSEST = 4
 
 
-def separate(image: np.ndarray, matte: np.ndarray, moving: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+def separate(image: np.ndarray, matte: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Colours of the person and of the background, at all pixels.
 
     Estimates of both, filled from pure pixels, are corrected by the least change that makes ``m F + (1 - m) B`` the
@@ -41,11 +38,9 @@ def separate(image: np.ndarray, matte: np.ndarray, moving: np.ndarray | None = N
     Args:
         image: RGB uint8 ``(H, W, 3)``.
         matte: ``(H, W)`` float32, 0..1.
-        moving: ``(H, W)`` float32, 1 where the person moves away from the background and 0 where both stand still.
 
     Returns:
-        F and B, uint8 ``(H, W, 3)``. F is the picture where the matte is 1, and B where it is 0. Where the person moves, B
-        keeps less of the correction the more of a pixel is the person, so that its edge does not stay behind.
+        F and B, uint8 ``(H, W, 3)``. F is the picture where the matte is 1, and B where it is 0.
     """
     picture = image.astype(np.float32)
     person = fill(picture, matte**_PURITY)
@@ -53,8 +48,6 @@ def separate(image: np.ndarray, matte: np.ndarray, moving: np.ndarray | None = N
     rim = max(3, round(_RIM * max(matte.shape)))
     pure = cv2.erode((1 - matte) ** _PURITY, np.ones((rim, rim), np.uint8))
     background = fill(picture, pure)
-    if moving is not None:
-        _continue_texture(background, picture, pure)
     person[matte == 1], background[matte == 0] = picture[matte == 1], picture[matte == 0]
     mixed = (matte > 0) & (matte < 1)
     share, target = matte[mixed][:, None], picture[mixed]
@@ -63,10 +56,7 @@ def separate(image: np.ndarray, matte: np.ndarray, moving: np.ndarray | None = N
         error = (target - share * f - (1 - share) * b) / (share**2 + (1 - share) ** 2)
         f = np.clip(f + share * error, 0, 255)
         b = np.clip(b + (1 - share) * error, 0, 255)
-    # A colour that neither estimate explains is rather the person's than the background's.
-    kept = 1.0 if moving is None else (1 - share) ** (_EDGE * moving[mixed][:, None])
-    background[mixed] += kept * (b - background[mixed])
-    person[mixed] = f
+    person[mixed], background[mixed] = f, b
     return np.rint(person).astype(np.uint8), np.rint(background).astype(np.uint8)
 
 
@@ -100,7 +90,7 @@ def _continue_texture(background: np.ndarray, picture: np.ndarray, pure: np.ndar
     covered = pure < 0.5
     if not covered.any() or covered.all():
         return
-    depth, nearest = ndimage.distance_transform_edt(covered, return_indices=True)
+    depth, nearest = scipy.ndimage.distance_transform_edt(covered, return_indices=True)
     reach = _MIRRORED * max(height, width)
     grid = np.indices((height, width), dtype=np.float32)
     # Neighbours on a jagged edge have nearest points in different directions.

@@ -17,6 +17,7 @@ from emotalker.audio.io import SAMPLE_RATE, load_audio
 from emotalker.coefficients import MotionTrack
 from emotalker.coefficients.resample import change_frame_rate, frames_at
 from emotalker.core.errors import CheckpointError
+from emotalker.core.progress import OnProgress, unheard
 from emotalker.face.landmarks import FaceLandmarker
 from emotalker.face.matte import PersonSegmenter
 from emotalker.face.model import FaceModel
@@ -25,23 +26,23 @@ from emotalker.inference.control import NO_CONTROL, Control
 from emotalker.inference.emotion_track import EmotionTrack
 from emotalker.inference.framing import CROP_SIZE, Background, Framing, fit_picture
 from emotalker.inference.generator import GeneratedMotion
-from emotalker.render.base import PlanarRenderer, Renderer, RendererFactory
-from emotalker.render.compositor import planar_yuv
-from emotalker.render.warp_renderer import WarpRenderer
+from emotalker.render.base import PlanarRenderer, Renderer, RendererFactory, warp_renderer
 from emotalker.video.alpha import AlphaVideoWriter
-from emotalker.video.image import load_image
+from emotalker.video.image import Picture, as_picture
+from emotalker.video.notebook import NotebookVideo
 from emotalker.video.writer import VideoWriter
 
 if TYPE_CHECKING:
-    from emotalker.render.mesh_renderer import Head
+    from emotalker.render.mesh_renderer import Head, MeshBackend
 
 AudioSource = str | os.PathLike | tuple[np.ndarray, int]
-ImageSource = str | os.PathLike | np.ndarray
+ImageSource = str | os.PathLike | np.ndarray | Picture
 
 
-@dataclass
-class TalkingVideo:
-    """A talking portrait: the motion is predicted, frames are rendered when they are iterated over.
+@dataclass(repr=False)
+class TalkingVideo(NotebookVideo):
+    """A talking portrait: the motion is predicted, frames are rendered when they are iterated over. Notebooks show it as a
+    player.
 
     Attributes:
         motion: the coefficients of every frame.
@@ -63,6 +64,15 @@ class TalkingVideo:
     def __len__(self) -> int:
         return frames_at(len(self.motion.coefficients), self.motion.space.fps, self.fps)
 
+    def __repr__(self) -> str:
+        width, height = self.framing.size
+        return f"<TalkingVideo: {len(self)} frames of {width} x {height} pixels at {self.fps} frames/s>"
+
+    @property
+    def notebook_suffix(self) -> str:
+        """Of the file that a notebook shows."""
+        return ".webm" if self.framing.transparent else ".mp4"
+
     @property
     def portrait(self) -> Portrait:
         """Crop, landmarks and fit of the person."""
@@ -73,12 +83,15 @@ class TalkingVideo:
         """The emotion that a generated motion shows, heard or requested, before intensity; None for other motions."""
         return self.motion.emotion if isinstance(self.motion, GeneratedMotion) else None
 
-    def as_mesh(self, head: Head) -> TalkingVideo:
-        """The same motion on a head model instead of the photo, in a square of the portrait's size."""
+    def as_mesh(self, head: Head, backend: MeshBackend = "auto") -> TalkingVideo:
+        """The same motion on a head model instead of the photo, in a square of the portrait's size; ``backend`` as of
+        :class:`~emotalker.render.mesh_renderer.MeshRenderer`."""
         from emotalker.render.mesh_renderer import MeshRenderer
 
         portrait = replace(self.portrait, matte=None, whole_matte=None, backdrop=None, transparent=False)
-        return replace(self, framing=Framing(portrait), make_renderer=lambda p: MeshRenderer(head, p.size), seconds={})
+        return replace(
+            self, framing=Framing(portrait), make_renderer=lambda p: MeshRenderer(head, p.size, backend), seconds={}
+        )
 
     def __iter__(self) -> Iterator[np.ndarray]:
         """Frames ``(H, W, 3)`` uint8 RGB, with a transparent background ``(H, W, 4)`` RGBA, rendered one at a time, so that
@@ -91,10 +104,12 @@ class TalkingVideo:
 
     def save(self, path: str | os.PathLike, on_frame: Callable[[int, int], None] | None = None) -> Path:
         """Write H.264 and AAC, with a transparent background ProRes 4444 (.mov) or VP9 (.webm); ``on_frame(done, total)`` is
-        called after every frame.
+        called after every frame. An exception that it raises, such as :class:`~emotalker.core.errors.Cancelled`, ends the
+        work.
 
         Raises:
-            OutputError: the file cannot be written; an existing file is kept.
+            OutputError: the file cannot be written. After this and any other exception, an existing file is kept and no
+                unfinished one stays.
         """
         make_writer = AlphaVideoWriter if self.framing.transparent else VideoWriter
         started, prepared = time.perf_counter(), self.seconds.get("prepare", 0.0)
@@ -110,6 +125,8 @@ class TalkingVideo:
 
     def _write(self, renderer: Renderer, writer: VideoWriter) -> Iterator[None]:
         """Render and write all frames, in the encoder's own format where the renderer draws it; yields after each."""
+        from emotalker.render.compositor import planar_yuv  # imported here, because numba takes a fifth of a second
+
         motion = change_frame_rate(self.motion.coefficients, self.motion.space, self.fps)
         if self.framing.transparent or not isinstance(renderer, PlanarRenderer):
             for frame in renderer.render(motion):
@@ -143,14 +160,14 @@ class Animator:
         self,
         landmarker: FaceLandmarker,
         face_model: FaceModel,
-        make_renderer: RendererFactory = WarpRenderer,
+        make_renderer: RendererFactory = warp_renderer,
         segmenter: PersonSegmenter | None = None,
     ):
         self.landmarker, self.face_model = landmarker, face_model
         self.make_renderer, self.segmenter = make_renderer, segmenter
 
     @classmethod
-    def from_pretrained(cls, landmarker: str | os.PathLike | None = None) -> Animator:
+    def from_pretrained(cls, *, landmarker: str | os.PathLike | None = None) -> Animator:
         """Load the models that find and separate people; CheckpointError if the landmarker's file cannot be had."""
         return cls(FaceLandmarker(landmarker), FaceModel.load(), segmenter=find_segmenter())
 
@@ -167,12 +184,13 @@ class Animator:
         background: Background | str | os.PathLike | None = None,
         keep_expression: float = 0.0,
         control: Control = NO_CONTROL,
+        on_progress: OnProgress = unheard,
     ) -> TalkingVideo:
         """Prepare a portrait for a motion; frames are rendered when the result is iterated over or saved.
 
         Args:
             motion: without missing frames.
-            image: a file, or ``(H, W, 3)`` uint8 RGB.
+            image: a file, ``(H, W, 3)`` uint8 RGB, or a :class:`~emotalker.video.image.Picture`.
             audio: of the video; None for a silent one.
             framing: "crop" shows head and shoulders in a square, "full" the whole picture, in which the person moves.
             size: width and height of the square (default: 512), or longer side of the whole picture (default: its own, up to
@@ -183,6 +201,8 @@ class Animator:
             keep_expression: share of the picture's own expression that the face at rest keeps, 0..1. At 0, a smile falls and
                 an open mouth closes before the face performs.
             control: replaces parts of the motion.
+            on_progress: called before each stage, see :data:`~emotalker.core.progress.OnProgress`; may raise
+                :class:`~emotalker.core.errors.Cancelled`.
 
         Raises:
             AudioError, ImageError, FaceNotFoundError: the input cannot be used; the message gives the reason.
@@ -190,9 +210,10 @@ class Animator:
             ControlError: a reference does not fit the motion.
         """
         seconds: dict[str, float] = {}
+        on_progress("reading", 0, None)
         with timed(seconds, "load"):
             samples = None if audio is None else load_audio(audio)
-        framed = self.frame(image, framing, size, face, background, keep_expression, seconds)
+        framed = self.frame(image, framing, size, face, background, keep_expression, seconds, on_progress)
         controlled = replace(motion, coefficients=control.apply(motion.coefficients, motion.space))
         return TalkingVideo(controlled, samples, framed, self.make_renderer, fps or motion.space.fps, seconds)
 
@@ -205,13 +226,14 @@ class Animator:
         background: Background | str | os.PathLike | None,
         keep_expression: float,
         seconds: dict[str, float],
+        on_progress: OnProgress = unheard,
     ) -> Framing:
         """The portrait of a picture and what surrounds it; as for :meth:`animate`. Times are added to ``seconds``."""
-        name = str(image) if isinstance(image, str | os.PathLike) else "the image"
         with timed(seconds, "load"):
-            pixels = image if isinstance(image, np.ndarray) else load_image(image)
+            pixels, name = as_picture(image)
             if background is not None and not isinstance(background, Background):
                 background = Background.parse(background)
+        on_progress("portrait", 0, None)
         with timed(seconds, "portrait"):
             whole = fit_picture(pixels, size) if framing == "full" else None
             portrait = Portrait.from_image(

@@ -1,26 +1,28 @@
-"""The commands that make videos: ``scripts/infer.py`` from a voice, ``scripts/render.py`` from a motion, one or a list."""
+"""The commands that make videos: ``emotalker infer`` from a voice, ``emotalker render`` from a motion."""
 
 from __future__ import annotations
 
 import argparse
-import os
-import sys
-from collections.abc import Callable, Sequence
-from functools import lru_cache, partial
+import time
+from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from emotalker.core.cli import fraction, seed
+from emotalker.core.cli import Outcome, UsageError, fraction, seed
+from emotalker.core.progress import OnProgress, unheard
 from emotalker.core.suffixes import VIDEO_SUFFIXES
 from emotalker.inference.options import (
     add_control_options,
     add_decoding_options,
+    add_driving_options,
     add_extra_outputs,
     add_framing_options,
     add_renderer_options,
     add_rendering_options,
     add_style_options,
     control_from,
+    driving_from,
     framing_from,
     performance_from,
     renderer_from,
@@ -28,27 +30,16 @@ from emotalker.inference.options import (
 )
 
 if TYPE_CHECKING:
+    from emotalker.coefficients import MotionTrack
     from emotalker.inference.animation import Animator, TalkingVideo
     from emotalker.inference.pipeline import TalkingHead
 
-#: Reports progress: what is done, frames done, and their number or None.
-Progress = Callable[[str, int, int | None], None]
-MOTION_SUFFIXES = (".npz", ".csv")
+_OUTPUT = "outputs/talking.mp4"
 
 
-def _parser(description: str) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--output", default="outputs/talking.mp4", help="video to write (default: %(default)s)")
-    return parser
-
-
-def infer_parser() -> argparse.ArgumentParser:
-    """Options of ``scripts/infer.py``."""
-    parser = _parser(
-        "Write a talking video from a voice recording and a portrait.\n\n"
-        "python scripts/infer.py --audio voice.wav --image person.jpg --output talking.mp4\n\n"
-        "With a video as --image, the video is dubbed: docs/control.md."
-    )
+def add_infer_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of ``emotalker infer``."""
+    parser.add_argument("--output", default=_OUTPUT, help="video to write (default: %(default)s)")
     parser.add_argument("--audio", help="recording: any format FFmpeg reads, 0.2 s or longer")
     parser.add_argument("--image", help="portrait: an image with a face, or a video that is dubbed")
     parser.add_argument("--coefficients", metavar="O.NPZ", help="also write the motion to this file (.npz or .csv)")
@@ -57,6 +48,7 @@ def infer_parser() -> argparse.ArgumentParser:
     add_framing_options(parser)
     add_style_options(parser)
     add_control_options(parser)
+    add_driving_options(parser)
     add_extra_outputs(parser)
     group = parser.add_argument_group("dubbing (--image is a video)")
     group.add_argument("--dub-end", choices=["ping-pong", "hold"], default="ping-pong", help="after the video's last frame")
@@ -65,15 +57,11 @@ def infer_parser() -> argparse.ArgumentParser:
     add_renderer_options(parser)
     _add_common(parser)
     parser.add_argument("--checkpoints", help="folder of trained weights (default: the shipped ones)")
-    return parser
 
 
-def render_parser() -> argparse.ArgumentParser:
-    """Options of ``scripts/render.py``."""
-    parser = _parser(
-        "Render a motion, which may have been edited, with a portrait.\n\n"
-        "python scripts/render.py --coefficients m.csv --image person.jpg --audio voice.wav --output edited.mp4"
-    )
+def add_render_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of ``emotalker render``."""
+    parser.add_argument("--output", default=_OUTPUT, help="video to write (default: %(default)s)")
     parser.add_argument("--coefficients", help="motion: .npz, .csv (ours or Live Link Face's) or .glb")
     parser.add_argument("--image", help="portrait: an image with a face")
     parser.add_argument("--audio", help="recording of the video (default: silent)")
@@ -83,7 +71,6 @@ def render_parser() -> argparse.ArgumentParser:
     add_extra_outputs(parser)
     add_renderer_options(parser)
     _add_common(parser)
-    return parser
 
 
 def _add_common(parser: argparse.ArgumentParser) -> None:
@@ -95,25 +82,23 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--report", metavar="R.CSV", help="report of --list (default: JOBS.report.csv)")
 
 
-def infer(arguments: Sequence[str], progress: Progress | None = None) -> str:
-    """Run ``scripts/infer.py``; returns its summary. EmoTalkerErrors say what cannot be used."""
+def infer(args: argparse.Namespace, tell: OnProgress = unheard) -> Outcome:
+    """Run ``emotalker infer``. EmoTalkerErrors say what cannot be used."""
     from emotalker.audio.io import SAMPLE_RATE, load_audio
-    from emotalker.video.image import load_image
+    from emotalker.video.image import as_picture
 
-    args = infer_parser().parse_args(arguments)
-    _require(infer_parser(), args, ("audio", "image"))
-    tell = progress or (lambda *_: None)
-    _check_outputs(args, [args.coefficients, args.write_emotion_track])
+    started = time.perf_counter()
+    _require(args, ("audio", "image"), "; emotalker demo writes a video without files of yours")
+    _check_outputs(args, [args.coefficients, args.write_emotion_track], inputs=[args.driving])
     style, performance = style_from(args), performance_from(args)
-    framing, control = framing_from(args), control_from(args)
+    framing, control, driving = framing_from(args), control_from(args), driving_from(args)
     dubbing = Path(args.image).suffix.lower() in VIDEO_SUFFIXES
+    tell("reading", 0, None)
     audio = load_audio(args.audio), SAMPLE_RATE  # before the networks, because that takes seconds
-    if not dubbing:
-        load_image(args.image)
+    picture = args.image if dubbing else as_picture(args.image)
     tell("loading", 0, None)
     talking_head = _talking_head(args.checkpoints, args.device, args.landmarker)
     talking_head.make_renderer = renderer_from(args)
-    tell("audio to motion", 0, None)
     options = {
         "seed": args.seed,
         "style": style,
@@ -121,55 +106,69 @@ def infer(arguments: Sequence[str], progress: Progress | None = None) -> str:
         "temperature": args.temperature,
         "performance": performance,
         "control": control,
+        "driving": driving,
+        "on_progress": tell,
     }
     if dubbing:
         dubbed = talking_head.dub(audio, args.image, ending=args.dub_end, expression=args.dub_expression, **options)
         if args.coefficients:
             dubbed.motion.save(args.coefficients)
         dubbed.save(args.output, lambda done, total: tell("rendering", done, total))
-        return dubbed.summary(args.output)
-    video = talking_head.generate(audio, args.image, **framing, keep_expression=args.keep_expression, **options)
+        values = {"output": args.output, "frames": len(dubbed), "fps": dubbed.fps, **_emotion(dubbed.motion)}
+        return _outcome(dubbed.summary(args.output), values, started, coefficients=args.coefficients)
+    video = talking_head.generate(audio, picture, **framing, keep_expression=args.keep_expression, **options)
     if args.coefficients:
         video.motion.save(args.coefficients)
     if args.write_emotion_track:
         video.emotion.save(args.write_emotion_track)
-    return _save(video, args, tell)
+    values = _save(video, args, tell)
+    files = {"coefficients": args.coefficients, "emotion_track": args.write_emotion_track}
+    return _outcome(video.summary(args.output), values, started, **files)
 
 
-def render(arguments: Sequence[str], progress: Progress | None = None) -> str:
-    """Run ``scripts/render.py``; returns its summary. EmoTalkerErrors say what cannot be used."""
+def render(args: argparse.Namespace, tell: OnProgress = unheard) -> Outcome:
+    """Run ``emotalker render``. EmoTalkerErrors say what cannot be used."""
     from emotalker.exchange.export import load_motion
 
-    args = render_parser().parse_args(arguments)
-    _require(render_parser(), args, ("coefficients", "image"))
-    tell = progress or (lambda *_: None)
+    started = time.perf_counter()
+    _require(args, ("coefficients", "image"))
     _check_outputs(args, [], inputs=[args.coefficients])
     motion, framing, control = load_motion(args.coefficients), framing_from(args), control_from(args)
     tell("loading", 0, None)
     animator = _animator(args.landmarker)
     animator.make_renderer = renderer_from(args)
-    video = animator.animate(motion, args.image, args.audio, **framing, keep_expression=args.keep_expression, control=control)
-    return _save(video, args, tell)
+    options = {"keep_expression": args.keep_expression, "control": control, "on_progress": tell}
+    video = animator.animate(motion, args.image, args.audio, **framing, **options)
+    values = _save(video, args, tell)
+    return _outcome(video.summary(args.output), values, started)
 
 
-def _require(parser: argparse.ArgumentParser, args: argparse.Namespace, names: Sequence[str]) -> None:
+def _require(args: argparse.Namespace, names: Sequence[str], hint: str = "") -> None:
     missing = [f"--{name}" for name in names if getattr(args, name) is None]
     if missing:
-        parser.error(f"the following arguments are required: {', '.join(missing)}")
+        raise UsageError(f"the following arguments are required: {', '.join(missing)}{hint}")
 
 
 def _check_outputs(args: argparse.Namespace, more: Sequence[str | None], inputs: Sequence[str | None] = ()) -> None:
-    """Before minutes of computation: OutputError if an output cannot be written or is an input."""
+    """Before minutes of computation: OutputError if an output cannot be written or is an input, MissingExtraError if what
+    draws it is not installed."""
     from emotalker.core.files import check_outputs
+    from emotalker.inference.motion_plot import check_plotting
 
+    if args.plot:
+        check_plotting()
+    if args.mesh and args.mesh_backend == "pytorch3d":
+        from emotalker.face.rasterizer import check_pytorch3d
+
+        check_pytorch3d()
     outputs = [(args.output, ()), (args.mesh, (".mp4", ".m4v", ".mov")), (args.plot, ()), *((path, ()) for path in more)]
     if args.image is not None:
         inputs = [*inputs, args.image, args.audio, args.ref_pose, args.ref_expression, args.ref_lips]
     check_outputs([(path, suffixes) for path, suffixes in outputs if path], inputs)
 
 
-def _save(video: TalkingVideo, args: argparse.Namespace, tell: Progress) -> str:
-    """Write the video and what else was asked for; returns the summary."""
+def _save(video: TalkingVideo, args: argparse.Namespace, tell: OnProgress) -> dict[str, Any]:
+    """Write the video and what else was asked for; returns what machines want to know of it."""
     if args.plot:
         from emotalker.inference.motion_plot import save_motion_plot
 
@@ -179,87 +178,48 @@ def _save(video: TalkingVideo, args: argparse.Namespace, tell: Progress) -> str:
         from emotalker.render.mesh_renderer import Head
 
         head = Head.named(args.mesh_identity, video.portrait)
-        video.as_mesh(head).save(args.mesh, lambda done, total: tell("rendering the head", done, total))
-    return video.summary(args.output)
+        video.as_mesh(head, args.mesh_backend).save(args.mesh, lambda done, total: tell("rendering the head", done, total))
+    width, height = video.framing.size
+    return {
+        "output": args.output,
+        "frames": len(video),
+        "fps": video.fps,
+        "width": width,
+        "height": height,
+        "stages": {stage: round(seconds, 3) for stage, seconds in video.seconds.items()},
+        **_emotion(video.motion),
+        **{name: getattr(args, name) for name in ("mesh", "plot") if getattr(args, name)},
+    }
+
+
+def _emotion(motion: MotionTrack) -> dict[str, Any]:
+    """Mean share of each emotion that a generated motion shows, and the mean strength."""
+    from emotalker.core.emotions import EMOTIONS
+    from emotalker.inference.generator import GeneratedMotion
+
+    if not isinstance(motion, GeneratedMotion):
+        return {}
+    shares = motion.emotion.weights.mean(0)
+    return {
+        "emotion": {name: round(float(share), 4) for name, share in zip(EMOTIONS, shares, strict=True)},
+        "strength": round(float(motion.emotion.strength.mean()), 4),
+    }
+
+
+def _outcome(summary: str, values: dict[str, Any], started: float, **files: str | None) -> Outcome:
+    written = {name: path for name, path in files.items() if path}
+    return Outcome(summary, {**values, **written, "seconds": round(time.perf_counter() - started, 3)})
 
 
 @lru_cache(maxsize=1)
 def _talking_head(checkpoints: str | None, device: str, landmarker: str | None) -> TalkingHead:
     from emotalker.inference.pipeline import TalkingHead
 
-    return TalkingHead.from_pretrained(checkpoints, device, landmarker)
+    return TalkingHead.from_pretrained(checkpoints, device, landmarker=landmarker)
 
 
 @lru_cache(maxsize=1)
 def _animator(landmarker: str | None) -> Animator:
     from emotalker.inference.animation import Animator
 
-    return Animator.from_pretrained(landmarker)
-
-
-def run_command(command: Callable[..., str], parser: argparse.ArgumentParser, required: Sequence[str]) -> None:
-    """Run a command once, or for every row of ``--list``, with a progress bar.
-
-    Args:
-        command: :func:`infer` or :func:`render`.
-        parser: its options.
-        required: columns that a list must have.
-    """
-    from emotalker.core.progress import progress_bar
-
-    arguments = sys.argv[1:]
-    args = parser.parse_args(arguments)
-    with progress_bar() as progress:
-        task = progress.add_task("starting", total=None)
-        if args.list:
-            _run_list(
-                args, arguments, command, required, lambda done, total: progress.update(task, completed=done, total=total)
-            )
-            return
-        summary = command(
-            arguments,
-            lambda what, done, total: progress.update(task, description=what, completed=done, total=total),
-        )
-    print(summary)
-
-
-def _run_list(
-    args: argparse.Namespace,
-    arguments: Sequence[str],
-    command: Callable[..., str],
-    required: Sequence[str],
-    on_job: Callable[[int, int], None],
-) -> None:
-    from emotalker.core.jobs import FAILED, read_jobs, resume, run_jobs
-
-    report = args.report or os.fspath(Path(args.list).with_suffix(".report.csv"))
-    jobs = read_jobs(args.list, required)
-    resume(jobs, report)
-    done = sum(bool(job.status) for job in jobs)
-    for job in run_jobs(jobs, partial(_job, command, _without_list(arguments)), report, max(1, args.workers)):
-        done += 1
-        on_job(done, len(jobs))
-        print(f"{job.options.get('output', '')}: {job.message}")
-    failed = sum(job.status == FAILED for job in jobs)
-    print(f"{len(jobs) - failed} of {len(jobs)} done; {report} lists them")
-    if failed:
-        sys.exit(1)
-
-
-def _job(command: Callable[..., str], common: Sequence[str], own: list[str]) -> str:
-    """One row: its options follow those of the command line, so they win."""
-    return command([*common, *own])
-
-
-def _without_list(arguments: Sequence[str]) -> list[str]:
-    """The command line without the options of lists."""
-    kept, skip = [], False
-    for argument in arguments:
-        name = argument.split("=", 1)[0]
-        if skip:
-            skip = False
-        elif name in ("--list", "--workers", "--report"):
-            skip = "=" not in argument
-        else:
-            kept.append(argument)
-    return kept
+    return Animator.from_pretrained(landmarker=landmarker)

@@ -119,12 +119,9 @@ def load_reference(path: str | os.PathLike) -> MotionTrack:
         track = Tracker().track(path).motion
     else:
         track = MotionTrack.load(path)
-    found = np.flatnonzero(np.isfinite(track.coefficients).all(1))
-    if not len(found):
+    if not np.isfinite(track.coefficients).all(1).any():
         raise ControlError(f"no face found in the reference {path}; give a video with one clearly visible face")
-    frames = np.arange(len(track.coefficients))
-    nearest = found[np.abs(frames[:, None] - found[None]).argmin(1)] if len(found) < len(frames) else frames
-    return MotionTrack(track.coefficients[nearest], track.space)
+    return track.without_gaps(path)
 
 
 @dataclass(frozen=True)

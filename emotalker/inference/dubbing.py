@@ -27,6 +27,7 @@ from emotalker.face.portrait import Portrait
 from emotalker.face.resting import ADDED
 from emotalker.render.base import RendererFactory
 from emotalker.tracking.shots import CutDetector, is_jump
+from emotalker.video.notebook import NotebookVideo
 from emotalker.video.random_access import VideoFrames, ping_pong
 from emotalker.video.writer import VideoWriter
 
@@ -85,13 +86,13 @@ def find_faces(
         FaceNotFoundError: no frame has a face.
         VideoError: the video cannot be decoded.
     """
-    detect_cut, bounds, points, scores, size, last = CutDetector(), [0], [], [], None, None
+    detect_cut, bounds, points, scores, size, last = CutDetector(), [0], [], [], (0, 0), None
     landmarker.reset()
     for number, frame in enumerate(frames):
         cut = detect_cut(frame)
         if cut:
             landmarker.reset()
-        face, size = landmarker.track(frame), frame.shape[1::-1]
+        face, size = landmarker.track(frame), (frame.shape[1], frame.shape[0])
         jump = face is not None and last is not None and is_jump(last, face.points[:, :2])
         if cut or jump:
             bounds.append(number)
@@ -105,7 +106,7 @@ def find_faces(
         raise FaceNotFoundError(f"no face found in {frames.path}; give a video with one clearly visible face")
     shots = []
     for start, stop in zip(bounds, [*bounds[1:], len(points)], strict=True):
-        found = np.isfinite(points[start:stop]).all((1, 2))
+        found = np.asarray(np.isfinite(points[start:stop]).all((1, 2)))
         if found.any():
             shots.append(_shot(start, points[start:stop], scores[start:stop], found, size, model))
     return shots
@@ -119,13 +120,13 @@ def _shot(
     low, high = smooth[found].min((0, 1)), smooth[found].max((0, 1))
     tallest = np.ptp(smooth[found], axis=1).max()
     side = min(int(max((high - low).max() + (_WINDOW - 1) * tallest, 64)), *size) // 2 * 2
-    corner = [int(np.clip((low[i] + high[i]) / 2 - side / 2, 0, size[i] - side)) for i in range(2)]
-    fit = fit_sequence(model, smooth - corner, Camera.default(side, side), scores)
-    return Shot(start, tuple(corner), side, fit, np.nanmedian(fit.blendshapes, axis=0))
+    x, y = (int(np.clip((low[i] + high[i]) / 2 - side / 2, 0, size[i] - side)) for i in range(2))
+    fit = fit_sequence(model, smooth - (x, y), Camera.default(side, side), scores)
+    return Shot(start, (x, y), side, fit, np.nanmedian(fit.blendshapes, axis=0))
 
 
-@dataclass
-class DubbedVideo:
+@dataclass(repr=False)
+class DubbedVideo(NotebookVideo):
     """A dubbed video; frames are made when it is iterated over.
 
     Attributes:
@@ -168,6 +169,9 @@ class DubbedVideo:
     def __len__(self) -> int:
         return len(self.motion.coefficients)
 
+    def __repr__(self) -> str:
+        return f"<DubbedVideo: {len(self)} frames of {self.frames.path} at {self.fps} frames/s>"
+
     def __iter__(self) -> Iterator[np.ndarray]:
         """Frames ``(H, W, 3)`` uint8 RGB of the video's size."""
         for vector, number, frame in zip(self.motion.coefficients, self.numbers, self.frames.take(self.numbers), strict=True):
@@ -201,8 +205,8 @@ class DubbedVideo:
 
     def _dubbed(self, vector: np.ndarray, number: int, frame: np.ndarray) -> np.ndarray:
         shot = next((s for s in reversed(self.shots) if s.start <= number < s.start + len(s.fit.blendshapes)), None)
-        portrait = shot and shot.portrait(frame, number, self.model)
-        if portrait is None:
+        portrait = None if shot is None else shot.portrait(frame, number, self.model)
+        if shot is None or portrait is None:
             return frame
         shown = portrait.fit.blendshapes[0]
         generated = vector[ARKIT.expression]
@@ -211,6 +215,7 @@ class DubbedVideo:
         target = np.where(_KEPT, shown, target)
         change = np.zeros(ARKIT.dim, np.float32)
         change[ARKIT.expression] = target - shown + portrait.removed
+        portrait.only = change[ARKIT.expression]
         (window,) = self.make_renderer(portrait).render(change[None])
         x, y = shot.low
         dubbed = frame.copy()

@@ -5,11 +5,11 @@ from __future__ import annotations
 import csv
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from scipy.ndimage import gaussian_filter1d
+import scipy
 
 from emotalker.core.emotions import EMOTIONS, emotion_of
 from emotalker.core.errors import EmoTalkerError
@@ -35,12 +35,13 @@ class EmotionTrack:
     Attributes:
         times: ``(W,)`` seconds, increasing, W >= 1.
         weights: ``(W, 8)`` float32 shares of EMOTIONS, not negative; a row sums to at most 1.
-        strength: ``(W,)`` float32 amplitude of the expression, 0..STRONGEST; 1 is the emotion's full expression. None: 1.
+        strength: ``(W,)`` float32 amplitude of the expression, 0..STRONGEST; 1, which is the default, is the emotion's full
+            expression.
     """
 
     times: np.ndarray
     weights: np.ndarray
-    strength: np.ndarray | None = None
+    strength: np.ndarray = field(default=None)  # type: ignore[assignment]  # set below
 
     def __post_init__(self) -> None:
         times, weights = np.asarray(self.times, np.float64), np.asarray(self.weights, np.float32)
@@ -81,12 +82,16 @@ class EmotionTrack:
             start: first frame.
         """
         weights = self.at((start + np.arange(count)) / fps)
-        return gaussian_filter1d(weights, smoothing * fps, axis=0, mode="nearest") if smoothing and count > 1 else weights
+        if not smoothing or count <= 1:
+            return weights
+        return scipy.ndimage.gaussian_filter1d(weights, smoothing * fps, axis=0, mode="nearest")
 
     def frame_strength(self, count: int, fps: int, smoothing: float = 0.0, start: int = 0) -> np.ndarray:
         """Strength of video frames, ``(count,)`` float32; arguments as :meth:`frames`."""
         strength = np.interp((start + np.arange(count)) / fps, self.times, self.strength).astype(np.float32)
-        return gaussian_filter1d(strength, smoothing * fps, mode="nearest") if smoothing and count > 1 else strength
+        if not smoothing or count <= 1:
+            return strength
+        return scipy.ndimage.gaussian_filter1d(strength, smoothing * fps, mode="nearest")
 
     def save(self, path: str | os.PathLike) -> Path:
         """Write time, emotion, share and strength as CSV, one row per time and emotion; OutputError if that fails."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from emotalker.coefficients import CoefficientSpace, MotionTrack
 from emotalker.core.checkpoint import load_checkpoint, shipped
 from emotalker.core.emotions import EMOTIONS
 from emotalker.core.errors import CheckpointError
+from emotalker.inference.driving import after_driving, check_driving, continue_from, driving_codes
 from emotalker.inference.emotion_track import EmotionTrack
 from emotalker.inference.hearing import EncodedRecording, EncoderRecognizer, WindowRecognizer, hear_over_time
 from emotalker.inference.performance import PERFORMANCE, LipPredictor, Performance, PerformanceConfig
@@ -129,6 +131,8 @@ class MotionGenerator:
         temperature: float = 1.0,
         top_p: float = 0.9,
         performance: PerformanceConfig = PERFORMANCE,
+        driving: MotionTrack | None = None,
+        on_frame: Callable[[int, int], None] = lambda done, total: None,
     ) -> GeneratedMotion:
         """Predict one frame for every 640 samples. Recordings of more than a minute are processed in overlapping blocks, so
         that time grows in proportion to length and memory by the result only (docs/method.md 12).
@@ -142,14 +146,24 @@ class MotionGenerator:
                 vectors (the published method); "nearest" feeds back their nearest codes.
             temperature, top_p: of "sample".
             performance: the steps around the published method.
+            driving: the first frames of the motion, from which the networks continue; see
+                :mod:`emotalker.inference.driving`.
+            on_frame: called with the frames done and all frames, after each block.
 
         Raises:
             StyleError: the style requests an emotion and the networks have no emotion input.
+            ControlError: the driving frames are of another space, none or not finite.
         """
+        prefix = None
+        if driving is not None:
+            check_driving(driving, self.space)
+            prefix, performance = driving_codes(driving, self.vqvae), after_driving(performance)
         steps = Performance(performance, style, self.space, self.expression)
-        recording = RecordingMotion(self, steps, reference, seed, decoding, temperature, top_p)
+        recording = RecordingMotion(self, steps, reference, seed, decoding, temperature, top_p, prefix)
         frames = -(-len(samples) // SAMPLES_PER_VIDEO_FRAME)
-        motion, weights, strength = in_blocks(samples, frames, recording.block, (self.space.dim, len(EMOTIONS), 1))
+        motion, weights, strength = in_blocks(samples, frames, recording.block, (self.space.dim, len(EMOTIONS), 1), on_frame)
+        if driving is not None:
+            motion = continue_from(driving.coefficients, motion, self.space)
         times = np.arange(0, frames, EMOTION_STEP) / self.space.fps
         shown = EmotionTrack(times, weights[::EMOTION_STEP], strength[::EMOTION_STEP, 0])
         return GeneratedMotion(motion, self.space, shown)

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from scipy.ndimage import gaussian_filter1d
+import scipy
 
 from emotalker.audio.activity import log_energy
 
@@ -87,7 +87,7 @@ def accents(samples: np.ndarray, frames: int, fps: int) -> np.ndarray:
 
     Maxima of the level stand for stressed syllables; the loudest of the recording counts 1.
     """
-    levels = gaussian_filter1d(log_energy(samples, frames), LEVEL_SECONDS * fps)
+    levels = scipy.ndimage.gaussian_filter1d(log_energy(samples, frames), LEVEL_SECONDS * fps)
     if frames < 3:
         return np.zeros(frames, np.float32)
     from scipy.signal import find_peaks  # imported here, because that takes a third of a second
@@ -97,4 +97,4 @@ def accents(samples: np.ndarray, frames: int, fps: int) -> np.ndarray:
     if len(peaks):
         curve[peaks] = np.clip(1 - (levels[peaks].max() - levels[peaks]) / 12, 0, 1)
     sigma = ACCENT_SECONDS * fps
-    return np.clip(gaussian_filter1d(curve, sigma) * sigma * np.sqrt(2 * np.pi), 0, 1).astype(np.float32)
+    return np.clip(scipy.ndimage.gaussian_filter1d(curve, sigma) * sigma * np.sqrt(2 * np.pi), 0, 1).astype(np.float32)

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Protocol
 
 import numpy as np
+import scipy
 import torch
-from scipy.ndimage import binary_dilation
 from torch import Tensor
 
 from emotalker.audio.activity import SAMPLES_PER_FRAME, pauses
@@ -96,7 +96,7 @@ class EncoderRecognizer:
     def _near_speech(self, wave: Tensor) -> np.ndarray:
         """Features outside pauses or within _MARGIN frames of speech, ``(T,)`` bool."""
         spoken = ~pauses(wave.cpu().numpy(), self.features.shape[1] // 2)
-        return np.repeat(binary_dilation(spoken, iterations=_MARGIN), 2)
+        return np.repeat(scipy.ndimage.binary_dilation(spoken, iterations=_MARGIN), 2)
 
 
 def emotion_probabilities(recognized: Mapping[str, float]) -> np.ndarray:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,6 +16,9 @@ from emotalker.core.emotions import EMOTIONS
 from emotalker.core.errors import MissingExtraError
 from emotalker.core.files import replace_on_success
 from emotalker.inference.emotion_track import EmotionTrack
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 #: Title, unit and lines of each panel; a line is the mean of its entries.
 _PANELS = (
@@ -34,6 +40,17 @@ _PANELS = (
     ("head", "degrees", {name: (name,) for name in ("pitch", "yaw", "roll")}),
 )
 
+#: Panels of the comparison of several motions, each the mean of its entries.
+_COMPARED = {
+    "smile": ("mouthSmileLeft", "mouthSmileRight"),
+    "corners down": ("mouthFrownLeft", "mouthFrownRight"),
+    "frown": ("browDownLeft", "browDownRight"),
+    "inner brows up": ("browInnerUp",),
+    "eyes wide": ("eyeWideLeft", "eyeWideRight"),
+    "nose wrinkled": ("noseSneerLeft", "noseSneerRight"),
+    "jaw": ("jawOpen",),
+}
+
 
 def save_motion_plot(
     path: str | os.PathLike, motion: MotionTrack, audio: np.ndarray | None = None, emotion: EmotionTrack | None = None
@@ -53,15 +70,9 @@ def save_motion_plot(
     """
     if motion.space != ARKIT:
         raise ValueError(f"the plot shows {ARKIT.name} motion, not {motion.space.name}")
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingExtraError("plots need matplotlib; install it with: pip install 'emotalker[plot]'") from error
     times = np.arange(len(motion.coefficients)) / motion.space.fps
     rows = len(_PANELS) + (audio is not None) + (emotion is not None)
-    figure = Figure((10, 1.7 * rows + 0.6), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = _figure(rows)
     axes = list(np.atleast_1d(figure.subplots(rows, 1, sharex=True)))
     if audio is not None:
         panel = axes.pop(0)
@@ -85,3 +96,45 @@ def save_motion_plot(
     with replace_on_success(path) as temporary:
         figure.savefig(temporary, dpi=110)
     return Path(path)
+
+
+def save_comparison_plot(path: str | os.PathLike, motions: Mapping[str, MotionTrack]) -> Path:
+    """Write a plot of several motions of one voice: a panel for each part of an expression, a line for each motion.
+
+    Args:
+        path: file to write.
+        motions: of ARKIT, by label.
+
+    Raises:
+        MissingExtraError, OutputError: as :func:`save_motion_plot`.
+    """
+    figure = _figure(len(_COMPARED))
+    axes = figure.subplots(len(_COMPARED), 1, sharex=True)
+    for panel, (title, names) in zip(axes, _COMPARED.items(), strict=True):
+        for label, motion in motions.items():
+            panel.plot(motion.times, motion.coefficients[:, ARKIT.indices(names)].mean(1), label=label, linewidth=1)
+        panel.set_ylabel(title)
+        panel.set_ylim(-0.02, 1.02)
+    axes[0].legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize=8)
+    axes[-1].set_xlabel("seconds")
+    axes[-1].set_xlim(0, max(float(motion.times[-1]) for motion in motions.values()))
+    with replace_on_success(path) as temporary:
+        figure.savefig(temporary, dpi=110)
+    return Path(path)
+
+
+def check_plotting() -> None:
+    """MissingExtraError if matplotlib is not installed; for commands, before minutes of computation."""
+    if importlib.util.find_spec("matplotlib") is None:
+        raise MissingExtraError("plots need matplotlib; install it with: pip install 'emotalker[plot]'")
+
+
+def _figure(rows: int) -> Figure:
+    """A figure for this many panels; MissingExtraError if matplotlib is not installed."""
+    check_plotting()
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure((10, 1.7 * rows + 0.6), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure

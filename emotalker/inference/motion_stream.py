@@ -170,11 +170,11 @@ class MotionStream:
         before, code = self._provisional, self._hops - FACE_DELAY + 1
         if code < 0:
             return before
-        rows, last = len(self.decoder.modes), self._weights.end - (FACE_DELAY - 1) * FRAMES_PER_CODE
+        last = self._weights.end - (FACE_DELAY - 1) * FRAMES_PER_CODE
         has_emotions = self.generator.transformer.config.num_emotions > 0
         weights = self.generator.tensor(self._weights(last - FRAMES_PER_CODE, last).mean(0)[None])
         codes = self.decoder.extend(
-            self.voice.features(code).expand(rows, -1, -1),
+            self.voice.features(code),
             weights if has_emotions else None,
             self._neutral if has_emotions else None,
         )

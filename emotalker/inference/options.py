@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from emotalker.core.cli import Renamed, amplitude, blink_rate, fraction, picture_size, positive
 
 if TYPE_CHECKING:
+    from emotalker.coefficients import MotionTrack
     from emotalker.inference.control import Control
     from emotalker.inference.performance import PerformanceConfig
     from emotalker.inference.style import Style
@@ -162,6 +163,22 @@ def add_control_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--gaze", metavar="K", help='keyframes of the gaze, degrees: "yaw=0%%:-10,100%%:10"')
 
 
+def add_driving_options(parser: argparse.ArgumentParser) -> None:
+    """Options of :mod:`emotalker.inference.driving`."""
+    group = parser.add_argument_group("driving frames (docs/control.md)")
+    group.add_argument("--driving", metavar="R", help="begin with the frames of this video or motion file, and continue")
+    group.add_argument(
+        "--driving-seconds", type=positive, default=1.0, metavar="S", help="how much of it (default: %(default)s)"
+    )
+
+
+def driving_from(args: argparse.Namespace) -> MotionTrack | None:
+    """The driving frames from :func:`add_driving_options`; errors as :func:`load_driving_frames`."""
+    from emotalker.inference.driving import load_driving_frames
+
+    return None if args.driving is None else load_driving_frames(args.driving, args.driving_seconds)
+
+
 def control_from(args: argparse.Namespace) -> Control:
     """The control from :func:`add_control_options`.
 
@@ -192,6 +209,12 @@ def add_extra_outputs(parser: argparse.ArgumentParser) -> None:
         default="photo",
         metavar="WHO",
         help="photo: textured from it; plain: its shape; average; or a number for a random person (default: %(default)s)",
+    )
+    group.add_argument(
+        "--mesh-backend",
+        choices=["auto", "numba", "torch", "pytorch3d"],
+        default="auto",
+        help="what draws it; auto: PyTorch3D on a GPU where it is installed, else compiled loops (default: auto)",
     )
     group.add_argument("--plot", metavar="P.PNG", help="also draw mouth, brows, head and emotion over the waveform")
 

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
+import scipy
 import torch
-from scipy.ndimage import gaussian_filter1d
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -356,7 +356,7 @@ class Performance:
     def pose(self, pose: np.ndarray) -> np.ndarray:
         """``pose_smoothing`` and ``pose_limits`` of ``(T, 6)``, radians and centimetres."""
         if self.config.uses("pose_smoothing"):
-            pose = gaussian_filter1d(pose, self.config.pose_frames, axis=0, mode="nearest")
+            pose = scipy.ndimage.gaussian_filter1d(pose, self.config.pose_frames, axis=0, mode="nearest")
         if self.config.uses("pose_limits"):
             limits = np.array(self.config.pose_limits, np.float32)
             pose = limits * np.tanh(pose / limits)

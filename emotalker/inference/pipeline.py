@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import warnings
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal, TypedDict, Unpack
 
 import numpy as np
 import torch
 
 from emotalker.audio.io import SAMPLE_RATE, load_audio
+from emotalker.coefficients import MotionTrack
+from emotalker.core.progress import OnProgress, unheard
 from emotalker.face.landmarks import FaceLandmarker
 from emotalker.face.matte import PersonSegmenter
 from emotalker.face.model import FaceModel
@@ -22,28 +24,42 @@ from emotalker.inference.generator import MotionGenerator
 from emotalker.inference.motion_stream import MotionStream
 from emotalker.inference.performance import PERFORMANCE, PerformanceConfig
 from emotalker.inference.streaming import TalkingStream
-from emotalker.inference.style import DEFAULT_STYLE, Style
+from emotalker.inference.style import DEFAULT_STYLE, Emotion, Style
 from emotalker.models.transformer import Mode
-from emotalker.render.base import RendererFactory
-from emotalker.render.warp_renderer import WarpRenderer
-from emotalker.video.image import load_image
+from emotalker.render.base import RendererFactory, warp_renderer
+from emotalker.video.image import as_picture
 
 if TYPE_CHECKING:
     from emotalker.inference.dubbing import DubbedVideo, Ending
+
+
+class MotionOptions(TypedDict, total=False):
+    """How a motion is predicted: arguments of :meth:`TalkingHead.generate` that :meth:`~TalkingHead.dub` and
+    :meth:`~TalkingHead.stream` take too."""
+
+    seed: int
+    style: Style
+    decoding: Mode
+    temperature: float
+    top_p: float
+    performance: PerformanceConfig
+
+
+class StreamOptions(MotionOptions, total=False):
+    """:class:`MotionOptions`, and ``look_ahead`` of :class:`~emotalker.inference.motion_stream.MotionStream`."""
+
+    look_ahead: float
 
 
 class TalkingHead(Animator):
     """Animates portraits with voice recordings.
 
     >>> talking_head = TalkingHead.from_pretrained()
-    >>> talking_head.generate("voice.wav", "person.jpg").save("talking.mp4")
+    >>> talking_head.generate("voice.wav", "person.jpg", emotion="happy", intensity=1.5).save("talking.mp4")
 
     Args:
         generator: audio to motion.
-        landmarker, face_model: face detection and fit in portraits.
-        make_renderer: makes the renderer of one portrait.
-        segmenter: separates the person from the background; without it, the background near the head moves with the head and
-            cannot be replaced.
+        landmarker, face_model, make_renderer, segmenter: as for :class:`~emotalker.inference.animation.Animator`.
     """
 
     def __init__(
@@ -51,7 +67,7 @@ class TalkingHead(Animator):
         generator: MotionGenerator,
         landmarker: FaceLandmarker,
         face_model: FaceModel,
-        make_renderer: RendererFactory = WarpRenderer,
+        make_renderer: RendererFactory = warp_renderer,
         segmenter: PersonSegmenter | None = None,
     ):
         super().__init__(landmarker, face_model, make_renderer, segmenter)
@@ -62,6 +78,7 @@ class TalkingHead(Animator):
         cls,
         checkpoints: str | os.PathLike | None = None,
         device: str | torch.device = "cpu",
+        *,
         landmarker: str | os.PathLike | None = None,
     ) -> TalkingHead:
         """Load all networks and models.
@@ -88,6 +105,8 @@ class TalkingHead(Animator):
         face: int | None = None,
         background: Background | str | os.PathLike | None = None,
         seed: int = 0,
+        emotion: Emotion | None = None,
+        intensity: float | None = None,
         style: Style = DEFAULT_STYLE,
         decoding: Mode = "sample",
         temperature: float = 1.0,
@@ -95,42 +114,44 @@ class TalkingHead(Animator):
         performance: PerformanceConfig = PERFORMANCE,
         keep_expression: float = 0.0,
         control: Control = NO_CONTROL,
+        driving: MotionTrack | None = None,
         liveliness: float | None = None,
+        on_progress: OnProgress = unheard,
     ) -> TalkingVideo:
         """Predict the motion of a portrait from a voice; frames are rendered when the result is iterated over or saved.
 
         Args:
             audio: a file that FFmpeg reads, or ``(samples, sample rate)``; at least 0.2 s.
-            image: a file, or ``(H, W, 3)`` uint8 RGB.
-            framing: "crop" shows head and shoulders in a square, "full" the whole picture, in which the person moves.
-            size: width and height of the square (default: 512), or longer side of the whole picture (default: its own, up to
-                3840 x 2160 pixels); even.
-            fps: frames per second; the motion is interpolated (default: the motion's rate, 25).
-            face: which one, counted from 1 at the left of the picture (default: the largest).
-            background: replaces the picture's own: see :meth:`emotalker.inference.framing.Background.parse`.
+            image, framing, size, fps, face, background, keep_expression, control: as for
+                :meth:`~emotalker.inference.animation.Animator.animate`.
             seed: of all random numbers (sampled codes, blinks).
-            style: emotion, also over time, intensity, amplitudes and blink rate.
+            emotion: replaces the recognised one: ``"happy"``, ``"sad:0.6,angry:0.2"``, ``{"sad": 0.6}`` (the recognised
+                emotion gets the rest to a sum of 1) or an :class:`~emotalker.inference.emotion_track.EmotionTrack`.
+            intensity: of the emotion, 0..3; 0 is neutral, 1 unchanged.
+            style: amplitudes of face, head and lips, and blink rate; its emotion and intensity count where these are None.
             decoding: "sample" samples codes, "continuous" is the published method, "nearest" uses the nearest codes.
             temperature, top_p: of "sample"; see :func:`emotalker.models.sampling.sample_codes`.
             performance: the steps around the published method and their constants.
-            keep_expression: share of the picture's own expression that the face at rest keeps, 0..1. At 0, a smile falls and
-                an open mouth closes before the face performs.
-            control: replaces parts of the motion.
+            driving: first frames of the motion, from which it continues; :mod:`emotalker.inference.driving` loads them.
             liveliness: deprecated name of ``performance.sampling_weight``.
+            on_progress: called with stage, frames done and all frames, see :data:`~emotalker.core.progress.OnProgress`; may
+                raise :class:`~emotalker.core.errors.Cancelled`.
 
         Raises:
             AudioError, ImageError, FaceNotFoundError: the input cannot be used; the message gives the reason.
             FramingError: the background is unknown, or cannot be replaced without the segmenter.
-            StyleError: the style requests an emotion and the checkpoints have no emotion input.
-            ControlError: a reference does not fit the motion.
+            StyleError: the emotion is unknown, the intensity out of range, or the checkpoints have no emotion input.
+            ControlError: a reference or the driving frames do not fit the motion.
         """
         if liveliness is not None:
             warnings.warn("liveliness is now PerformanceConfig.sampling_weight", DeprecationWarning, stacklevel=2)
             performance = replace(performance, sampling_weight=liveliness)
+        style = style.with_emotion(emotion, intensity)
         seconds: dict[str, float] = {}
+        on_progress("reading", 0, None)
         with timed(seconds, "load"):
             samples = load_audio(audio)
-        framed = self.frame(image, framing, size, face, background, keep_expression, seconds)
+        framed = self.frame(image, framing, size, face, background, keep_expression, seconds, on_progress)
         portrait = framed.portrait
         with timed(seconds, "motion"):
             motion = self.generator.generate(
@@ -142,6 +163,8 @@ class TalkingHead(Animator):
                 temperature=temperature,
                 top_p=top_p,
                 performance=performance,
+                driving=driving,
+                on_frame=lambda done, total: on_progress("motion", done, total),
             )
         motion = replace(motion, coefficients=control.apply(motion.coefficients, motion.space))
         return TalkingVideo(motion, samples, framed, self.make_renderer, fps or self.generator.space.fps, seconds)
@@ -154,7 +177,10 @@ class TalkingHead(Animator):
         ending: Ending = "ping-pong",
         expression: float = 1.0,
         control: Control = NO_CONTROL,
-        **options: Any,
+        emotion: Emotion | None = None,
+        intensity: float | None = None,
+        on_progress: OnProgress = unheard,
+        **options: Unpack[MotionOptions],
     ) -> DubbedVideo:
         """Give a video of a speaker the lips and the expression of another voice; see :mod:`emotalker.inference.dubbing`.
 
@@ -164,17 +190,32 @@ class TalkingHead(Animator):
             ending: what follows its last frame if the voice is longer.
             expression: weight of the new voice's brows, cheeks and smile.
             control: replaces parts of the motion. The video keeps its pose.
-            options: further arguments of :meth:`MotionGenerator.generate`.
+            emotion, intensity, on_progress: as for :meth:`generate`.
+            options: as for :meth:`generate`; see :class:`MotionOptions`.
 
         Raises:
             AudioError, VideoError, FaceNotFoundError, StyleError: the input cannot be used.
         """
         from emotalker.inference.dubbing import dub  # the tracker's parts take half a second to import
 
-        samples = load_audio(audio)
-        motion = self.generator.generate(samples, np.zeros(self.generator.space.dim, np.float32), **options)
+        options["style"] = options.get("style", DEFAULT_STYLE).with_emotion(emotion, intensity)
+        on_progress("reading", 0, None)
+        samples, rest = load_audio(audio), np.zeros(self.generator.space.dim, np.float32)
+        motion = self.generator.generate(
+            samples, rest, **options, on_frame=lambda done, total: on_progress("motion", done, total)
+        )
         motion = replace(motion, coefficients=control.apply(motion.coefficients, motion.space))
-        return dub(video, motion, self.landmarker, self.face_model, self.make_renderer, ending, expression, audio=samples)
+        return dub(
+            video,
+            motion,
+            self.landmarker,
+            self.face_model,
+            self.make_renderer,
+            ending,
+            expression,
+            audio=samples,
+            on_frame=lambda done: on_progress("faces", done, None),
+        )
 
     def stream(
         self,
@@ -183,23 +224,24 @@ class TalkingHead(Animator):
         sample_rate: int = SAMPLE_RATE,
         size: int = 512,
         keep_expression: float = 0.0,
-        **options: Any,
+        emotion: Emotion | None = None,
+        intensity: float | None = None,
+        **options: Unpack[StreamOptions],
     ) -> TalkingStream:
         """Prepare a portrait to talk while the voice arrives.
 
         Args:
-            image: a file, or ``(H, W, 3)`` uint8 RGB.
+            image: as for :meth:`generate`.
             sample_rate: of the audio that will arrive, Hz; other rates than 16 kHz are resampled.
             size: width and height of the frames, pixels; even.
-            keep_expression: as in :meth:`generate`.
-            options: further arguments of :class:`~emotalker.inference.motion_stream.MotionStream`: ``seed``, ``style``,
-                ``decoding``, ``temperature``, ``top_p``, ``performance`` and ``look_ahead``.
+            keep_expression, emotion, intensity: as for :meth:`generate`.
+            options: as for :meth:`generate`, and ``look_ahead``, seconds; see :class:`StreamOptions`.
 
         Raises:
             AudioError, ImageError, FaceNotFoundError, StyleError: as :meth:`generate`.
         """
-        name = str(image) if isinstance(image, str | os.PathLike) else "the image"
-        pixels = image if isinstance(image, np.ndarray) else load_image(image)
+        options["style"] = options.get("style", DEFAULT_STYLE).with_emotion(emotion, intensity)
+        pixels, name = as_picture(image)
         portrait = Portrait.from_image(
             pixels, self.landmarker, self.face_model, size, name, keep_expression, segmenter=self.segmenter
         )

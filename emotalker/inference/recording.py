@@ -39,7 +39,11 @@ def block_spans(frames: int) -> list[tuple[int, int]]:
 
 
 def in_blocks(
-    samples: np.ndarray, frames: int, block: Callable[[np.ndarray, int], tuple[np.ndarray, ...]], widths: tuple[int, ...]
+    samples: np.ndarray,
+    frames: int,
+    block: Callable[[np.ndarray, int], tuple[np.ndarray, ...]],
+    widths: tuple[int, ...],
+    on_frame: Callable[[int, int], None] = lambda done, total: None,
 ) -> tuple[np.ndarray, ...]:
     """Process a recording in blocks and cross-fade the results.
 
@@ -48,13 +52,17 @@ def in_blocks(
         frames: F, of the recording.
         block: maps samples and the frame at which they begin to arrays ``(frames of the block, width)``.
         widths: of these arrays.
+        on_frame: called with the frames done and all frames, before the first block and after each.
 
     Returns:
         Arrays ``(F, width)`` float32; for one block, what it returns.
     """
     spans = block_spans(frames)
+    on_frame(0, frames)
     if len(spans) == 1:
-        return block(samples, 0)
+        result = block(samples, 0)
+        on_frame(frames, frames)
+        return result
     results, done = tuple(np.empty((frames, width), np.float32) for width in widths), 0
     for start, end in spans:
         parts = block(samples[start * SAMPLES_PER_VIDEO_FRAME : end * SAMPLES_PER_VIDEO_FRAME], start)
@@ -64,6 +72,7 @@ def in_blocks(
             result[start:done] += ramp * (part[:shared] - result[start:done])
             result[done:end] = part[shared:]
         done = end
+        on_frame(done, frames)
     return results
 
 
@@ -77,6 +86,7 @@ class RecordingMotion:
         reference: ``(D,)`` coefficients of the portrait.
         seed: of all random numbers.
         decoding, temperature, top_p: see :meth:`MotionGenerator.generate`.
+        prefix: codes ``(P,)`` that the recording begins with; see :class:`~emotalker.models.code_decoder.CodeDecoder`.
     """
 
     def __init__(
@@ -88,10 +98,11 @@ class RecordingMotion:
         decoding: Mode,
         temperature: float,
         top_p: float,
+        prefix: Tensor | None = None,
     ):
         self.generator, self.steps = generator, steps
         self.reference = steps.reference(generator.tensor(reference), generator.lip.standardizer)
-        self.decoder = code_decoder(generator, steps, self.reference, seed, decoding, temperature, top_p)
+        self.decoder = code_decoder(generator, steps, self.reference, seed, decoding, temperature, top_p, prefix)
         rng = np.random.default_rng(seed)
         self.added_blinks, self.blinks = steps.blink_times(rng), steps.style.blink_times(generator.space.fps, rng)
         self.neutral = generator.tensor(neutral_weights())
@@ -129,7 +140,7 @@ class RecordingMotion:
         new = features[:, known * generator.transformer.config.frames_per_code :]
         has_emotions = generator.transformer.config.num_emotions > 0
         codes = self.decoder.extend(
-            new.expand(len(self.decoder.modes), -1, -1),
+            new,
             generator.tensor(code_means(weights, FRAMES_PER_CODE)[known:]) if has_emotions else None,
             self.neutral if has_emotions else None,
         ).features
@@ -150,8 +161,12 @@ def code_decoder(
     decoding: Mode,
     temperature: float,
     top_p: float,
+    prefix: Tensor | None = None,
 ) -> CodeDecoder:
-    """The decoder of a recording's codes, a row for each decoding mode of the performance; ``reference`` is ``(1, D)``."""
+    """The decoder of a recording's codes, a row for each decoding mode of the performance; ``reference`` is ``(1, D)``.
+
+    ``prefix`` is ``(P,)`` codes that the recording begins with.
+    """
     modes = steps.decoding_modes(decoding)
     return CodeDecoder(
         generator.transformer,
@@ -162,6 +177,7 @@ def code_decoder(
         top_p=top_p,
         generators=generator.random_generators(seed, modes),
         guidance_scale=steps.style.intensity,
+        prefix=prefix,
     )
 
 

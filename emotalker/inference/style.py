@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -46,6 +46,26 @@ class Style:
         if self.emotion and self.emotion_track is not None:
             raise StyleError("both an emotion and an emotion track are given; leave out --emotion or --emotion-track")
 
+    def with_emotion(self, emotion: Emotion | None = None, intensity: float | None = None) -> Style:
+        """This style with another emotion or intensity; what is None stays.
+
+        >>> DEFAULT_STYLE.with_emotion("happy", 1.5), DEFAULT_STYLE.with_emotion({"sad": 0.6})
+
+        Raises:
+            StyleError: an emotion is unknown, a weight is not in 0..1, or the intensity is not in 0..3.
+        """
+        style = self
+        if isinstance(emotion, EmotionTrack):
+            style = replace(style, emotion=None, emotion_track=emotion)
+        elif emotion is not None:
+            weights = parse_emotion(emotion) if isinstance(emotion, str) else checked_weights(emotion)
+            style = replace(style, emotion=weights, emotion_track=None)
+        if intensity is None:
+            return style
+        if not 0 <= intensity <= 3:
+            raise StyleError(f"the intensity {intensity!r} of the emotion is not a number from 0 to 3; 1 leaves it unchanged")
+        return replace(style, intensity=float(intensity))
+
     @property
     def requested(self) -> EmotionTrack | None:
         """The emotion that replaces the recognised one: ``emotion_track``, or ``emotion`` at all times; None without both."""
@@ -58,6 +78,10 @@ class Style:
         return None if self.blinks is None else BlinkTimes.irregular(self.blinks, fps, rng)
 
 
+#: An emotion as callers give it: its name, a mix as :func:`parse_emotion` reads it, weights by name, or a track over time.
+Emotion = str | Mapping[str, float] | EmotionTrack
+
+
 #: The recognised emotion with the predicted amplitudes.
 DEFAULT_STYLE = Style()
 
@@ -67,18 +91,30 @@ def parse_emotion(text: str) -> dict[str, float]:
 
     Weights with a sum above 1 are scaled to a sum of 1.
     """
-    weights: dict[str, float] = {}
+    pairs = []
     for part in text.split(","):
         name, _, number = part.partition(":")
-        emotion = emotion_of(name.strip())
-        if emotion is None:
-            raise StyleError(f"unknown emotion {name.strip()!r}; known: {', '.join(EMOTIONS)}")
         try:
             weight = float(number) if number else 1.0
         except ValueError:
             weight = -1.0
+        pairs.append((name.strip(), weight))
+    return _checked(pairs)
+
+
+def checked_weights(weights: Mapping[str, float]) -> dict[str, float]:
+    """Weights by emotion, under the names of EMOTIONS and scaled as :func:`parse_emotion` does; StyleError as there."""
+    return _checked(weights.items())
+
+
+def _checked(pairs: Iterable[tuple[str, float]]) -> dict[str, float]:
+    weights: dict[str, float] = {}
+    for name, weight in pairs:
+        emotion = emotion_of(name)
+        if emotion is None:
+            raise StyleError(f"unknown emotion {name!r}; known: {', '.join(EMOTIONS)}")
         if not 0 <= weight <= 1:
-            raise StyleError(f"the weight of {emotion} in {text!r} is not a number from 0 to 1; write e.g. happy:0.7")
+            raise StyleError(f"the weight of {emotion} is not a number from 0 to 1; write e.g. happy:0.7")
         weights[emotion] = weights.get(emotion, 0.0) + weight
     total = max(1.0, sum(weights.values()))
     return {name: weight / total for name, weight in weights.items()}

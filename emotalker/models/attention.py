@@ -70,11 +70,18 @@ class CrossAttention(nn.Module):
 
     def forward(self, x: Tensor, memory: Tensor, frames: Tensor, visible: Tensor) -> Tensor:
         """x ``(B, L, d)``, memory ``(B, S, d)``, window ``frames`` and ``visible`` ``(L, 2k)`` to ``(B, L, d)``."""
+        windows = self.key_value(memory)[:, frames]  # projected once per frame; each frame is in two windows
+        return self.attend(x, windows, visible.repeat(len(x), 1)[:, None, None])
+
+    def attend(self, x: Tensor, windows: Tensor, mask: Tensor | None = None) -> Tensor:
+        """x ``(B, L, d)`` and the windows' projected frames, keys and values ``(B or 1, L, W, 2 d)``, to ``(B, L, d)``.
+
+        ``mask (B L, 1, 1, W)`` says which frames are visible, codes within batch items; None for all.
+        """
         batch, length = x.shape[:2]
         query = self.query(x).view(batch * length, self.num_heads, 1, -1)
-        windows = self.key_value(memory)[:, frames]  # projected once per frame; each frame is in two windows
-        key, value = windows.view(batch * length, frames.shape[1], 2, self.num_heads, -1).permute(2, 0, 3, 1, 4)
-        mask = visible.repeat(batch, 1)[:, None, None]  # the same layout as the query: codes within batch items
+        windows = windows.expand(batch, -1, -1, -1).reshape(batch * length, windows.shape[2], 2, self.num_heads, -1)
+        key, value = windows.permute(2, 0, 3, 1, 4)
         dropout = self.dropout if self.training else 0.0
         heads = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=dropout)
         return self.output(heads.reshape(batch, length, -1))
@@ -96,15 +103,13 @@ class DecoderLayer(nn.Module):
         self.norms = nn.ModuleList(nn.LayerNorm(config.dim) for _ in range(3))
         self.dropout = nn.Dropout(config.dropout)
 
-    def forward(
-        self,
-        x: Tensor,
-        bias: Tensor,
-        memory: Tensor,
-        windows: tuple[Tensor, Tensor],
-        cache: KeyValueCache | None = None,
-        position: int = 0,
-    ) -> Tensor:
-        x = x + self.dropout(self.self_attention(self.norms[0](x), bias, cache, position))
+    def forward(self, x: Tensor, bias: Tensor, memory: Tensor, windows: tuple[Tensor, Tensor]) -> Tensor:
+        x = x + self.dropout(self.self_attention(self.norms[0](x), bias))
         x = x + self.dropout(self.cross_attention(self.norms[1](x), memory, *windows))
         return x + self.dropout(self.feed_forward(self.norms[2](x)))
+
+    def step(self, x: Tensor, bias: Tensor, window: Tensor, cache: KeyValueCache, position: int) -> Tensor:
+        """The same for code ``position`` alone, ``(B, 1, d)``, with its projected frames ``(B or 1, 1, W, 2 d)``."""
+        x = x + self.self_attention(self.norms[0](x), bias, cache, position)
+        x = x + self.cross_attention.attend(self.norms[1](x), window)
+        return x + self.feed_forward(self.norms[2](x))

@@ -46,6 +46,7 @@ class CodeDecoder:
         guidance_scale: of classifier-free guidance (Ho and Salimans 2022). 0 is the unconditional prediction, 1 the
             conditional one; larger values extrapolate. Any value except 1 doubles the computation.
         capacity: number of codes that will be decoded, if known; smaller recordings then need less memory.
+        prefix: ``(P,)`` int64 codes of the first P, which are given instead of predicted; the others continue from them.
 
     Attributes:
         position: number of codes decoded so far.
@@ -67,6 +68,7 @@ class CodeDecoder:
         generators: Sequence[torch.Generator | None] | None = None,
         guidance_scale: float = 1.0,
         capacity: int | None = None,
+        prefix: Tensor | None = None,
     ):
         rows, limit = len(reference), transformer.config.max_context
         modes = [mode] * rows if isinstance(mode, str) else list(mode)
@@ -75,10 +77,10 @@ class CodeDecoder:
         self.transformer, self.reference, self.codebook, self.modes = transformer, reference, codebook, modes
         self.generators, self.guidance_scale = generators or [None] * rows, guidance_scale
         self.sampling = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
-        self.position = 0
+        self.position, self.prefix = 0, prefix
         self._caches = [KeyValueCache(min(capacity or limit, limit)) for _ in transformer.layers]
         self._token: Tensor | None = None
-        self._memory: Tensor | None = None  # projected audio frames of the last code
+        self._memory: list[Tensor] = []  # of each layer, keys and values of the last code's audio frames
         self._frames = 0
         self._continuous = torch.tensor([m == "continuous" for m in modes], device=codebook.device)[:, None, None]
 
@@ -87,7 +89,7 @@ class CodeDecoder:
         """Decode the next L = ceil(S / k) codes.
 
         Args:
-            audio: ``(B, S, audio_dim)``, the features that follow those of the last call. S is a multiple of
+            audio: ``(B or 1, S, audio_dim)``, the features that follow those of the last call. S is a multiple of
                 ``frames_per_code``, but in the last call.
             emotion: ``(B or 1, num_emotions)`` or ``(B or 1, L, num_emotions)``.
             unconditional: weights of the unconditional prediction, e.g. neutral; shapes as ``emotion``. Given in all calls
@@ -106,44 +108,54 @@ class CodeDecoder:
         condition = self.transformer.condition(self.reference, emotion).expand(-1, length, -1)
         guided = unconditional is not None and self.guidance_scale != 1.0
         if guided:  # one batch: conditional rows, then unconditional rows
-            memory = memory.repeat(2, 1, 1)
-            token = token.repeat(2, 1, 1) if self._token is None else token
+            if len(memory) > 1:
+                memory = memory.repeat(2, 1, 1)
+                token = token.repeat(2, 1, 1) if self._token is None else token
             base = self.transformer.condition(self.reference, unconditional).expand(-1, length, -1)
             condition = torch.cat([condition, base])
-        before = 0 if self._memory is None else self._memory.shape[1]
-        memory = memory if self._memory is None else torch.cat([self._memory, memory], dim=1)
+        projected = [layer.cross_attention.key_value(memory) for layer in self.transformer.layers]
+        before = self._memory[0].shape[1] if self._memory else 0
+        if self._memory:
+            projected = [torch.cat(pair, dim=1) for pair in zip(self._memory, projected, strict=True)]
         features, codes = [], []
         for i in range(length):
             place = self.transformer.code_positions(torch.tensor([self.position], device=audio.device))
             x = token + condition[:, i : i + 1] + place
-            output = self._step(x, memory[:, max(0, before + (i - 1) * k) : before + (i + 1) * k])
+            window = slice(max(0, before + (i - 1) * k), before + (i + 1) * k)
+            output = self._step(x, [frames[:, None, window] for frames in projected])
             if guided:
                 output = output.guided(self.guidance_scale)
-            code = self._select(output)
-            feature = torch.where(self._continuous, output.features, self.codebook[code])
+            if self.prefix is not None and self.position < len(self.prefix):
+                code = self.prefix[self.position].expand(len(self.modes), 1)
+                feature = self.codebook[code]
+            else:
+                code = self._select(output)
+                feature = torch.where(self._continuous, output.features, self.codebook[code])
             features.append(feature)
             codes.append(code)
             token = self.transformer.code_projection(feature)
             token = token.repeat(2, 1, 1) if guided else token
             self.position += 1
-        self._token, self._memory, self._frames = token, memory[:, -k:].clone(), self._frames + audio.shape[1]
+        self._token, self._frames = token, self._frames + audio.shape[1]
+        self._memory = [frames[:, -k:].clone() for frames in projected]
         return GeneratedCodes(torch.cat(features, dim=1), torch.cat(codes, dim=1))
 
     def _select(self, output: TransformerOutput) -> Tensor:
         """One code per row, ``(B, 1)`` int64: sampled for "sample", otherwise the nearest to the predicted vector."""
-        codes = torch.cdist(output.features, self.codebook[None]).argmin(-1)
+        codes = torch.empty((len(self.modes), 1), dtype=torch.long, device=self.codebook.device)
+        nearest = [row for row, mode in enumerate(self.modes) if mode != "sample"]
+        if nearest:
+            codes[nearest] = torch.cdist(output.features[nearest], self.codebook[None]).argmin(-1)
         for row, mode in enumerate(self.modes):
             if mode == "sample":
                 codes[row] = sample_codes(output.logits[row], **self.sampling, generator=self.generators[row])
         return codes
 
-    def _step(self, x: Tensor, window: Tensor) -> TransformerOutput:
-        """One decoding step: token ``(B, 1, d)`` and its window of audio frames ``(B, 1..2k, d)``."""
+    def _step(self, x: Tensor, windows: Sequence[Tensor]) -> TransformerOutput:
+        """One step: token ``(B, 1, d)``, and for each layer its projected audio frames ``(B or 1, 1, 1..2k, 2 d)``."""
         config = self.transformer.config
         ages = self._caches[0].ages(self.position, x.device)
         bias = age_bias(ages[None], self.transformer.slopes, config.codes_per_period, config.max_context)
-        frames = torch.arange(window.shape[1], device=x.device)[None]
-        visible = torch.ones_like(frames, dtype=torch.bool)
-        for layer, cache in zip(self.transformer.layers, self._caches, strict=True):
-            x = layer(x, bias, window, (frames, visible), cache, self.position)
+        for layer, window, cache in zip(self.transformer.layers, windows, self._caches, strict=True):
+            x = layer.step(x, bias, window, cache, self.position)
         return self.transformer.heads(x)

@@ -16,7 +16,8 @@ from torch.nn import functional as F
 from emotalker.core.checkpoint import register_model
 from emotalker.core.config import ModelConfig
 from emotalker.core.errors import CheckpointError
-from emotalker.models.mel_stem import LogMelStem
+from emotalker.models.log_mel_hubert import LogMelHubert
+from emotalker.models.transformers_hubert import hubert_classes
 
 HOP_LENGTH = 320  # samples per HuBERT frame at 16 kHz: 50 frames per second
 SAMPLES_PER_VIDEO_FRAME = 640
@@ -118,7 +119,8 @@ class AudioEncoder(nn.Module):
 
     Args:
         config: hyperparameters.
-        hubert: a ``transformers.HubertModel`` with these hyperparameters; None builds one with random weights.
+        hubert: a ``transformers.HubertModel`` with these hyperparameters. None builds a network with random weights: that
+            class for waveforms, :class:`~emotalker.models.log_mel_hubert.LogMelHubert` for log-mel.
     """
 
     Config = AudioEncoderConfig
@@ -127,12 +129,11 @@ class AudioEncoder(nn.Module):
         super().__init__()
         self.config = config
         self.frozen = False
-        if hubert is None:
-            from transformers import HubertConfig, HubertModel  # imported here because the import takes seconds
-
+        if hubert is None and config.stem == "log_mel":
+            hubert = LogMelHubert(config.hubert)
+        elif hubert is None:
+            HubertConfig, HubertModel = hubert_classes()
             hubert = HubertModel(HubertConfig(**config.hubert))
-            if config.stem == "log_mel":
-                hubert.feature_extractor = LogMelStem(config.hubert["hidden_size"])
         self.hubert = hubert
         self.emotion_head = EmotionHead(self.dim, len(config.emotions)) if config.emotions else None
 
@@ -147,7 +148,7 @@ class AudioEncoder(nn.Module):
         Raises:
             CheckpointError: the model is missing or not a complete HuBERT.
         """
-        from transformers import HubertConfig, HubertModel
+        HubertConfig, HubertModel = hubert_classes()
         from transformers.utils import cached_file
 
         where = str(source)

@@ -15,6 +15,9 @@ from emotalker.coefficients.statistics import Standardizer
 from emotalker.core.checkpoint import register_model
 from emotalker.settings.networks import LipSize
 
+#: Mel windows that are encoded together: the first layers' outputs of more do not fit the processor's cache.
+_TOGETHER = 64
+
 
 @dataclass(frozen=True)
 class LipConfig(LipSize):
@@ -127,7 +130,11 @@ class LipBranch(nn.Module):
     def encode_audio(self, mel_windows: Tensor) -> Tensor:
         """Audio embedding of each frame, ``(B, F, 80, 16)`` to ``(B, F, audio_dim)``."""
         batch, frames = mel_windows.shape[:2]
-        return self.mel_encoder(mel_windows.reshape(batch * frames, 1, *mel_windows.shape[2:])).view(batch, frames, -1)
+        images = mel_windows.reshape(batch * frames, 1, *mel_windows.shape[2:])
+        if self.training:
+            return self.mel_encoder(images).view(batch, frames, -1)
+        parts = [self.mel_encoder(part) for part in images.split(_TOGETHER)]
+        return torch.cat(parts).view(batch, frames, -1)
 
     def predict(self, audio: Tensor, face: Tensor, reference: Tensor, emotion: Tensor | None = None) -> Tensor:
         """:meth:`forward` with the embeddings of :meth:`encode_audio`, which can be reused for several faces and emotions."""

@@ -146,7 +146,7 @@ class CrossModalTransformer(nn.Module):
         """Decode all L = ceil(S / 8) codes of a recording; :class:`CodeDecoder` decodes them in parts.
 
         Args:
-            audio: ``(B, S, audio_dim)``.
+            audio: ``(B or 1, S, audio_dim)``.
             reference: ``(B, reference_dim)`` raw.
             codebook: ``(K, C)``, the VQ-VAE's ``quantizer.codebook``.
             mode, temperature, top_k, top_p, generators, guidance_scale: see :class:`CodeDecoder`.

@@ -39,6 +39,13 @@ class PlanarRenderer(Renderer, Protocol):
         ...
 
 
+def warp_renderer(portrait: Portrait) -> Renderer:
+    """The :class:`~emotalker.render.warp_renderer.WarpRenderer` of a portrait."""
+    from emotalker.render.warp_renderer import WarpRenderer  # imported here, because numba takes a fifth of a second
+
+    return WarpRenderer(portrait)
+
+
 class RendererFactory(Protocol):
     """Prepares a renderer for one portrait, including all computations that are done once per portrait."""
 

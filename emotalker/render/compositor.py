@@ -8,7 +8,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from emotalker.render.drawing import Backdrop, Planes, Shade, draw, draw_alpha
+from emotalker.render.drawing import SQUARE, Backdrop, Planes, Shade, draw, draw_alpha
 from emotalker.render.fields import compose
 from emotalker.render.layers import Opening, draw_opening
 from emotalker.render.sampling import PADDING
@@ -26,7 +26,7 @@ class FrameInputs(NamedTuple):
         place: x, y, width and height of the rectangle of ``face``.
         shade: the shading.
         openings: mouth and eyes, at most three.
-        light: ``(rows, columns)`` float32 factor of the person's brightness over the whole picture; None for 1.
+        light: ``(rows, columns)`` float32 factor of the person's brightness, of the shape of ``pose``; None for 1.
     """
 
     pose: np.ndarray
@@ -71,7 +71,7 @@ class Compositor:
         self._matte = None if matte is None else np.ascontiguousarray(matte, np.float32)
         if background is None:
             tiny = np.zeros((2, 2), np.float32)
-            self._backdrop = Backdrop(tiny, tiny, *np.zeros((2, 2, 2, 2), np.float32), False)
+            self._backdrop = Backdrop(tiny, np.zeros((1, 1), np.bool_), tiny, *np.zeros((2, 2, 2, 2), np.float32), False)
         else:
             if matte.shape != (size, size) or background.shape != photo.shape:
                 raise ValueError(f"matte {matte.shape} and background {background.shape} do not fit a photo {photo.shape}")
@@ -81,7 +81,9 @@ class Compositor:
             person, behind = _exact_layers(person, behind, opacity, self._still)
             luma, chroma = _ycc(behind)
             even = chroma[: size // 2 * 2, : size // 2 * 2].reshape(size // 2, 2, size // 2, 2, 2)
-            self._backdrop = Backdrop(self._matte, luma, chroma, np.ascontiguousarray(even.mean((1, 3))), True)
+            self._backdrop = Backdrop(
+                self._matte, _solid(self._matte), luma, chroma, np.ascontiguousarray(even.mean((1, 3))), True
+            )
         luma, chroma = _ycc(person)
         self._planes = Planes(*(_padded(plane) for plane in (luma, *_split(chroma), *_split(_block_average(chroma)))))
         self._still_planar = planar_yuv(self._still) if size % 2 == 0 else None
@@ -193,6 +195,16 @@ def _near(matte: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
     reached = cv2.dilate((matte > 0).astype(np.uint8), np.ones((3 * cell, 3 * cell)))
     centres = [((np.arange(n) + 0.5) * len(matte) / n).astype(int) for n in (rows, columns)]
     return reached[np.ix_(*centres)] > 0
+
+
+def _solid(matte: np.ndarray) -> np.ndarray:
+    """:attr:`emotalker.render.drawing.Backdrop.solid` of a matte ``(S, S)``."""
+    side = 2 * SQUARE + 3  # a pixel more on each side, because samples between pixels take both
+    opaque = cv2.erode((matte >= 1).astype(np.uint8), np.ones((side, side), np.uint8)) > 0
+    rest = -len(matte) % SQUARE
+    squares = np.pad(opaque, (0, rest), constant_values=True)
+    count = len(squares) // SQUARE
+    return squares.reshape(count, SQUARE, count, SQUARE).all((1, 3))
 
 
 def _exact_layers(

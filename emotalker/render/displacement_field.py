@@ -12,12 +12,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numba import njit
 from scipy.spatial.distance import cdist
 
 from emotalker.render.opening_line import LOWER, UPPER, OpeningLine
+from emotalker.render.sampling import COMPILED
 
 #: Constant of the multiquadric kernel, in units of the field's scale; below the distance of neighbouring points.
 _TIP = 0.015
+#: Channels up to which a field is evaluated by a compiled loop, which needs no matrix of all distances; with more, a matrix
+#: product is faster.
+_FEW_CHANNELS = 4
 
 
 class DisplacementField:
@@ -82,5 +87,32 @@ class DisplacementField:
             height += opening_line.height(points, side if index == line else None)
         lifted = np.column_stack([points, height]) / self.scale
         n = len(self._centres)
-        kernel = self._kernel(lifted).astype(np.float32)
-        return kernel @ self._weights[:n] + self._affine(lifted).astype(np.float32) @ self._weights[n:]
+        affine = self._affine(lifted).astype(np.float32) @ self._weights[n:]
+        if self._weights.shape[1] > _FEW_CHANNELS:
+            return self._kernel(lifted).astype(np.float32) @ self._weights[:n] + affine
+        columns = (np.ascontiguousarray(a.T, np.float32) for a in (lifted, self._centres, self._weights[:n]))
+        add_multiquadrics(*columns, affine)
+        return affine
+
+
+@njit(**COMPILED)
+def add_multiquadrics(points, centres, weights, out):
+    """``out[m] -= sum_n weights[:, n] sqrt(|points[:, m] - centres[:, n]|^2 + tip^2)``.
+
+    Args:
+        points, centres: ``(3, M)`` and ``(3, N)`` float32.
+        weights: ``(C, N)`` float32.
+        out: ``(M, C)`` float32, changed.
+    """
+    tip = np.float32(_TIP * _TIP)
+    distances = np.empty(centres.shape[1], np.float32)
+    for m in range(points.shape[1]):
+        x, y, z = points[0, m], points[1, m], points[2, m]
+        for n in range(centres.shape[1]):
+            dx, dy, dz = x - centres[0, n], y - centres[1, n], z - centres[2, n]
+            distances[n] = np.sqrt(dx * dx + dy * dy + dz * dz + tip)
+        for c in range(weights.shape[0]):
+            total = np.float32(0)
+            for n in range(centres.shape[1]):
+                total += weights[c, n] * distances[n]
+            out[m, c] -= total

@@ -32,6 +32,9 @@ from numba import float32, int32, njit, uint8, uint32, uint64
 
 from emotalker.render.sampling import COMPILED, cell, cubic_row, sample_field, sample_map, sample_row
 
+#: Side of the squares of :attr:`Backdrop.solid`, pixels.
+SQUARE = 8
+
 #: Displacement in pixels below which a pixel does not move: about one level at usual edges.
 STILL = float32(1 / 64)
 
@@ -74,12 +77,14 @@ class Backdrop(NamedTuple):
 
     Attributes:
         matte: ``(S, S)`` float32 opacity of the person in the photo, 0..1.
+        solid: bool, for squares of SQUARE pixels of the photo whether all is opaque up to SQUARE pixels around them.
         luma, chroma: ``(S, S)`` and ``(S, S, 2)`` float32.
         blocks: ``(S / 2, S / 2, 2)`` float32, the chroma averaged over blocks of 2 x 2 pixels.
         on: whether there is one; otherwise the arrays are not read.
     """
 
     matte: np.ndarray
+    solid: np.ndarray
     luma: np.ndarray
     chroma: np.ndarray
     blocks: np.ndarray
@@ -108,10 +113,7 @@ def to_byte(value):
 
 @njit(**COMPILED)
 def ratio_at(ratio, x, y):
-    """Shading at a position of the canonical face, 1 outside it."""
-    last = float32(ratio.shape[0] - 1)
-    if x < 0 or y < 0 or x > last or y > last:
-        return float32(1)
+    """Shading at a position of the canonical face; outside it that of its border, which is 1."""
     return sample_map(ratio, x, y)
 
 
@@ -122,13 +124,13 @@ def place_of(places, left, top, spacing, x, y):
 
 
 @njit(**COMPILED)
-def place_row(nodes, y, first, stop, shade, line, source):
-    """Positions in the photo, and shading, of the pixels ``first`` to ``stop`` of row ``y``.
+def place_row(nodes, y, first, stop, shade, light, line, source):
+    """Positions in the photo, shading and light of the pixels ``first`` to ``stop`` of row ``y``.
 
     Args:
-        nodes, shade: as in :func:`draw`.
-        line: ``(4, columns)`` float32, a buffer.
-        source: ``(3, S)`` float32, written: x and y in the photo, and the factor of brightness.
+        nodes, shade, light: as in :func:`draw`.
+        line: ``(5, columns)`` float32, a buffer.
+        source: ``(4, S)`` float32, written: x and y in the photo, the factor of brightness, and the light if there is any.
     """
     rows, columns = nodes.shape[:2]
     ratio, one, half, size = shade.ratio, float32(1), float32(0.5), source.shape[1]
@@ -139,34 +141,42 @@ def place_row(nodes, y, first, stop, shade, line, source):
             line[c, i] = (one - t) * nodes[j, i, c] + t * nodes[j + 1, i, c]
         if shade.on and line[2, i] > -one and line[3, i] > -one and line[2, i] < end and line[3, i] < end:
             shaded_first, shaded_last = min(shaded_first, i), i
-    scale = float32(columns) / float32(size)
-    for x in range(uint64(first), uint64(stop)):
-        i, t = cell((float32(int32(x)) + half) * scale - half, columns)
+    lit = light.shape[0] > 1
+    if lit:
+        for i in range(columns):
+            line[4, i] = (one - t) * light[j, i] + t * light[j + 1, i]
+    # One node interval after the other: looking up the interval of every pixel takes longer than interpolating in it.
+    scale, spacing, at_y = float32(columns) / float32(size), float32(size) / float32(columns), float32(y)
+    i, _ = cell((float32(first) + half) * scale - half, columns)
+    start = first
+    while start < stop:
         ahead = i + uint32(1)
-        source[0, x] = float32(int32(x)) + (one - t) * line[0, i] + t * line[0, ahead]
-        source[1, x] = float32(y) + (one - t) * line[1, i] + t * line[1, ahead]
-        source[2, x] = one
-    first = max(first, int((shaded_first - 1) / scale))
-    stop = max(first, min(stop, int((shaded_last + 2) / scale)))
-    for x in range(uint64(first), uint64(stop)):
-        i, t = cell((float32(int32(x)) + half) * scale - half, columns)
-        ahead = i + uint32(1)
-        cx, cy = (one - t) * line[2, i] + t * line[2, ahead], (one - t) * line[3, i] + t * line[3, ahead]
-        source[2, x] = ratio_at(ratio, cx, cy)
+        end = stop if ahead == columns - 1 else min(stop, int(np.ceil((float32(ahead) + half) * spacing - half)))
+        shaded = shaded_first - 1 <= int32(i) <= shaded_last
+        x0, y0, u0, v0 = line[0, i], line[1, i], line[2, i], line[3, i]
+        dx, dy, du, dv = line[0, ahead] - x0, line[1, ahead] - y0, line[2, ahead] - u0, line[3, ahead] - v0
+        for x in range(start, end):
+            t = min(max((float32(x) + half) * scale - half - float32(i), float32(0)), one)
+            source[0, x], source[1, x] = float32(x) + (x0 + t * dx), at_y + (y0 + t * dy)
+            source[2, x] = ratio_at(ratio, u0 + t * du, v0 + t * dv) if shaded else one
+            if lit:
+                source[3, x] = line[4, i] + t * (line[4, ahead] - line[4, i])
+        start, i = max(start, end), ahead
 
 
 @njit(**COMPILED)
-def place_blocks(upper, lower, first, stop, source):
-    """Average positions and shading of blocks of 2 x 2 pixels, where the photo averaged over blocks is sampled.
+def place_blocks(upper, lower, first, stop, channels, source):
+    """Average positions, shading and light of blocks of 2 x 2 pixels, where the photo averaged over blocks is sampled.
 
     Args:
-        upper, lower: ``(3, S)`` of :func:`place_row` for both rows.
+        upper, lower: ``(4, S)`` of :func:`place_row` for both rows.
         first, stop: pixels, even.
-        source: ``(3, S)``, its first half is written.
+        channels: 3, or 4 with light.
+        source: ``(4, S)``, its first half is written.
     """
     for x in range(uint64(first // 2), uint64(stop // 2)):
         left, right = uint64(2) * x, uint64(2) * x + uint64(1)
-        for c in range(3):
+        for c in range(channels):
             mean = float32(0.25) * (upper[c, left] + upper[c, right] + lower[c, left] + lower[c, right])
             source[c, x] = mean - float32(0.5 if c < 2 else 0)
 
@@ -192,43 +202,42 @@ def cover_blocks(upper, lower, first, stop, chroma):
 
 
 @njit(**COMPILED)
-def light_row(light, y, step, first, stop, channels, color):
-    """Multiply the first channels of a row of colours ``(3, columns)`` by the light of the turn.
+def light_row(light, first, stop, channels, color):
+    """Multiply the first channels of a row of colours ``(3, columns)`` by the light ``(columns,)`` of the turn."""
+    for c in range(channels):
+        for x in range(uint64(first), uint64(stop)):
+            color[c, x] *= light[x]
 
-    Args:
-        light: ``(rows, columns)`` float32 over the whole picture.
-        y: of the row's centre, pixels.
-        step: width of its pixels: 1, or 2 for blocks of chroma.
-        first, stop: of the row's pixels.
-        channels: how many.
-        color: changed.
-    """
-    rows, columns = light.shape
-    size = float32(color.shape[1] * step)
-    one, half = float32(1), float32(0.5)
-    j, v = cell(y * float32(rows) / size - half, rows)
-    below, scale = j + uint32(1), float32(step) * float32(columns) / size
-    for x in range(uint64(first), uint64(stop)):
-        i, u = cell((float32(int32(x)) + half) * scale - half, columns)
-        ahead = i + uint32(1)
-        upper = (one - u) * light[j, i] + u * light[j, ahead]
-        lower = (one - u) * light[below, i] + u * light[below, ahead]
-        factor = (one - v) * upper + v * lower
-        for c in range(channels):
-            color[c, x] *= factor
+
+@njit(**COMPILED)
+def is_solid(solid, x, y):
+    """Whether the person is opaque within SQUARE pixels of a position; see :class:`Backdrop`."""
+    j, i = min(max(int32(y) // SQUARE, 0), solid.shape[0] - 1), min(max(int32(x) // SQUARE, 0), solid.shape[1] - 1)
+    return solid[j, i]
 
 
 @njit(**COMPILED)
 def back_row(backdrop, source, y, first, stop, full, color, opacity):
     """Draw a row of colours ``(3, S)``, with or without chroma, over the backdrop; writes the row's ``opacity (S,)``."""
-    matte, luma, chroma = backdrop.matte, backdrop.luma, backdrop.chroma
-    for x in range(uint64(first), uint64(stop)):
-        share = sample_map(matte, source[0, x], source[1, x])
-        opacity[x] = share
-        color[0, x] = luma[y, x] + share * (color[0, x] - luma[y, x])
-        if full:
-            color[1, x] = chroma[y, x, 0] + share * (color[1, x] - chroma[y, x, 0])
-            color[2, x] = chroma[y, x, 1] + share * (color[2, x] - chroma[y, x, 1])
+    matte, solid, luma, chroma = backdrop.matte, backdrop.solid, backdrop.luma, backdrop.chroma
+    xs, ys = source[0], source[1]
+    for start in range(first, stop, SQUARE):  # most of a person is opaque, which takes three tests instead of eight samples
+        end = min(start + SQUARE, stop)
+        middle, last = (start + end) // 2, end - 1
+        if (
+            is_solid(solid, xs[start], ys[start])
+            and is_solid(solid, xs[middle], ys[middle])
+            and is_solid(solid, xs[last], ys[last])
+        ):
+            opacity[start:end] = float32(1)
+            continue
+        for x in range(uint64(start), uint64(end)):
+            share = sample_map(matte, xs[x], ys[x])
+            opacity[x] = share
+            color[0, x] = luma[y, x] + share * (color[0, x] - luma[y, x])
+            if full:
+                color[1, x] = chroma[y, x, 0] + share * (color[1, x] - chroma[y, x, 0])
+                color[2, x] = chroma[y, x, 1] + share * (color[2, x] - chroma[y, x, 1])
 
 
 @njit(**COMPILED)
@@ -265,11 +274,11 @@ def draw_alpha(alpha, nodes, spans, matte, shade):
         matte: ``(S, S)`` float32 of the photo, 0..1.
     """
     size, columns = alpha.shape[0], nodes.shape[1]
-    line, source = np.empty((4, columns), np.float32), np.empty((3, size), np.float32)
+    line, source, no_light = np.empty((5, columns), np.float32), np.empty((4, size), np.float32), np.empty((1, 1), np.float32)
     for y in range(size):
         start, stop = moving_pixels(spans, y // 2 * 2, size, columns)
         if start < stop:
-            place_row(nodes, y, start, stop, shade, line, source)
+            place_row(nodes, y, start, stop, shade, no_light, line, source)
             for x in range(uint64(start), uint64(stop)):
                 alpha[y, x] = to_byte(float32(255) * sample_map(matte, source[0, x], source[1, x]))
 
@@ -287,11 +296,11 @@ def draw(rgb, planar, as_rgb, nodes, spans, front, box, planes, shade, light, ba
         front: ``(S, S, 4)`` of :func:`emotalker.render.layers.draw_opening`.
         box: ``(4,)`` int32 pixels that ``front`` may cover: x0, y0 even, x1, y1 inclusive.
         planes, shade: photo and shading.
-        light: ``(rows, columns)`` float32 factor of brightness over the whole picture; ``(1, 1)`` for none.
+        light: ``(rows, columns)`` float32 factor of brightness at the nodes; ``(1, 1)`` for none.
         backdrop: background.
     """
     size, columns = front.shape[0], nodes.shape[1]
-    line, source = np.empty((4, columns), np.float32), np.empty((3, 3, size), np.float32)
+    line, source = np.empty((5, columns), np.float32), np.empty((3, 4, size), np.float32)
     places, weights = np.empty(size, np.int32), np.empty((8, size), np.float32)
     color, chroma, blocks = np.empty((2, 3, size), np.float32), np.empty((2, size), np.float32), source[2]
     luma_scale, chroma_scale = float32(219 / 255), float32(224 / 255)
@@ -306,7 +315,7 @@ def draw(rgb, planar, as_rgb, nodes, spans, front, box, planes, shade, light, ba
             left, right = max(start, box[0]), max(start, min(stop, box[2] + 1))
         for row in range(min(2, size - y0)):
             y, at, values = y0 + row, source[row], color[row]
-            place_row(nodes, y, start, stop, shade, line, at)
+            place_row(nodes, y, start, stop, shade, light, line, at)
             cubic_row(at[0], at[1], start, stop, size, places, weights)
             sample_row(planes.luma, size, start, stop, places, weights, at[2], values[0])
             if as_rgb:
@@ -314,7 +323,7 @@ def draw(rgb, planar, as_rgb, nodes, spans, front, box, planes, shade, light, ba
                 sample_row(planes.v, size, start, stop, places, weights, at[2], values[2])
             cover_row(front[y], left, right, 3 if as_rgb else 1, values)
             if lit:
-                light_row(light, float32(y) + float32(0.5), 1, start, stop, 3 if as_rgb else 1, values)
+                light_row(at[3], start, stop, 3 if as_rgb else 1, values)
             if backdrop.on:
                 back_row(backdrop, at, y, start, stop, as_rgb, values, opacity[row])
             if as_rgb:
@@ -326,13 +335,13 @@ def draw(rgb, planar, as_rgb, nodes, spans, front, box, planes, shade, light, ba
                 for x in range(uint64(start), uint64(stop)):
                     out[x] = to_byte(float32(16) + luma_scale * values[0, x])
         if not as_rgb:
-            place_blocks(source[0], source[1], start, stop, blocks)
+            place_blocks(source[0], source[1], start, stop, 4 if lit else 3, blocks)
             cubic_row(blocks[0], blocks[1], start // 2, stop // 2, size, places, weights)
             sample_row(planes.block_u, size, start // 2, stop // 2, places, weights, blocks[2], chroma[0])
             sample_row(planes.block_v, size, start // 2, stop // 2, places, weights, blocks[2], chroma[1])
             cover_blocks(front[y0], front[y0 + 1], left, right, chroma)
             if lit:
-                light_row(light, float32(y0 + 1), 2, start // 2, stop // 2, 2, chroma[:, : size // 2])
+                light_row(blocks[3], start // 2, stop // 2, 2, chroma)
             if backdrop.on:
                 back_blocks(backdrop.blocks[y0 // 2], opacity, start, stop, chroma)
             for c in range(2):

@@ -7,10 +7,9 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
-from emotalker.face.geometry import barycentric
 from emotalker.face.portrait import Portrait
 from emotalker.face.topology import LEFT_BROW, LEFT_EYE, RIGHT_BROW, RIGHT_EYE, SKIN_POINTS, Contours
-from emotalker.render.shading import ShadingModel
+from emotalker.render.shading import ShadingModel, canonical_triangles
 from emotalker.render.warp import smoothstep
 
 #: Brightness of a closed lid relative to the skin below the eye, and the most that the logarithm of its brightness rises.
@@ -27,7 +26,7 @@ def with_lit_lids(model: ShadingModel, portrait: Portrait) -> ShadingModel:
     shadow, and a closed eye would look like a dark band.
     """
     size = model.log_ratios.shape[-1]
-    corners, weights, inside = barycentric(model.landmarks, (0, 0), (size, size))
+    corners, weights, inside = canonical_triangles(model.landmarks.astype(np.float32).tobytes(), size)
     points = portrait.landmarks[SKIN_POINTS]
     place = ((points[corners] * weights[..., None]).sum(1) - 0.5).reshape(size, size, 2).astype(np.float32)
     rows = []

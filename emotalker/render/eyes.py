@@ -11,7 +11,7 @@ from emotalker.coefficients import ARKIT_BLENDSHAPES
 from emotalker.face.portrait import Portrait
 from emotalker.face.topology import LEFT_EYE, LEFT_IRIS, RIGHT_EYE
 from emotalker.render.gains import blendshape_gains
-from emotalker.render.mouth_light import mouth_light
+from emotalker.render.mouth_light import MouthLight, mouth_light
 from emotalker.render.opening_line import OpeningEdges
 from emotalker.render.warp import Region, smoothstep
 
@@ -49,9 +49,17 @@ class Eyeball:
         region: the rectangle to render.
         edges: lid edges in the photo.
         iris: landmark indices of the iris: centre, then rim.
+        light: of the portrait, if it is known.
     """
 
-    def __init__(self, portrait: Portrait, region: Region, edges: OpeningEdges, iris: np.ndarray):
+    def __init__(
+        self,
+        portrait: Portrait,
+        region: Region,
+        edges: OpeningEdges,
+        iris: np.ndarray,
+        light: MouthLight | None = None,
+    ):
         corner = np.array([region.x, region.y])
         picture = portrait.image[region.slices].astype(np.float32)
         centre = portrait.landmarks[iris[0]] - corner
@@ -77,7 +85,7 @@ class Eyeball:
         along = (xs - upper[[0, -1], 0].mean()) / (width / 2)
         turned = 1 - 0.22 * np.clip(along**2, 0, 1) - np.clip((top - ys) / width, 0, 0.25)
         known = clear & (distance > 1.1 * _RIM[1])
-        white = mouth_light(portrait).enamel
+        white = (light or mouth_light(portrait)).enamel
         self._sclera = _continued(picture, known, visible, 0.1 * width, turned.astype(np.float32)[..., None], white)
         profile = _radial_profile(picture, iris_clear, distance, self._sclera)
         seen = (iris_clear & (distance < _RIM[1])).astype(np.float32)

@@ -25,6 +25,8 @@ class Opening(NamedTuple):
     Attributes:
         x, y, width, height: the rectangle, pixels of the portrait's pose.
         backward: ``(2, rows, columns, 2)`` float32 backward displacement of the upper and the lower layer, pixels.
+        drawn: ``(rows - 1, columns - 1)`` bool, cells of ``backward`` in which a layer differs from the face around it; see
+            :func:`differing`.
         inside: ``(2, height, width)`` float32 signed distance in the photo from each layer's edge, pixels, positive on skin.
         contact: ``(height, width)`` float32 how much the photo is open, where the line of contact of closed edges is drawn.
         interior: ``(height, width, 3)`` uint8 RGB.
@@ -37,6 +39,7 @@ class Opening(NamedTuple):
     width: int
     height: int
     backward: np.ndarray
+    drawn: np.ndarray
     inside: np.ndarray
     contact: np.ndarray
     interior: np.ndarray
@@ -86,6 +89,41 @@ def contact_line(upper, lower, softness, width):
 
 
 @njit(**COMPILED)
+def differing(backward, inside, left, top, width, height, face, place, softness, contact_width, differs, drawn):
+    """Cells of an opening in which its layers are not just the face, which is drawn without them.
+
+    That is tested for fewer positions than :func:`draw_opening` does, and with a margin.
+
+    Args:
+        backward, inside, left, top, width, height, softness, contact_width: of :class:`Opening`.
+        face: ``(rows', columns', 2)`` float32 backward displacement of the face in the portrait's pose, pixels.
+        place: x, y, width and height of the rectangle of ``face``.
+        differs: ``(rows, columns)`` bool, a buffer.
+        drawn: ``(rows - 1, columns - 1)`` bool, written.
+    """
+    rows, columns = differs.shape
+    half, one = float32(0.5), float32(1)
+    step_x, step_y = float32(width) / float32(columns), float32(height) / float32(rows)
+    scale_x, scale_y = float32(face.shape[1]) / float32(place[2]), float32(face.shape[0]) / float32(place[3])
+    far = float32(4) * max(softness, contact_width) + float32(3) * max(step_x, step_y)
+    for j in range(rows):
+        for i in range(columns):
+            x, y = (float32(i) + half) * step_x - half, (float32(j) + half) * step_y - half
+            ux, uy, lx, ly = backward[0, j, i, 0], backward[0, j, i, 1], backward[1, j, i, 0], backward[1, j, i, 1]
+            above, below = sample_map(inside[0], x + ux, y + uy), sample_map(inside[1], x + lx, y + ly)
+            differs[j, i] = True
+            if max(above, below) > far:
+                a, b = layer_weights(above, below, softness)
+                px, py = x + float32(left - place[0]) + half, y + float32(top - place[1]) + half
+                fx, fy = sample_field(face, px * scale_x - half, py * scale_y - half)
+                dx, dy = (ux, uy) if a == one else (lx, ly)
+                differs[j, i] = max(a, b) < one or max(abs(dx - fx), abs(dy - fy)) > half * _SAME
+    for j in range(rows - 1):
+        for i in range(columns - 1):
+            drawn[j, i] = differs[j, i] or differs[j, i + 1] or differs[j + 1, i] or differs[j + 1, i + 1]
+
+
+@njit(**COMPILED)
 def photo_color(luma, u, v, size, shade, ratio, places, x, y):
     """Luma and chroma of the shaded photo at a position; ``shade`` holds x, y, spacing and whether there is shading."""
     factor = float32(1)
@@ -120,14 +158,13 @@ def draw_opening(front, box, nodes, planes, shade, opening):
     far = float32(4) * max(softness, contact_width)  # beyond the line of contact
     cell_x = float32(upper.shape[1]) / float32(opening.width)
     cell_y = float32(upper.shape[0]) / float32(opening.height)
+    drawn = opening.drawn
     for row in range(max(box[1], 0), min(box[3], size - 1) + 1):
         j, ty = cell((float32(row) + half) * scale_y - half, rows)
         for column in range(max(box[0], 0), min(box[2], size - 1) + 1):
             i, tx = cell((float32(column) + half) * scale_x - half, columns)
             a, b = (one - tx) * (one - ty), tx * (one - ty)
             c, d = (one - tx) * ty, tx * ty
-            sx = a * nodes[j, i, 0] + b * nodes[j, i + 1, 0] + c * nodes[j + 1, i, 0] + d * nodes[j + 1, i + 1, 0]
-            sy = a * nodes[j, i, 1] + b * nodes[j, i + 1, 1] + c * nodes[j + 1, i, 1] + d * nodes[j + 1, i + 1, 1]
             px = float32(column) + a * nodes[j, i, 4] + b * nodes[j, i + 1, 4]
             px += c * nodes[j + 1, i, 4] + d * nodes[j + 1, i + 1, 4]
             py = float32(row) + a * nodes[j, i, 5] + b * nodes[j, i + 1, 5]
@@ -136,15 +173,19 @@ def draw_opening(front, box, nodes, planes, shade, opening):
             border = min(min(x, right - x), min(y, bottom - y)) / _FEATHER
             if border <= 0:
                 continue
+            u_column, u_row = (x + half) * cell_x - half, (y + half) * cell_y - half
+            if not drawn[cell(u_row, upper.shape[0])[0], cell(u_column, upper.shape[1])[0]]:
+                continue
             border = min(border, one)
             weight = front[row, column, 3] * presence * border * border * (float32(3) - float32(2) * border)
-            u_column, u_row = (x + half) * cell_x - half, (y + half) * cell_y - half
             ux, uy = sample_field(upper, u_column, u_row)
             lx, ly = sample_field(lower, u_column, u_row)
             above = sample_map(inside_upper, x + ux, y + uy)
             below = sample_map(inside_lower, x + lx, y + ly)
-            a, b = layer_weights(above, below, softness)
             # The face's own displacement, which is drawn already where a layer does not differ from it.
+            sx = a * nodes[j, i, 0] + b * nodes[j, i + 1, 0] + c * nodes[j + 1, i, 0] + d * nodes[j + 1, i + 1, 0]
+            sy = a * nodes[j, i, 1] + b * nodes[j, i + 1, 1] + c * nodes[j + 1, i, 1] + d * nodes[j + 1, i + 1, 1]
+            a, b = layer_weights(above, below, softness)
             fx, fy = sx + float32(column) - px, sy + float32(row) - py
             if max(above, below) > far:
                 dx, dy = (ux, uy) if a == one else (lx, ly)

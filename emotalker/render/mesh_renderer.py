@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 import cv2
 import numpy as np
+import torch
 
 from emotalker.coefficients import ARKIT
 from emotalker.coefficients.rotation import rotation_matrix
@@ -15,8 +18,13 @@ from emotalker.face.appearance import part_colors
 from emotalker.face.geometry import Camera
 from emotalker.face.model import FaceModel
 from emotalker.face.portrait import Portrait
+from emotalker.face.rasterizer import check_pytorch3d
 from emotalker.face.texture import eye_textures, head_texture
 from emotalker.render.mesh_raster import draw_triangles, smooth_normals
+from emotalker.render.mesh_tensors import TensorMesh
+
+#: What draws the triangles.
+MeshBackend = Literal["auto", "numba", "torch", "pytorch3d"]
 
 #: Pixels are averaged over squares of this side, against jagged edges.
 _SUPERSAMPLING = 2
@@ -83,9 +91,15 @@ class MeshRenderer:
     Args:
         head: the head to draw.
         size: width and height of the frames, pixels.
+        backend: "numba" draws with a compiled loop on the CPU, "pytorch3d" and "torch" with tensors; "auto" is PyTorch3D on a
+            GPU where it is installed, and otherwise the compiled loop, which is faster on a CPU. All draw the same picture
+            but for pixels on the edges of triangles.
+
+    Raises:
+        MissingExtraError: ``pytorch3d`` is requested and not installed.
     """
 
-    def __init__(self, head: Head, size: int = 512):
+    def __init__(self, head: Head, size: int = 512, backend: MeshBackend = "auto"):
         self.size, self._head = size, head
         model = head.model
         self._basis = np.ascontiguousarray(model.blendshape_basis.reshape(len(model.blendshape_basis), -1), np.float32)
@@ -104,6 +118,15 @@ class MeshRenderer:
         side = _SUPERSAMPLING * size
         self._camera = Camera.default(side, side)
         self._picture, self._depth = np.empty((side, side, 3), np.uint8), np.empty((side, side), np.float32)
+        self._tensors = None
+        cuda = torch.cuda.is_available()
+        if backend == "auto":
+            backend = "pytorch3d" if cuda and importlib.util.find_spec("pytorch3d") else "numba"
+        if backend != "numba":
+            if backend == "pytorch3d":
+                check_pytorch3d()
+            mesh = (self._triangles, self._one_sided, self._uv, self._textures, self._texture_of, self._colors)
+            self._tensors = TensorMesh(*mesh, _BACKGROUND, side, backend, "cuda" if cuda else "cpu")
         self._normals = np.empty_like(head.rest)
         self._light = np.array(_LIGHT, np.float32) / np.float32(np.linalg.norm(_LIGHT))
 
@@ -121,6 +144,9 @@ class MeshRenderer:
         ambient = _PHOTO_AMBIENT if self._head.textures else _AMBIENT
         brightness = ambient + (1 - ambient) * np.clip(self._normals @ self._light, 0, None)
         projected = np.ascontiguousarray(self._camera.project_with_depth(placed), np.float32)
+        if self._tensors is not None:
+            picture = self._tensors.draw(projected, brightness)
+            return cv2.resize(picture, (self.size, self.size), interpolation=cv2.INTER_AREA)
         self._picture[:], self._depth[:] = _BACKGROUND, np.inf
         draw_triangles(
             projected,

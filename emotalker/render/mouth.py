@@ -15,7 +15,7 @@ from emotalker.face.portrait import Portrait
 from emotalker.face.rasterizer import interpolate, rasterize
 from emotalker.face.topology import INNER_LIPS, OUTER_LIPS
 from emotalker.render.gains import blendshape_gains
-from emotalker.render.mouth_light import mouth_light
+from emotalker.render.mouth_light import MouthLight, mouth_light
 from emotalker.render.opening_line import OpeningEdges
 from emotalker.render.photo_interior import photo_interior
 from emotalker.render.teeth import tooth_colors
@@ -97,11 +97,12 @@ class MouthInterior:
         portrait: the picture and its fit.
         region: the rectangle to render.
         edges: inner lip edges in the photo.
+        light: of the portrait, if it is known.
     """
 
-    def __init__(self, portrait: Portrait, region: Region, edges: OpeningEdges):
+    def __init__(self, portrait: Portrait, region: Region, edges: OpeningEdges, light: MouthLight | None = None):
         self._region, self._upper_edge = region, edges.upper
-        self._light = mouth_light(portrait)
+        self._light = light or mouth_light(portrait)
         self._width = float(np.linalg.norm(edges.upper[-1] - edges.upper[0]))
         blendshapes = portrait.fit.blendshapes[0].copy()
         blendshapes[_JAW] = 0

@@ -8,7 +8,7 @@ import numpy as np
 
 from emotalker.render.displacement_field import DisplacementField
 from emotalker.render.fields import is_open, mix
-from emotalker.render.layers import Opening
+from emotalker.render.layers import Opening, differing
 from emotalker.render.opening_line import LOWER, UPPER, OpeningEdges, OpeningLine
 from emotalker.render.warp import Inverter, Region, smoothstep
 
@@ -54,6 +54,7 @@ class OpeningWarp:
             self._contact = self._unseen_contact(edges, pixels, contact_gap)
         self._contact_width = np.float32(_CONTACT_WIDTH * 2 * half)
         self._fields = np.zeros((2, *region.field_shape, 2), np.float32)  # forward displacement of the latest frame
+        self._differs = np.zeros(region.field_shape, np.bool_)
         self._hidden = np.zeros((region.height, region.width, 3), np.uint8)
 
     @staticmethod
@@ -64,7 +65,14 @@ class OpeningWarp:
         at_pixels = np.interp(along, edges.line.local(edges.line.points)[0], gap, left=0, right=0)
         return smoothstep(at_pixels / contact_gap - 1).astype(np.float32)
 
-    def __call__(self, controls: np.ndarray, presence: float, interior: Callable[[np.ndarray], np.ndarray]) -> Opening:
+    def __call__(
+        self,
+        controls: np.ndarray,
+        presence: float,
+        interior: Callable[[np.ndarray], np.ndarray],
+        face: np.ndarray,
+        place: tuple[int, int, int, int],
+    ) -> Opening:
         """One frame of the opening.
 
         Args:
@@ -72,19 +80,21 @@ class OpeningWarp:
             presence: 0..1, 0 leaves the face as it is.
             interior: draws the interior ``(height, width, 3)`` uint8, given the displacement of the upper layer
                 ``(rows, columns, 2)`` in pixels. It is not called while both layers touch everywhere.
+            face, place: backward displacement of the face around it; see :func:`emotalker.render.layers.differing`.
         """
         region = self.region
         mix(controls, self._basis, self._fields.reshape(-1))
         backward = np.empty_like(self._fields)
         for layer, out in zip(self._fields, backward, strict=True):
             self._inverter(layer, out)
+        drawn = np.empty((backward.shape[1] - 1, backward.shape[2] - 1), np.bool_)
+        rectangle = region.x, region.y, region.width, region.height
+        differing(backward, self._inside, *rectangle, face, place, self._softness, self._contact_width, self._differs, drawn)
         visible = presence > 0 and is_open(backward, self._inside, region.width, region.height)
         return Opening(
-            region.x,
-            region.y,
-            region.width,
-            region.height,
+            *rectangle,
             backward,
+            drawn,
             self._inside,
             self._contact,
             np.ascontiguousarray(interior(self._fields[0])) if visible else self._hidden,

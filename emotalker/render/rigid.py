@@ -8,8 +8,8 @@ import numpy as np
 from emotalker.coefficients.rotation import rotation_matrix
 from emotalker.face.geometry import Camera
 from emotalker.render.relief import CENTRE, build_relief, dominant_light, surface_normals
-from emotalker.render.turn import SAMPLES, average_backward, move_samples, nearest_surface
-from emotalker.render.warp import Region, sample
+from emotalker.render.turn import SAMPLES, average_backward, move_samples, nearest_surface, turned_light
+from emotalker.render.warp import Region
 
 #: Shares of the head's pitch, yaw and roll, and of its shift, that the torso follows.
 TRUNK_ANGLES = np.array([0.0, 0.15, 0.1], np.float32)
@@ -80,6 +80,10 @@ class RigidWarp:
             luminance = (coarse / np.float32(255)) ** 2.2 @ np.array([0.3, 0.6, 0.1], np.float32)
             above_chin = self.relief.points[..., 1] < chin[1]
             self._light = dominant_light(luminance, self._normals, np.isfinite(depth) & above_chin)
+            before = np.maximum(self._light[0] + self._normals @ self._light[1:], 0.4)
+            share = LIGHT * self.relief.weights[..., 0] * self.relief.person / 2.2  # pictures are coded with a gamma of 2.2
+            self._lightness = (share / before).astype(np.float32)  # change of the brightness per change of b . n
+            self._normals = np.ascontiguousarray(self._normals, np.float32)
 
     def _motions(self, pose: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Motions ``(3, 4)`` of the head, of its outline and of the torso; see :func:`emotalker.render.turn.move_samples`."""
@@ -143,16 +147,11 @@ class RigidWarp:
         if self._light is None:
             return None
         turned = rotation_matrix(self._shown(np.asarray(pose, np.float32))[:3]) - np.eye(3, dtype=np.float32)
-        ambient, directed = self._light[0], self._light[1:]
         # b . (R n - n) = ((R - 1)' b) . n
-        change = self._normals @ (turned.T @ directed).astype(np.float32)
-        before = np.maximum(ambient + self._normals @ directed, 0.4)
-        share = LIGHT * self.relief.weights[..., 0] * self.relief.person / 2.2  # pictures are coded with a gamma of 2.2
-        factor = 1 + LARGEST_CHANGE * np.tanh(share * change / before / LARGEST_CHANGE)
-        rows, columns = factor.shape
-        scale = np.array([columns / self._region.width, rows / self._region.height], np.float32)
-        xs, ys = np.meshgrid(np.arange(columns, dtype=np.float32), np.arange(rows, dtype=np.float32))
-        return sample(factor.astype(np.float32), np.stack([xs, ys], -1) + backward * scale, cv2.INTER_LINEAR)
+        direction = (turned.T @ self._light[1:]).astype(np.float32)
+        factor = np.empty_like(self._lightness)
+        turned_light(self._lightness, self._normals, direction, np.float32(LARGEST_CHANGE), backward, *self._cell, factor)
+        return factor
 
 
 def _about(rotation: np.ndarray, pivot: np.ndarray, shift: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from pathlib import Path
 
@@ -148,10 +148,17 @@ def _canonical_places(points: np.ndarray, canonical: np.ndarray, count: np.ndarr
 def _canonical_skin(points: np.ndarray, model: ShadingModel, mask: np.ndarray) -> np.ndarray:
     """The skin of the photo in the canonical face, ``(R * R,)`` float32: the mask ``(S, S)``, and 0 outside the landmarks."""
     size = model.log_ratios.shape[1]
-    corners, weights, inside = barycentric(model.landmarks, (0, 0), (size, size))
+    corners, weights, inside = canonical_triangles(model.landmarks.astype(np.float32).tobytes(), size)
     place = (points[corners] * weights[..., None]).sum(1).reshape(size, size, 2) - 0.5
     skin = cv2.remap(mask, place.astype(np.float32), None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return np.ascontiguousarray(skin * inside, np.float32).reshape(-1)
+
+
+@lru_cache(maxsize=2)
+def canonical_triangles(landmarks: bytes, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """:func:`barycentric` of all pixels of the canonical face, the same for every portrait: ``landmarks`` are the bytes of
+    ``(468, 2)`` float32."""
+    return barycentric(np.frombuffer(landmarks, np.float32).reshape(-1, 2), (0, 0), (size, size))
 
 
 def _skin_mask(landmarks: np.ndarray, size: int) -> np.ndarray:

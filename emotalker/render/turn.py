@@ -204,6 +204,53 @@ def average_backward(found: np.ndarray, cell_x: float, cell_y: float, backward: 
 
 
 @njit(**_OPTIONS)
+def turned_light(
+    lightness: np.ndarray,
+    normals: np.ndarray,
+    direction: np.ndarray,
+    largest: float,
+    backward: np.ndarray,
+    cell_x: float,
+    cell_y: float,
+    factor: np.ndarray,
+) -> None:
+    """Brightness factor of a turned surface where it is seen.
+
+    Args:
+        lightness: ``(rows, columns)`` relative change of the brightness per change of the directed light.
+        normals: ``(rows, columns, 3)``.
+        direction: ``(3,)``; its product with a normal is the change of the directed light.
+        largest: most that the brightness changes.
+        backward: ``(rows, columns, 2)`` displacement, pixels.
+        cell_x, cell_y: pixels between samples.
+        factor: ``(rows, columns)`` output.
+    """
+    rows, columns = lightness.shape
+    one = np.float32(1)
+    own = np.ones((rows, columns), np.float32)
+    for row in range(rows):
+        for column in range(columns):
+            if lightness[row, column] != 0:
+                n = normals[row, column]
+                change = n[0] * direction[0] + n[1] * direction[1] + n[2] * direction[2]
+                own[row, column] = one + largest * np.tanh(lightness[row, column] * change / largest)
+    last_row, last_column = np.float32(rows - 1), np.float32(columns - 1)
+    for row in range(rows):
+        for column in range(columns):
+            dx, dy = backward[row, column, 0], backward[row, column, 1]
+            if dx == 0 and dy == 0:
+                factor[row, column] = own[row, column]
+                continue
+            x = min(max(np.float32(column) + dx / cell_x, np.float32(0)), last_column)
+            y = min(max(np.float32(row) + dy / cell_y, np.float32(0)), last_row)
+            i, j = min(int(x), columns - 2), min(int(y), rows - 2)
+            tx, ty = x - np.float32(i), y - np.float32(j)
+            upper = own[j, i] + tx * (own[j, i + 1] - own[j, i])
+            lower = own[j + 1, i] + tx * (own[j + 1, i + 1] - own[j + 1, i])
+            factor[row, column] = upper + ty * (lower - upper)
+
+
+@njit(**_OPTIONS)
 def _inside(displacement: float, position: float, last: float, band: float) -> float:
     """The displacement with its end mirrored into 0..last, for a position in 0..last.
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from numba import njit
 
 from emotalker.render.fields import invert
 
@@ -91,5 +92,26 @@ def smoothstep(x: np.ndarray) -> np.ndarray:
 
 def outside_polygon(points: np.ndarray, polygon: np.ndarray) -> np.ndarray:
     """Distance ``(N,)`` in pixels of points ``(N, 2)`` from a polygon ``(P, 2)``, zero inside."""
-    contour = polygon.astype(np.float32)
-    return np.array([max(0.0, -cv2.pointPolygonTest(contour, (float(x), float(y)), True)) for x, y in points])
+    distances = np.empty(len(points))
+    _outside_polygon(np.ascontiguousarray(points, np.float64), np.ascontiguousarray(polygon, np.float64), distances)
+    return distances
+
+
+@njit(nogil=True, cache=True)
+def _outside_polygon(points, polygon, distances):
+    """:func:`outside_polygon`: distances to all edges, and the even-odd rule."""
+    for i in range(len(points)):
+        x, y = points[i, 0], points[i, 1]
+        nearest, inside = np.inf, False
+        ax, ay = polygon[-1, 0], polygon[-1, 1]
+        for j in range(len(polygon)):
+            bx, by = polygon[j, 0], polygon[j, 1]
+            ex, ey = bx - ax, by - ay
+            length = ex * ex + ey * ey
+            along = min(max(((x - ax) * ex + (y - ay) * ey) / length, 0.0), 1.0) if length > 0 else 0.0
+            dx, dy = x - ax - along * ex, y - ay - along * ey
+            nearest = min(nearest, dx * dx + dy * dy)
+            if (ay > y) != (by > y) and x < ax + (y - ay) / ey * ex:
+                inside = not inside
+            ax, ay = bx, by
+        distances[i] = 0.0 if inside else np.sqrt(nearest)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -27,6 +28,7 @@ from emotalker.render.eyes import Eyeball
 from emotalker.render.fields import mix
 from emotalker.render.gains import blendshape_gains
 from emotalker.render.mouth import MouthInterior
+from emotalker.render.mouth_light import mouth_light
 from emotalker.render.opening import OpeningWarp
 from emotalker.render.rigid import RigidWarp
 from emotalker.render.shading import PortraitShading, ShadingModel
@@ -73,9 +75,13 @@ class WarpRenderer:
             portrait.removed / gains,
         )
         face_height = self._face_height()
+        values = controls.values
+        self._only = None if portrait.only is None else controls(portrait.only[None])[0]
+        if self._only is not None:  # a single control of the amount 1 takes the place of all
+            values = np.einsum("ncd,c->nd", values, self._only)
         field = DisplacementField(
             controls.points,
-            controls.values.reshape(len(controls.points), -1),
+            values.reshape(len(controls.points), -1),
             [edges.line for edges in controls.openings],
             controls.sides,
             face_height,
@@ -83,7 +89,6 @@ class WarpRenderer:
         self._controls = controls
         self._prepare_face(field, face_height)
         self._prepare_openings(field, controls)
-        self._rigid = self._prepare_rigid(vertices, face_height)
         self._shading = PortraitShading(portrait, with_lit_lids(ShadingModel.load(), portrait), shading)
         grid = picture_region(portrait.size).field_shape
         self._no_pose = np.zeros((*grid, 2), np.float32)
@@ -151,12 +156,15 @@ class WarpRenderer:
             softness = max(1.0, size / 360)
             self._opening_warps.append(OpeningWarp(region, edges, field, index, softness, contact_gap))
             interiors.append((region, edges))
-        self._mouth = MouthInterior(portrait, *interiors[0])
-        self._eyes = [Eyeball(portrait, *interiors[1], RIGHT_IRIS), Eyeball(portrait, *interiors[2], LEFT_IRIS)]
+        light = mouth_light(portrait)
+        self._mouth = MouthInterior(portrait, *interiors[0], light)
+        irises = zip(interiors[1:], (RIGHT_IRIS, LEFT_IRIS), strict=True)
+        self._eyes = [Eyeball(portrait, *eye, iris, light) for eye, iris in irises]
 
-    def _prepare_rigid(self, vertices: np.ndarray, face_height: float) -> RigidWarp:
-        """The warp for the head's pose, from the depth of the fitted head's skin."""
-        portrait = self.portrait
+    @cached_property
+    def _rigid(self) -> RigidWarp:
+        """The warp for the head's pose, from the depth of the fitted head's skin; prepared when the head first turns."""
+        portrait, vertices = self.portrait, self.portrait.vertices()
         region = picture_region(portrait.size)
         rows, columns = region.field_shape
         projected = portrait.fit.camera.project_with_depth(vertices)
@@ -171,7 +179,7 @@ class WarpRenderer:
             portrait.fit.camera,
             portrait.fit.translation[0],
             portrait.landmarks[CHIN],
-            face_height,
+            self._face_height(),
             matte=portrait.matte,
             picture=portrait.image,
             face_region=self._region,
@@ -194,7 +202,7 @@ class WarpRenderer:
         """What the compositor draws for one frame of motion ``(58,)``.
 
         Raises:
-            ValueError: the motion is not finite.
+            ValueError: the motion is not finite, or not the only one.
         """
         motion = np.asarray(motion, np.float32)
         if not np.isfinite(motion).all():  # compiled loops would read outside the photo
@@ -202,7 +210,12 @@ class WarpRenderer:
         blendshapes, pose = motion[self.space.expression], motion[self.space.pose]
         controls = self._controls(blendshapes[None])[0]
         change = controls[: len(blendshapes)]
-        mix(controls, self._basis, self._face.reshape(-1))
+        amounts = controls
+        if self._only is not None:
+            if not np.array_equal(controls, self._only):
+                raise ValueError("the portrait was prepared for other blendshapes")
+            amounts = np.ones(1, np.float32)
+        mix(amounts, self._basis, self._face.reshape(-1))
         face, backward, light = self._inverter(self._face), self._no_pose, None
         if np.any(np.abs(pose) > 1e-6):
             backward = self._rigid.backward(pose, face)
@@ -214,9 +227,11 @@ class WarpRenderer:
             lambda _: self._eyes[0](change),
             lambda _: self._eyes[1](change),
         ]
-        openings = [warp(controls, presence, draw) for warp, draw in zip(self._opening_warps, interiors, strict=True)]
         region = self._region
         place = (region.x, region.y, region.width, region.height)
+        openings = [
+            warp(amounts, presence, draw, face, place) for warp, draw in zip(self._opening_warps, interiors, strict=True)
+        ]
         return FrameInputs(backward, face, place, self._shading(change), openings, light)
 
 

@@ -6,6 +6,8 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+import emotalker.models
+import emotalker.synthetic.reader  # noqa: F401, both register the networks that checkpoints hold
 from emotalker.core.checkpoint import CheckpointMetadata, load_checkpoint, read_metadata, save_checkpoint
 from emotalker.core.files import replace_on_success
 

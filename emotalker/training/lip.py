@@ -81,7 +81,12 @@ def correlation(a: Tensor, b: Tensor) -> Tensor:
 
 
 def train(config: LipTraining) -> dict[str, float]:
-    """Train the lip branch; returns the metrics of the last validation.
+    """Train the lip branch; returns the metrics of the last validation. Raises as :func:`make_solver`."""
+    return make_solver(config).run()
+
+
+def make_solver(config: LipTraining) -> Solver:
+    """The lip branch with its data, ready to train.
 
     Raises:
         CheckpointError: the sync expert cannot be loaded or was trained in another coefficient space.
@@ -97,7 +102,7 @@ def train(config: LipTraining) -> dict[str, float]:
 
     wave = SpeechAugmentation(augmentation.gain, augmentation.noise, augmentation.filter)
     normalize = config.model.normalize_mel
-    solver = Solver(
+    return Solver(
         config,
         LipObjective(model, config.loss, expert),
         train_set=LipWindows(clips, data.frames, wave, augmentation.warp, augmentation.speeds, normalize),
@@ -105,7 +110,6 @@ def train(config: LipTraining) -> dict[str, float]:
         export=exporter(model, clips),
         identity={"model": config.model, "loss": config.loss, "augmentation": augmentation, "frames": data.frames},
     )
-    return solver.run()
 
 
 def load_expert(path: str, model: LipBranch) -> SyncExpert:

@@ -136,7 +136,7 @@ class Solver:
         )  # fmt: skip
         return DataLoader(self.train_set, batch_sampler=sampler, num_workers=config.workers)
 
-    def _to_device(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+    def to_device(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         return {name: value.to(self.accelerator.device, non_blocking=True) for name, value in batch.items()}
 
     def _step(self, batches: Iterator[dict[str, Tensor]]) -> dict[str, Tensor]:
@@ -147,7 +147,7 @@ class Solver:
         self.objective.train()
         for _ in range(config.accumulate):
             with self.accelerator.accumulate(self.objective):
-                outputs = self.objective(self._to_device(next(batches)), step)
+                outputs = self.objective(self.to_device(next(batches)), step)
                 self.accelerator.backward(outputs["loss"])
                 if self.accelerator.sync_gradients:
                     self.accelerator.clip_grad_norm_(self.objective.parameters(), config.optimizer.clip)
@@ -172,7 +172,7 @@ class Solver:
             keys = sequential_batches(len(self.validation_set), config.batch_size, config.seed)
             for batch, chosen in zip(DataLoader(self.validation_set, batch_sampler=keys), keys, strict=True):
                 with self.accelerator.autocast():
-                    outputs = objective(self._to_device(batch), self.progress.step)
+                    outputs = objective(self.to_device(batch), self.progress.step)
                 for name, value in outputs.items():
                     sums[name] += value.float() * len(chosen) / len(self.validation_set)
             values = objective.report(sums)

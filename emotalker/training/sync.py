@@ -72,7 +72,12 @@ def _choose(logits: Tensor) -> Tensor:
 
 
 def train(config: SyncTraining) -> dict[str, float]:
-    """Train the sync expert; returns the metrics of the last validation.
+    """Train the sync expert; returns the metrics of the last validation. Raises as :func:`make_solver`."""
+    return make_solver(config).run()
+
+
+def make_solver(config: SyncTraining) -> Solver:
+    """The sync expert with its data, ready to train.
 
     Raises:
         DataError: the corpus cannot be read.
@@ -85,7 +90,7 @@ def train(config: SyncTraining) -> dict[str, float]:
     model.standardizer.set(motion_statistics(clips, slice(None)))
 
     wave = SpeechAugmentation(augmentation.gain, augmentation.noise, augmentation.filter)
-    solver = Solver(
+    return Solver(
         config,
         SyncObjective(model, **asdict(config.loss)),
         train_set=LipWindows(clips, data.frames, wave, augmentation.warp, augmentation.speeds, normalize_mel=True),
@@ -93,4 +98,3 @@ def train(config: SyncTraining) -> dict[str, float]:
         export=exporter(model, clips),
         identity={"model": config.model, "loss": config.loss, "augmentation": augmentation, "frames": data.frames},
     )
-    return solver.run()

@@ -60,7 +60,12 @@ class TransformerObjective(Objective):
 
 
 def train(config: TransformerTraining) -> dict[str, float]:
-    """Train the transformer; returns the metrics of the last validation.
+    """Train the transformer; returns the metrics of the last validation. Raises as :func:`make_solver`."""
+    return make_solver(config).run()
+
+
+def make_solver(config: TransformerTraining) -> Solver:
+    """The transformer with its data, ready to train.
 
     Raises:
         CheckpointError: the VQ-VAE or the audio encoder cannot be loaded.
@@ -78,7 +83,7 @@ def train(config: TransformerTraining) -> dict[str, float]:
     model = CrossModalTransformer(TransformerConfig(**asdict(config.model), **given))
     model.standardizer.set(motion_statistics(clips, slice(None)))
 
-    solver = Solver(
+    return Solver(
         config,
         TransformerObjective(model, vqvae, config.loss),
         train_set=SpeechMotion(clips, features, data.frames, space.face, augment=True),
@@ -86,7 +91,6 @@ def train(config: TransformerTraining) -> dict[str, float]:
         export=exporter(model, clips),
         identity={"model": config.model, "loss": config.loss, "frames": data.frames, "encoder": fingerprint(encoder)},
     )
-    return solver.run()
 
 
 def load_vqvae(path: str, space: str) -> VQVAE:

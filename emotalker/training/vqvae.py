@@ -48,7 +48,12 @@ class VQVAEObjective(Objective):
 
 
 def train(config: VQVAETraining) -> dict[str, float]:
-    """Train the VQ-VAE; returns the metrics of the last validation.
+    """Train the VQ-VAE; returns the metrics of the last validation. Raises as :func:`make_solver`."""
+    return make_solver(config).run()
+
+
+def make_solver(config: VQVAETraining) -> Solver:
+    """The VQ-VAE with its data, ready to train.
 
     Raises:
         DataError: the corpus cannot be read.
@@ -63,7 +68,7 @@ def train(config: VQVAETraining) -> dict[str, float]:
     model = VQVAE(VQVAEConfig(**asdict(config.model), motion_dim=len(entries)))
     model.standardizer.set(motion_statistics(clips, entries))
 
-    solver = Solver(
+    return Solver(
         config,
         VQVAEObjective(model, config.loss, balanced_weights(labels), emotion_after=config.optimizer.warmup),
         train_set=MotionWindows(clips, data.frames, entries, data.augmentation),
@@ -71,4 +76,3 @@ def train(config: VQVAETraining) -> dict[str, float]:
         export=exporter(model, clips),
         identity={"model": config.model, "loss": config.loss, "frames": data.frames},
     )
-    return solver.run()

@@ -12,7 +12,7 @@ import numpy as np
 from av.video.reformatter import ColorRange, Colorspace
 
 from emotalker.core.errors import OutputError
-from emotalker.video.writer import BT709, VideoWriter
+from emotalker.video.writer import VideoWriter
 
 
 @dataclass(frozen=True)
@@ -49,17 +49,18 @@ def check_alpha_suffix(path: str | os.PathLike) -> None:
 
 
 class AlphaVideoWriter(VideoWriter):
-    """As :class:`VideoWriter`, of RGBA frames whose colours are not multiplied by the alpha.
+    """As :class:`VideoWriter`, of RGBA frames ``(height, width, 4)`` whose colours are not multiplied by the alpha.
 
     Args:
         path: name ending in .mov (ProRes 4444) or .webm (VP9).
-        width, height, fps, audio, audio_rate: as for :class:`VideoWriter`.
+        width, height, fps, audio, audio_rate, metadata, mark: as for :class:`VideoWriter`.
 
     Raises:
         OutputError: another suffix, the file cannot be written, or the size is odd.
     """
 
     container_options: Mapping[str, str] = {}
+    channels, channel_format = 4, "rgba"
 
     def __init__(
         self,
@@ -69,35 +70,18 @@ class AlphaVideoWriter(VideoWriter):
         fps: float = 25,
         audio: np.ndarray | None = None,
         audio_rate: int = 16000,
+        metadata: Mapping[str, str] | None = None,
+        mark: str | None = None,
     ):
-        super().__init__(path, width, height, fps, audio, audio_rate)
+        super().__init__(path, width, height, fps, audio, audio_rate, metadata=metadata, mark=mark)
         self._format = FORMATS[self.path.suffix.lower()]
         self.audio_codec = self._format.audio_codec
-
-    def write(self, frame: np.ndarray) -> None:
-        """Append one RGBA uint8 frame ``(height, width, 4)``. The array may be reused immediately.
-
-        Raises:
-            ValueError: the frame has another size or type.
-            OutputError: writing failed.
-        """
-        if frame.shape != (self.height, self.width, 4) or frame.dtype != np.uint8:
-            raise ValueError(f"a frame is uint8 ({self.height}, {self.width}, 4), not {frame.dtype} {frame.shape}")
-        self._raise_error()
-        self._append(av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgba"))
 
     def _check_suffix(self) -> None:
         check_alpha_suffix(self.path)
 
     def _video_stream(self) -> av.VideoStream:
-        stream = self._container.add_stream(self._format.codec, rate=self.fps, options=self._format.options)
-        stream.width, stream.height, stream.pix_fmt = self.width, self.height, self._format.pixels
-        context = stream.codec_context
-        context.time_base = 1 / self.fps
-        context.thread_count = min(os.cpu_count() or 1, 8)
-        context.colorspace = context.color_primaries = context.color_trc = BT709
-        context.color_range = ColorRange.MPEG
-        return stream
+        return self._add_stream(self._format.codec, self._format.pixels, self._format.options)
 
     def _encode(self, picture: av.VideoFrame) -> None:
         converted = picture.reformat(

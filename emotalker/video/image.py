@@ -6,6 +6,7 @@ import io
 import os
 import warnings
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -20,6 +21,25 @@ BACKGROUND = 128
 
 #: Quarter turns against the clock, and whether to mirror left and right afterwards, for each EXIF orientation.
 _UPRIGHT = {2: (0, True), 3: (2, False), 4: (2, True), 5: (3, True), 6: (3, False), 7: (1, True), 8: (1, False)}
+
+
+class Picture(NamedTuple):
+    """A decoded picture and what errors call it.
+
+    Attributes:
+        pixels: ``(H, W, 3)`` uint8 RGB.
+        name: usually its path.
+    """
+
+    pixels: np.ndarray
+    name: str = "the image"
+
+
+def as_picture(source: str | os.PathLike | np.ndarray | Picture) -> Picture:
+    """Pixels ``(H, W, 3)`` uint8 RGB or a file as a picture; ImageError as :func:`load_image`."""
+    if isinstance(source, Picture):
+        return source
+    return Picture(source) if isinstance(source, np.ndarray) else Picture(load_image(source), str(source))
 
 
 def load_image(path: str | os.PathLike) -> np.ndarray:

@@ -17,6 +17,7 @@ from av.video.reformatter import ColorRange, Colorspace
 
 from emotalker.core.errors import OutputError
 from emotalker.core.files import replace_on_success
+from emotalker.video.provenance import VisibleMark
 
 SUFFIXES = (".mp4", ".m4v", ".mov")
 
@@ -42,13 +43,17 @@ class VideoWriter:
         audio_rate: sample rate of the audio, Hz.
         crf: quality of x264, smaller is better; 18 is visually lossless.
         preset: speed of x264; "medium" makes files about a fifth smaller in twice the time.
+        metadata: tags of the file, by FFmpeg's names.
+        mark: text that is visible in every frame; see :class:`~emotalker.video.provenance.VisibleMark`.
 
     Raises:
         OutputError: the file cannot be written or the size is odd.
+        ValueError: the mark cannot be drawn.
     """
 
     audio_codec = "aac"
     container_options: Mapping[str, str] = {"movflags": "+faststart"}
+    channels, channel_format = 3, "rgb24"
 
     def __init__(
         self,
@@ -60,6 +65,8 @@ class VideoWriter:
         audio_rate: int = 16000,
         crf: int = 18,
         preset: str = "veryfast",
+        metadata: Mapping[str, str] | None = None,
+        mark: str | None = None,
     ):
         self.path = Path(path)
         self._check_suffix()
@@ -71,6 +78,8 @@ class VideoWriter:
         self.fps = Fraction(fps).limit_denominator(1001)
         self.frames_written = 0
         self._audio, self._audio_rate = audio, audio_rate
+        self._metadata = dict(metadata or {})
+        self._mark = VisibleMark(mark, width, height) if mark else None
         self._options = {"crf": str(crf), "preset": preset}
         self._queue: Queue[av.VideoFrame | None] = Queue(QUEUE_FRAMES)
         self._free: Queue[av.VideoFrame] = Queue()  # pictures of planar frames that are encoded
@@ -82,6 +91,7 @@ class VideoWriter:
         with ExitStack() as stack:
             temporary = stack.enter_context(replace_on_success(self.path))
             self._container = stack.enter_context(av.open(str(temporary), "w", options=self.container_options))
+            self._container.metadata.update(self._metadata)
             self._stream = self._video_stream()
             self._audio_track = None
             if self._audio is not None:
@@ -92,16 +102,20 @@ class VideoWriter:
         return self
 
     def write(self, frame: np.ndarray) -> None:
-        """Append one RGB uint8 frame ``(height, width, 3)``. The array may be reused immediately.
+        """Append one uint8 frame, RGB ``(height, width, 3)``. The array may be reused immediately.
 
         Raises:
             ValueError: the frame has another size or type.
             OutputError: writing failed.
         """
-        if frame.shape != (self.height, self.width, 3) or frame.dtype != np.uint8:
-            raise ValueError(f"a frame is uint8 ({self.height}, {self.width}, 3), not {frame.dtype} {frame.shape}")
+        shape = (self.height, self.width, self.channels)
+        if frame.shape != shape or frame.dtype != np.uint8:
+            raise ValueError(f"a frame is uint8 {shape}, not {frame.dtype} {frame.shape}")
         self._raise_error()
-        self._append(av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24"))
+        if self._mark:
+            frame = frame.copy()
+            self._mark.draw(frame)
+        self._append(av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format=self.channel_format))
 
     def write_planar(self, frame: np.ndarray) -> None:
         """Append one frame in the encoder's own format, which saves the conversion. The array may be reused immediately.
@@ -120,11 +134,15 @@ class VideoWriter:
         self._raise_error()
         picture = self._free.get() if self._made == QUEUE_FRAMES else self._new_picture()
         source = np.ascontiguousarray(frame).reshape(-1)
+        planes = []
         for plane in picture.planes:
             size = plane.height * plane.width
-            rows = np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size)
-            rows[:, : plane.width] = source[:size].reshape(plane.height, plane.width)
+            rows = np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size)[:, : plane.width]
+            rows[:] = source[:size].reshape(plane.height, plane.width)
+            planes.append(rows)
             source = source[size:]
+        if self._mark:
+            self._mark.draw_planar(planes)
         self._append(picture)
 
     def _new_picture(self) -> av.VideoFrame:
@@ -160,8 +178,12 @@ class VideoWriter:
             raise OutputError(f"cannot write {self.path}: give a name ending in one of {', '.join(SUFFIXES)}")
 
     def _video_stream(self) -> av.VideoStream:
-        stream = self._container.add_stream("libx264", rate=self.fps, options=self._options)
-        stream.width, stream.height, stream.pix_fmt = self.width, self.height, "yuv420p"
+        return self._add_stream("libx264", "yuv420p", self._options)
+
+    def _add_stream(self, codec: str, pixels: str, options: Mapping[str, str]) -> av.VideoStream:
+        """A stream of ITU-R BT.709 with limited range."""
+        stream = self._container.add_stream(codec, rate=self.fps, options=dict(options))
+        stream.width, stream.height, stream.pix_fmt = self.width, self.height, pixels
         context = stream.codec_context
         context.time_base = 1 / self.fps
         context.thread_count = min(os.cpu_count() or 1, 8)

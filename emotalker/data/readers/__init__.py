@@ -10,6 +10,7 @@ from emotalker.data.readers.facegood import FacegoodReader
 from emotalker.data.readers.folder import FolderReader
 from emotalker.data.readers.grid import GridReader
 from emotalker.data.readers.hdtf import HdtfReader
+from emotalker.data.readers.live_link import LiveLinkReader
 from emotalker.data.readers.mead import MeadReader
 from emotalker.data.readers.ravdess import RavdessLandmarksReader, RavdessReader
 
@@ -21,6 +22,7 @@ READERS: dict[str, type[CorpusReader]] = {
     "hdtf": HdtfReader,
     "grid": GridReader,
     "facegood": FacegoodReader,
+    "live_link": LiveLinkReader,
     "bfm_mat": BfmMatReader,
     "folder": FolderReader,
 }

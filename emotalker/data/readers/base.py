@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -83,6 +84,7 @@ class CorpusReader(ABC):
         root: the corpus' folder.
         min_frames: clips with fewer usable frames raise DataError.
         max_gap: longest run of frames without a face that is interpolated; clips are cut at longer ones.
+        validation, test: speakers of those splits instead of the corpus' own; without any, clips are split by name.
 
     Attributes:
         name, source, licence: stored with the prepared corpus.
@@ -100,8 +102,19 @@ class CorpusReader(ABC):
     validation_speakers: tuple[str, ...] = ()
     test_speakers: tuple[str, ...] = ()
 
-    def __init__(self, root: str | os.PathLike, min_frames: int = 8, max_gap: int = 5):
+    def __init__(
+        self,
+        root: str | os.PathLike,
+        min_frames: int = 8,
+        max_gap: int = 5,
+        validation: Sequence[str] | None = None,
+        test: Sequence[str] | None = None,
+    ):
         self.root = Path(root)
+        if validation is not None:
+            self.validation_speakers = tuple(map(str, validation))
+        if test is not None:
+            self.test_speakers = tuple(map(str, test))
         self.min_frames, self.max_gap = min_frames, max_gap
         if not self.root.is_dir():
             raise DataError(f"no folder {self.root}; give the folder of the {self.name} corpus as root=")

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from emotalker.core.emotions import emotion_of
 from emotalker.core.errors import DataError
 from emotalker.core.suffixes import AUDIO_SUFFIXES, VIDEO_SUFFIXES
 from emotalker.data.clip_ids import clip_id
 from emotalker.data.readers.base import ClipSource
+from emotalker.data.readers.labels import NameLabels
 from emotalker.data.readers.tracked import VideoReader
 
 
@@ -22,13 +21,10 @@ class FolderReader(VideoReader):
 
     Args:
         root: folder or folders. With several, the last distinct parts of their paths are prefixed to ids and speakers.
-        pattern: regular expression for the whole file name without suffix, or several, of which the first match counts. Its
-            groups ``speaker``, ``emotion`` and ``level`` label the clip. The speaker's name includes the subfolder; without a
-            match, each folder is one speaker.
-        emotions: emotion by the name's word or number; words that are not listed must be names of emotions.
+        pattern, emotions: see :class:`~emotalker.data.readers.labels.NameLabels`. The speaker's name includes the subfolder;
+            without a match, each folder is one speaker.
         name, source, licence: stored with the prepared corpus.
         one_sitting: each speaker was recorded in one sitting that includes neutral clips.
-        validation, test: speakers of those splits; without any, clips are split by name.
         options: of :class:`VideoReader`.
 
     Raises:
@@ -44,22 +40,14 @@ class FolderReader(VideoReader):
         source: str = "videos of the user",
         licence: str = "",
         one_sitting: bool = False,
-        validation: Sequence[str] = (),
-        test: Sequence[str] = (),
         **options,
     ):
         self.roots = [Path(root)] if isinstance(root, (str, os.PathLike)) else [Path(r) for r in root]
         self.name, self.source, self.licence = name, source, licence
         self.one_sitting = one_sitting
-        self.validation_speakers, self.test_speakers = tuple(map(str, validation)), tuple(map(str, test))
         for path in self.roots:
             super().__init__(path, **options)
-        patterns = [pattern] if isinstance(pattern, str) else list(pattern)
-        try:
-            self.patterns = [re.compile(p) for p in patterns]
-        except re.error as error:
-            raise DataError(f"pattern: {error.pattern!r} is not a regular expression ({error})") from error
-        self.emotions = {str(word): emotion for word, emotion in (emotions or {}).items()}
+        self.labels = NameLabels(pattern, emotions)
 
     def clips(self) -> list[ClipSource]:
         prefixes = distinct_names(self.roots)
@@ -67,19 +55,15 @@ class FolderReader(VideoReader):
         for root, prefix in zip(self.roots, prefixes, strict=True):
             for video in sorted(p for p in root.glob("**/*") if p.suffix.lower() in VIDEO_SUFFIXES):
                 folders = [*prefix, *video.relative_to(root).parts[:-1]]
-                match = next((m for p in self.patterns if (m := p.fullmatch(video.stem))), None)
-                labels = match.groupdict() if match else {}
-                word = labels.get("emotion")
+                speaker = self.labels.speaker(video.stem)
                 clips.append(
                     ClipSource(
                         id=clip_id("_".join([*folders, video.stem])),
-                        speaker="_".join([*folders, *([labels["speaker"]] if "speaker" in labels else [])]) or root.name,
-                        emotion=emotion_of(self.emotions.get(word, word)),
-                        original_emotion=self.emotions.get(word, word),
-                        level=int(labels["level"]) if (labels.get("level") or "").isdecimal() else None,
+                        speaker="_".join([*folders, *([] if speaker is None else [speaker])]) or root.name,
                         audio=recording_of(video),
                         video=video,
                         licence=self.licence,
+                        **self.labels.of(video.stem),
                     )
                 )
         return self.found(clips, "videos: " + " ".join(sorted(VIDEO_SUFFIXES)))
