@@ -13,7 +13,7 @@ from fastapi.testclient import TestClient
 from study_helpers import SYSTEMS, answers_to, hidden, write_study, write_video
 
 from emotalker.core.errors import ConfigError, DataError, OutputError
-from emotalker.study.analysis import ALL, agreement, holm, pairs, preferences, tests, wilson
+from emotalker.study.analysis import ALL, agreement, holm, pairs, preferences, significance, wilson
 from emotalker.study.answers import Answer, read_database, read_mturk
 from emotalker.study.database import Database
 from emotalker.study.definition import CRITERIA, load_study
@@ -165,7 +165,7 @@ def begin(client: TestClient) -> str:
 
 
 def test_pages_never_name_systems_items_or_folders(site):
-    client, _, study, folder = site
+    client, _, _, folder = site
     seen = client.get("/").text
     html = begin(client)
     assert "A &lt;b&gt; &amp; c" in html and len(re.findall("<video", html)) == 2
@@ -239,15 +239,15 @@ def test_statistics_of_a_case_worked_out_by_hand():
     pair = pairs(answers, ["a", "b"], ["c"])[0]
     # P(X <= 4 or X >= 7), X binomial of 11: 2 (1 + 11 + 55 + 165 + 330) / 2048
     assert (pair.for_first, pair.for_second, pair.p) == (7, 4, pytest.approx(2 * 562 / 2048))
-    test = tests(answers, ["a", "b"], ["c"])[0]
+    test = significance(answers, ["a", "b"], ["c"])[0]
     assert test.p_raters == pytest.approx(2 * 0.5**2)  # r1 is tied; r2 and r3 prefer a: sign test 2 of 2
     assert wilson(0, 10)[0] == 0 and wilson(10, 10)[1] == 1 and math.isnan(wilson(0, 0)[0])
 
 
 def test_friedman_and_holm_of_cases_worked_out_by_hand():
     answers = [Answer(f"r{rater}", str(item), "c", system, 0) for rater in range(4) for item, system in enumerate("aaabbc")]
-    # Ranks 3, 2, 1 in each of 4 blocks: 12 / (4 * 3 * 4) * (12^2 + 8^2 + 4^2) - 3 * 4 * 4 = 8; p = exp(-8 / 2), chi-square of 2.
-    assert tests(answers, list("abc"), ["c"])[0].p_raters == pytest.approx(math.exp(-4))
+    # Ranks 3, 2, 1 in each of 4 blocks: 12 / (4 * 3 * 4) * (12^2 + 8^2 + 4^2) - 3 * 4 * 4 = 8; p = exp(-8 / 2), chi2 of 2.
+    assert significance(answers, list("abc"), ["c"])[0].p_raters == pytest.approx(math.exp(-4))
     assert agreement(answers, list("abc")) == pytest.approx(1)
     assert agreement([a for a in answers if a.system == "a"], list("abc")) != agreement(answers, list("abc"))
     assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
@@ -274,12 +274,12 @@ def test_report_counts_and_leaves_out_failed_raters(tmp_path):
     from emotalker.video.image import load_image
 
     assert np.ptp(load_image(written[-1])) > 200
-    with pytest.raises(DataError, match="no answers of a study|does not exist"):
+    with pytest.raises(DataError, match=r"no answers of a study|does not exist"):
         read_database(study, str(tmp_path / "none.db"))
 
 
 def test_export_hides_systems_and_results_are_read_back(tmp_path):
-    study, path = write_study(tmp_path / "in", 3, "title: Costs $5 ${orders}\n")
+    study, _ = write_study(tmp_path / "in", 3, "title: Costs $5 ${orders}\n")
     out = tmp_path / "out"
     export(study, "https://example.org/v", out)
     layout, table = (out / "layout.html").read_text(), (out / "items.csv").read_text()

@@ -83,7 +83,7 @@ def wilson(chosen: int, answers: int, z: float = 1.959963984540054) -> tuple[flo
     p, square = chosen / answers, z * z / answers
     centre = (p + square / 2) / (1 + square)
     half = z / (1 + square) * np.sqrt(p * (1 - p) / answers + square / (4 * answers))
-    return float(max(0.0, centre - half)), float(min(1.0, centre + half))
+    return (0.0 if chosen == 0 else float(centre - half)), (1.0 if chosen == answers else float(centre + half))
 
 
 def bootstrap(counts: np.ndarray, seed: int = 0) -> tuple[float, float]:
@@ -142,7 +142,7 @@ def holm(p: Sequence[float]) -> list[float]:
     return corrected
 
 
-def tests(answers: Sequence[Answer], systems: Sequence[str], criteria: Sequence[str]) -> list[Test]:
+def significance(answers: Sequence[Answer], systems: Sequence[str], criteria: Sequence[str]) -> list[Test]:
     """Tests over all systems, and agreement, by criterion."""
     rows = []
     for criterion in criteria:

@@ -153,7 +153,7 @@ def load_study(path: str | os.PathLike) -> Study:
     ):
         raise ConfigError(f"{path}: criteria needs lines 'name: question', or a list of {', '.join(CRITERIA)}")
     for key, kind in (("title", str), ("consent", str), ("seed", int), ("minutes", (int, float)), ("gold_checks", list)):
-        if key in content and not isinstance(content[key], kind):
+        if key in content and (not isinstance(content[key], kind) or isinstance(content[key], bool)):
             raise ConfigError(f"{path}: {key} is {content[key]!r}, which is not of the right type")
     for key in ("raters_per_item", "items_per_rater", "instructed_checks", "allowed_failures"):
         if key in content and content[key] is not None and type(content[key]) is not int:

@@ -11,7 +11,7 @@ from pathlib import Path
 from emotalker.core.errors import DataError, MissingExtraError
 from emotalker.core.files import replace_on_success
 from emotalker.evaluation.tables import markdown_table
-from emotalker.study.analysis import ALL, Preference, pairs, preferences, tests
+from emotalker.study.analysis import ALL, Preference, pairs, preferences, significance
 from emotalker.study.answers import Answers
 from emotalker.study.definition import Study
 
@@ -40,7 +40,7 @@ def write_report(study: Study, answers: Answers, folder: str | os.PathLike) -> l
         )
     systems, criteria = list(study.systems), list(study.criteria)
     rates = preferences(valid, systems, criteria)
-    paired, tested = pairs(valid, systems, criteria), tests(valid, systems, criteria)
+    paired, tested = pairs(valid, systems, criteria), significance(valid, systems, criteria)
     places = len(systems)
     written = [
         _write(
@@ -104,9 +104,9 @@ def _markdown(study: Study, answers: Answers, rates: Sequence[Preference], paire
 
     counted = (
         f"{len(valid)} answers of {len({a.rater for a in valid})} raters to {len(seen)} items count; {complete} of "
-        f"{len(study.items)} items have {study.raters_per_item} raters or more. {len(excluded)} of {len(answers.raters)} raters "
-        f"failed more than {study.allowed_failures} attention checks and are left out with {len(answers.answers) - len(valid)} "
-        f"answers. {unchecked} raters have met no attention check."
+        f"{len(study.items)} items have {study.raters_per_item} raters or more. {len(excluded)} of {len(answers.raters)} "
+        f"raters failed more than {study.allowed_failures} attention checks and are left out with "
+        f"{len(answers.answers) - len(valid)} answers. {unchecked} raters have met no attention check."
     )
     rows = [[criterion, *(cell(criterion, system) for system in systems)] for criterion in [*study.criteria, ALL]]
     parts = [
@@ -114,15 +114,16 @@ def _markdown(study: Study, answers: Answers, rates: Sequence[Preference], paire
         counted,
         "## Preference, percent",
         markdown_table(["criterion", *systems], rows),
-        "Intervals of 95%: Wilson's by criterion, which takes answers as independent; over all criteria by resampling raters. "
-        "preferences.csv has both.",
+        "Intervals of 95%: Wilson's by criterion, which takes answers as independent; over all criteria by resampling "
+        "raters. preferences.csv has both.",
         "## Systems, places, agreement",
         markdown_table(
             ["criterion", "p, by raters", "p, place", "alpha"],
             [[r.criterion, r.p_raters, r.p_place, r.alpha] for r in tested],
         ),
-        f"p by raters: {'sign test' if len(systems) == 2 else 'Friedman test'} over raters. p of place: chi-square; small values "
-        "mean that raters favour a place, whatever is shown there. alpha: Krippendorff's, nominal; 1 is agreement, 0 chance.",
+        f"p by raters: {'sign test' if len(systems) == 2 else 'Friedman test'} over raters. p of place: chi-square; small "
+        "values mean that raters favour a place, whatever is shown there. alpha: Krippendorff's, nominal; 1 is agreement, 0 "
+        "chance.",
         "## Pairs",
         markdown_table(
             ["criterion", "first", "second", "for first", "for second", "p", "p, Holm"],

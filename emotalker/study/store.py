@@ -163,7 +163,8 @@ class Store:
         return min(self.study.items_per_rater or len(self.items), len(self.items))
 
     def _claim(self, connection, rater, mine, rated: int):
-        """A free place of an item that the rater has not seen; of those, one whose order this rater has seen less often."""
+        """A free place of an item that the rater has not seen: of those with the most free places, so that the last raters
+        find enough different items, one whose order this rater has seen less often."""
         if rated >= self._quota:
             return None
         seen = {task.item for task in mine if task.kind == "item"}
@@ -180,9 +181,11 @@ class Store:
             if task.kind == "item":
                 places.update((video, place) for place, video in enumerate(json.loads(task.videos)))
 
-        def preference(task) -> tuple[int, int, int]:
+        left = Counter(task.item for task in tasks)
+
+        def preference(task) -> tuple[int, int, int, int]:
             repeated = sum(places[video, place] for place, video in enumerate(json.loads(task.videos)))
-            return repeated, rank[task.item], task.slot
+            return -left[task.item], repeated, rank[task.item], task.slot
 
         task = min(tasks, key=preference)
         connection.execute(sql.update(TASK).where(TASK.c.id == task.id).values(rater=rater.id))
