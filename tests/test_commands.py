@@ -2,6 +2,7 @@
 
 import csv
 
+import av
 import numpy as np
 import pytest
 from skimage import data
@@ -50,6 +51,18 @@ def test_render_writes_video_head_and_plot(inputs, tmp_path):
     first, *_, last = read_frames(tmp_path / "o.mp4")
     assert np.abs(first.astype(int) - last).mean() > 1  # the head has turned
     assert (tmp_path / "p.png").stat().st_size > 5000
+    with av.open(f"{tmp_path}/o.mp4") as container:
+        assert "Synthetic video" in container.metadata["comment"]
+
+
+def test_a_mark_is_drawn_into_every_frame(inputs, tmp_path):
+    for name, mark in (("plain", ()), ("marked", ("--mark", "AI generated"))):
+        render(arguments(inputs, "--output", f"{tmp_path}/{name}.mp4", *mark))
+    for plain, marked in zip(*(read_frames(tmp_path / f"{name}.mp4") for name in ("plain", "marked")), strict=True):
+        changed = np.abs(plain.astype(int) - marked).max(-1) > 60
+        assert changed[110:, 64:].any() and not changed[:100].any()
+    with pytest.raises(UsageError, match="ASCII"):
+        find(["render"]).parser().parse_args(arguments(inputs, "--mark", "日本"))
 
 
 def test_inputs_are_never_outputs(inputs, tmp_path):

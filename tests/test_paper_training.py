@@ -10,6 +10,7 @@ from helpers import tiny_hubert
 from skimage import data
 
 from emotalker.audio.io import SAMPLE_RATE, load_audio
+from emotalker.console.main import find
 from emotalker.core.checkpoint import load_checkpoint
 from emotalker.core.launch import compose
 from emotalker.data import load_clips
@@ -90,6 +91,6 @@ def test_from_mead_on_disk_to_a_video(mead, voice, tmp_path):
     cv2.imwrite(str(tmp_path / "p.png"), PHOTO[..., ::-1])
     output = tmp_path / "v.mp4"
     recording = mead / "W016/audio/sad/level_1/001.m4a"
-    infer(["--audio", str(recording), "--image", str(tmp_path / "p.png"), "--output", str(output)]
-          + ["--checkpoints", str(weights), "--size", "128"])  # fmt: skip
+    options = ["--audio", str(recording), "--image", str(tmp_path / "p.png"), "--output", str(output), "--size", "128"]
+    infer(find(["infer"]).parser().parse_args([*options, "--checkpoints", str(weights)]))
     assert video_info(output).frames == pytest.approx(FRAMES * 25 / FPS, abs=1)

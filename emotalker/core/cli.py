@@ -163,6 +163,11 @@ def seed(text: str) -> int:
     return _checked(int(text), lambda x: x >= 0, "is below 0")
 
 
+def mark(text: str) -> str:
+    """Argument type: printable ASCII text, not empty."""
+    return _checked(text, lambda x: bool(x.strip()) and x.isascii() and x.isprintable(), "is not printable ASCII text")
+
+
 def picture_size(text: str) -> int:
     """Argument type: an even number of pixels from 64 upwards; H.264 needs even sizes."""
     return _checked(int(text), lambda x: x >= 64 and x % 2 == 0, "is not an even number from 64 upwards")

@@ -30,6 +30,7 @@ from emotalker.render.base import PlanarRenderer, Renderer, RendererFactory, war
 from emotalker.video.alpha import AlphaVideoWriter
 from emotalker.video.image import Picture, as_picture
 from emotalker.video.notebook import NotebookVideo
+from emotalker.video.provenance import SYNTHETIC
 from emotalker.video.writer import VideoWriter
 
 if TYPE_CHECKING:
@@ -102,18 +103,26 @@ class TalkingVideo(NotebookVideo):
         for frame in renderer.render(motion):
             yield self.framing.place(frame)
 
-    def save(self, path: str | os.PathLike, on_frame: Callable[[int, int], None] | None = None) -> Path:
-        """Write H.264 and AAC, with a transparent background ProRes 4444 (.mov) or VP9 (.webm); ``on_frame(done, total)`` is
-        called after every frame. An exception that it raises, such as :class:`~emotalker.core.errors.Cancelled`, ends the
-        work.
+    def save(
+        self, path: str | os.PathLike, on_frame: Callable[[int, int], None] | None = None, *, mark: str | None = None
+    ) -> Path:
+        """Write H.264 and AAC, with a transparent background ProRes 4444 (.mov) or VP9 (.webm), tagged as synthetic.
+
+        Args:
+            path: file to write.
+            on_frame: called with the frames done and all frames after every frame. An exception that it raises, such as
+                :class:`~emotalker.core.errors.Cancelled`, ends the work.
+            mark: text that is visible in every frame, for example "AI generated".
 
         Raises:
             OutputError: the file cannot be written. After this and any other exception, an existing file is kept and no
                 unfinished one stays.
+            ValueError: the mark is no printable ASCII text.
         """
         make_writer = AlphaVideoWriter if self.framing.transparent else VideoWriter
         started, prepared = time.perf_counter(), self.seconds.get("prepare", 0.0)
-        with make_writer(path, *self.framing.size, self.fps, self.audio, SAMPLE_RATE) as writer:
+        options = {"metadata": SYNTHETIC, "mark": mark}
+        with make_writer(path, *self.framing.size, self.fps, self.audio, SAMPLE_RATE, **options) as writer:
             with timed(self.seconds, "prepare"):
                 renderer = self.make_renderer(self.portrait)
             for done, _ in enumerate(self._write(renderer, writer), start=1):

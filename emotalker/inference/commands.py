@@ -113,7 +113,7 @@ def infer(args: argparse.Namespace, tell: OnProgress = unheard) -> Outcome:
         dubbed = talking_head.dub(audio, args.image, ending=args.dub_end, expression=args.dub_expression, **options)
         if args.coefficients:
             dubbed.motion.save(args.coefficients)
-        dubbed.save(args.output, lambda done, total: tell("rendering", done, total))
+        dubbed.save(args.output, lambda done, total: tell("rendering", done, total), mark=args.mark)
         values = {"output": args.output, "frames": len(dubbed), "fps": dubbed.fps, **_emotion(dubbed.motion)}
         return _outcome(dubbed.summary(args.output), values, started, coefficients=args.coefficients)
     video = talking_head.generate(audio, picture, **framing, keep_expression=args.keep_expression, **options)
@@ -173,12 +173,13 @@ def _save(video: TalkingVideo, args: argparse.Namespace, tell: OnProgress) -> di
         from emotalker.inference.motion_plot import save_motion_plot
 
         save_motion_plot(args.plot, video.motion, video.audio, video.emotion)
-    video.save(args.output, lambda done, total: tell("rendering", done, total))
+    video.save(args.output, lambda done, total: tell("rendering", done, total), mark=args.mark)
     if args.mesh:
         from emotalker.render.mesh_renderer import Head
 
         head = Head.named(args.mesh_identity, video.portrait)
-        video.as_mesh(head, args.mesh_backend).save(args.mesh, lambda done, total: tell("rendering the head", done, total))
+        mesh = video.as_mesh(head, args.mesh_backend)
+        mesh.save(args.mesh, lambda done, total: tell("rendering the head", done, total), mark=args.mark)
     width, height = video.framing.size
     return {
         "output": args.output,

@@ -16,6 +16,7 @@ from emotalker.inference.animation import AudioSource, ImageSource, TalkingVideo
 from emotalker.inference.pipeline import TalkingHead
 from emotalker.video.image import as_picture
 from emotalker.video.notebook import NotebookVideo
+from emotalker.video.provenance import SYNTHETIC
 from emotalker.video.writer import VideoWriter
 
 #: Emotions of the demo: the six of Ekman, in the order of the panels.
@@ -62,9 +63,12 @@ class PanelVideo(NotebookVideo):
             rows = [np.concatenate(cells[i : i + self.columns], 1) for i in range(0, len(cells), self.columns)]
             yield np.concatenate(rows)
 
-    def save(self, path: str | os.PathLike, on_frame: Callable[[int, int], None] | None = None) -> Path:
+    def save(
+        self, path: str | os.PathLike, on_frame: Callable[[int, int], None] | None = None, *, mark: str | None = None
+    ) -> Path:
         """Write H.264 with the first panel's voice; arguments and errors as :meth:`TalkingVideo.save`."""
-        with VideoWriter(path, *self.size, self.panels[0].fps, self.panels[0].audio, SAMPLE_RATE) as writer:
+        first, options = self.panels[0], {"metadata": SYNTHETIC, "mark": mark}
+        with VideoWriter(path, *self.size, first.fps, first.audio, SAMPLE_RATE, **options) as writer:
             for done, frame in enumerate(self, start=1):
                 writer.write(frame)
                 if on_frame:

@@ -28,6 +28,7 @@ from emotalker.face.resting import ADDED
 from emotalker.render.base import RendererFactory
 from emotalker.tracking.shots import CutDetector, is_jump
 from emotalker.video.notebook import NotebookVideo
+from emotalker.video.provenance import SYNTHETIC
 from emotalker.video.random_access import VideoFrames, ping_pong
 from emotalker.video.writer import VideoWriter
 
@@ -182,8 +183,11 @@ class DubbedVideo(NotebookVideo):
         """Frames per second."""
         return self.motion.space.fps
 
-    def save(self, path: str | os.PathLike, on_frame: Callable[[int, int], None] | None = None) -> Path:
-        """Write H.264 and AAC, without an odd last row or column; ``on_frame(done, total)`` is called after every frame.
+    def save(
+        self, path: str | os.PathLike, on_frame: Callable[[int, int], None] | None = None, *, mark: str | None = None
+    ) -> Path:
+        """Write H.264 and AAC, without an odd last row or column; arguments as of
+        :meth:`emotalker.inference.animation.TalkingVideo.save`.
 
         Raises:
             OutputError: the file cannot be written; an existing file is kept.
@@ -192,7 +196,8 @@ class DubbedVideo(NotebookVideo):
         frames = iter(self)
         first = next(frames)
         height, width = (side // 2 * 2 for side in first.shape[:2])
-        with VideoWriter(path, width, height, self.fps, self.audio, SAMPLE_RATE) as writer:
+        options = {"metadata": SYNTHETIC, "mark": mark}
+        with VideoWriter(path, width, height, self.fps, self.audio, SAMPLE_RATE, **options) as writer:
             for done, frame in enumerate(chain([first], frames), start=1):
                 writer.write(frame[:height, :width])
                 if on_frame:

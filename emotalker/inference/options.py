@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from emotalker.core.cli import Renamed, amplitude, blink_rate, fraction, picture_size, positive
+from emotalker.core.cli import Renamed, amplitude, blink_rate, fraction, mark, picture_size, positive
 
 if TYPE_CHECKING:
     from emotalker.coefficients import MotionTrack
@@ -94,6 +94,7 @@ def add_framing_options(parser: argparse.ArgumentParser) -> None:
         metavar="B",
         help="replaces the background: a colour (#rrggbb or its name), a picture, or transparent (.mov or .webm)",
     )
+    group.add_argument("--mark", type=mark, metavar="TEXT", help='visible in every frame, for example "AI generated"')
 
 
 def framing_from(args: argparse.Namespace) -> dict[str, Any]:
