@@ -13,6 +13,7 @@ from emotalker.data import CorpusWriter
 from emotalker.data.readers.ravdess import describe
 from emotalker.data.shards import Corpus
 from emotalker.evaluation import ablation, emotion, landmarks, lips, motion_statistics, report
+from emotalker.evaluation.metrics.landmark_distance import MOUTH
 from emotalker.evaluation.motion import Performance, choose_clips, neutral_references, open_corpus, pair_key, perform
 from emotalker.evaluation.sync import SyncMeter
 from emotalker.evaluation.tables import markdown_table
@@ -120,7 +121,7 @@ def test_landmark_distances_of_known_shifts(head):
     shifted = landmarks.landmark_distances(points, points + [3.0, 1.0])
     assert np.allclose(shifted, [[2, 2], [0, 0]])
     mouth = points.copy()
-    mouth[:, landmarks.MOUTH, 0] += 4
+    mouth[:, MOUTH, 0] += 4
     absolute, centred = landmarks.landmark_distances(points, mouth)
     assert np.allclose(absolute, [2 * 20 / 68, 2]) and centred[0] > 1 and centred[1] == pytest.approx(0)
 

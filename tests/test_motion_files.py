@@ -9,6 +9,7 @@ from emotalker.coefficients import ARKIT, MotionTrack
 from emotalker.coefficients import track as track_files
 from emotalker.coefficients.live_link import COLUMNS, timecode, write_live_link
 from emotalker.coefficients.space import BFM
+from emotalker.console.main import find
 from emotalker.core.errors import DataError, EmoTalkerError, OutputError
 from emotalker.exchange.export import load_motion
 from emotalker.inference.commands import render
@@ -153,7 +154,8 @@ def test_malformed_files_are_refused_before_anything_is_written(tmp_path):
     assert len(files) == 14
     for path in files:
         with pytest.raises(EmoTalkerError) as error:
-            render(["--coefficients", str(path), "--image", str(tmp_path / "none.png"), "--output", str(output)])
+            options = ["--coefficients", str(path), "--image", str(tmp_path / "none.png"), "--output", str(output)]
+            render(find(["render"]).parser().parse_args(options))
         assert path.name in str(error.value) and "\n" not in str(error.value), path
     assert output.read_text() == "kept" and list(output.parent.iterdir()) == [output]
 

@@ -96,9 +96,11 @@ def test_the_work_for_every_second_is_the_same(generator, monkeypatch):
     counted(generator.vqvae, "decode", lambda x: torch.zeros(len(x), 4 * x.shape[1], face))
     counted(generator.lip, "encode_audio", lambda x: torch.zeros(*x.shape[:2], lip))
     counted(generator.lip, "predict", lambda x: torch.zeros(*x.shape[:2], len(ARKIT.lip)))
-    monkeypatch.setattr(
-        CodeDecoder, "extend", lambda self, x, *_: GeneratedCodes(torch.zeros(len(x), x.shape[1] // 8, 256), torch.zeros(0))
-    )
+
+    def extend(self, x, *_):
+        return GeneratedCodes(torch.zeros(len(self.reference), x.shape[1] // 8, 256), torch.zeros(0))
+
+    monkeypatch.setattr(CodeDecoder, "extend", extend)
     stream, seconds, kept = MotionStream(generator, REFERENCE), [], []
     for _ in range(60):
         work.clear()
