@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import numpy as np
 from emotalker.coefficients.live_link import load_csv
 from emotalker.coefficients.space import CoefficientSpace, get_space
 from emotalker.coefficients.table import write_table
+from emotalker.core.arrays import open_arrays
 from emotalker.core.errors import DataError, OutputError
 from emotalker.core.files import replace_on_success
 
@@ -65,14 +65,11 @@ class MotionTrack:
         if Path(path).suffix.lower() == ".csv":
             coefficients, name = load_csv(path)
             return cls(coefficients, get_space(name))
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                space = get_space(str(file["space"]))
-                if tuple(file["names"]) != space.names:
-                    raise ValueError(f"its entries are not those of the space {space.name} in order")
-                track = cls(file["coefficients"].astype(np.float32), space)
-        except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
-            raise DataError(f"{path} is not a motion track written by EmoTalker: {error}") from error
+        with open_arrays(path, "give a motion track written by EmoTalker") as file:
+            space = get_space(str(file["space"]))
+            if tuple(file["names"]) != space.names:
+                raise ValueError(f"its entries are not those of the space {space.name} in order")
+            track = cls(file["coefficients"].astype(np.float32), space)
         missing = np.isnan(track.coefficients).all(1)
         if not len(missing) or not np.isfinite(track.coefficients[~missing]).all():
             raise DataError(f"{path} has no frames, or single values that are not finite; make it again")

@@ -1,0 +1,47 @@
+"""Reading files of arrays (``.npz``) that others may have made or damaged."""
+
+from __future__ import annotations
+
+import io
+import os
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import numpy as np
+
+from emotalker.core.errors import DataError, EmoTalkerError
+from emotalker.core.limits import MAX_ARRAY_BYTES
+
+
+@contextmanager
+def open_arrays(
+    source: str | os.PathLike | bytes, mend: str, name: object = None, limit: int = MAX_ARRAY_BYTES
+) -> Iterator[Mapping[str, np.ndarray]]:
+    """The arrays of a file by name, each read when it is taken.
+
+    Errors of the block, such as a name that is missing or a wrong shape, count as errors of the file.
+
+    Args:
+        source: path or contents.
+        mend: what the file has to be or what to do, the end of the sentence.
+        name: of the contents, for errors; the path by default.
+        limit: bytes of all arrays together.
+
+    Raises:
+        DataError: it cannot be read, or its arrays are beyond the limit.
+    """
+    where = source if name is None else name
+    try:
+        file = io.BytesIO(source) if isinstance(source, bytes) else source
+        with zipfile.ZipFile(file) as archive:
+            size = sum(member.file_size for member in archive.infolist())
+        if size > limit:
+            raise DataError(f"the arrays of {where} are larger than {limit >> 20} MiB; cut it into shorter parts")
+        with np.load(file, allow_pickle=False) as arrays:
+            yield arrays
+    except EmoTalkerError:
+        raise
+    except Exception as error:  # zipfile, zlib and NumPy's parser of headers raise many types
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        raise DataError(f"{where} cannot be used ({' '.join(reason.split())[:200]}): {mend}") from error
