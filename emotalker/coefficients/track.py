@@ -65,7 +65,7 @@ class MotionTrack:
         if Path(path).suffix.lower() == ".csv":
             coefficients, name = load_csv(path)
             return cls(coefficients, get_space(name))
-        with open_arrays(path, "give a motion track written by EmoTalker") as file:
+        with open_arrays(path, "{path} is not a motion track written by EmoTalker: {reason}") as file:
             space = get_space(str(file["space"]))
             if tuple(file["names"]) != space.names:
                 raise ValueError(f"its entries are not those of the space {space.name} in order")

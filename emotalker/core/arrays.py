@@ -16,7 +16,7 @@ from emotalker.core.limits import MAX_ARRAY_BYTES
 
 @contextmanager
 def open_arrays(
-    source: str | os.PathLike | bytes, mend: str, name: object = None, limit: int = MAX_ARRAY_BYTES
+    source: str | os.PathLike | bytes, sentence: str, name: object = None, limit: int = MAX_ARRAY_BYTES
 ) -> Iterator[Mapping[str, np.ndarray]]:
     """The arrays of a file by name, each read when it is taken.
 
@@ -24,7 +24,7 @@ def open_arrays(
 
     Args:
         source: path or contents.
-        mend: what the file has to be or what to do, the end of the sentence.
+        sentence: the error's message, with ``{path}`` and ``{reason}``.
         name: of the contents, for errors; the path by default.
         limit: bytes of all arrays together.
 
@@ -44,4 +44,4 @@ def open_arrays(
         raise
     except Exception as error:  # zipfile, zlib and NumPy's parser of headers raise many types
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise DataError(f"{where} cannot be used ({' '.join(reason.split())[:200]}): {mend}") from error
+        raise DataError(sentence.format(path=where, reason=" ".join(reason.split())[:200])) from error

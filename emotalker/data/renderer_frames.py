@@ -137,7 +137,7 @@ def load_clip_frames(root: str | os.PathLike, split: Split) -> list[ClipFrames]:
     """All clips of a split in a folder of :func:`prepare_clips`; DataError if there are none or a file is damaged."""
     clips = []
     for path in sorted(Path(root).glob("*.npz")):
-        with open_arrays(path, "delete it and prepare the frames again") as file:
+        with open_arrays(path, "{path} is damaged ({reason}); delete it and prepare the frames again") as file:
             if str(file["split"]) == split:
                 values = {field.name: file[field.name] for field in fields(ClipFrames)}
                 clips.append(ClipFrames(**{k: v if v.ndim else v.item() for k, v in values.items()}))

@@ -141,7 +141,9 @@ class Clip:
     def motion(self) -> np.ndarray:
         """Motion ``(T, D)`` float32 in the corpus' coefficient space."""
         name = f"{self.name}.npz in {self.corpus.root / self.shard}"
-        with open_arrays(self.corpus.read(self, "npz"), "prepare the corpus again", name) as file:
+        with open_arrays(
+            self.corpus.read(self, "npz"), "{path} is damaged ({reason}); prepare the corpus again", name
+        ) as file:
             motion = file["coefficients"].astype(np.float32, copy=False)
         if motion.shape != (self.frames, self.corpus.space.dim) or not np.isfinite(motion).all():
             raise DataError(f"the motion in {name} is damaged; prepare the corpus again")

@@ -73,7 +73,7 @@ def load_faces(root: str | os.PathLike) -> FaceCrops:
         raise DataError(f"{root} is not a folder of faces ({error}); write one with scripts/prepare_faces.py") from error
     parts: dict[str, list[np.ndarray]] = {name: [] for name in ARRAYS}
     for path in sorted(root.glob("*.npz")):
-        with open_arrays(path, "delete it and prepare the faces again", limit=1 << 35) as file:
+        with open_arrays(path, "{path} is damaged ({reason}); delete it and prepare the faces again", limit=1 << 35) as file:
             for name, values in parts.items():
                 values.append(file[name][:, READ_POINTS] if name in ("found", "true") else file[name])
     if not parts["image"]:

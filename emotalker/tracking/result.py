@@ -118,7 +118,7 @@ class TrackedVideo:
     @classmethod
     def load(cls, path: str | os.PathLike) -> TrackedVideo:
         """Read a file written by :meth:`save`; DataError if it is not such a file."""
-        with open_arrays(path, "give a tracked video written by EmoTalker") as file:
+        with open_arrays(path, "{path} is not a tracked video written by EmoTalker: {reason}") as file:
             return cls(
                 MotionTrack(file["coefficients"], get_space(str(file["space"]))),
                 **{name: file[name] for name in ("confidence", "valid", "shots", "identities", "rest_poses")},

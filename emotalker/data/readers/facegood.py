@@ -77,7 +77,7 @@ class FacegoodReader(CorpusReader):
 
 def read_weights(path: Path, table: dict[str, list[str]]) -> tuple[np.ndarray, float]:
     """Blendshapes ``(T, 52)`` of a take and its frame rate; DataError if it is damaged or lacks a weight of ``table``."""
-    with open_arrays(path, "give a take of FACEGOOD") as file:
+    with open_arrays(path, "{path} is not a take of FACEGOOD ({reason})") as file:
         weights, names = file["weights"].astype(np.float32), [str(n) for n in file["names"]]
         fps = float(file["fps"]) if "fps" in file else FPS
         blendshapes = np.zeros((len(weights), len(ARKIT_BLENDSHAPES)), np.float32)

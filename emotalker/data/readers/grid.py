@@ -45,7 +45,9 @@ class Tracks:
     @classmethod
     def load(cls, path: str | os.PathLike) -> Tracks:
         """Read ``motion.npz``; DataError if it is missing, damaged or incomplete."""
-        with open_arrays(path, "give the folder with GRID's face tracks, motion.npz, as root=") as file:
+        with open_arrays(
+            path, "{path} contains no GRID face tracks ({reason}); give the folder with motion.npz as root="
+        ) as file:
             stored = file["blendshapes"].astype(np.float32)
             order = {str(name): i for i, name in enumerate(file["blendshape_names"])}
             scores = np.zeros((*stored.shape[:2], len(ARKIT_BLENDSHAPES)), np.float32)

@@ -34,7 +34,7 @@ DAMAGED = frozenset({"01-05-02-02-01-02", "01-03-01-01-01-09", "01-04-02-01-01-1
 LICENCE = "CC BY-NC-SA 4.0"
 #: Landmark error, as a fraction of the distance between the eyes, at which the confidence is 1 / e.
 MISFIT = 0.1
-NOT_LANDMARKS = "give RAVDESS' landmarks, an array for each clip"
+NOT_LANDMARKS = "{path} is not an actor's file of landmarks ({reason}); correct root="
 
 
 def describe(stem: str) -> dict | None:
