@@ -12,8 +12,9 @@ from pathlib import Path
 from textwrap import wrap
 from typing import Any
 
+from emotalker.core.cli import run
 from emotalker.core.config import S, Settings, check_name, defaults_of, parse, settings_of, to_plain
-from emotalker.core.errors import ConfigError, EmoTalkerError, MissingExtraError
+from emotalker.core.errors import ConfigError, MissingExtraError
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 WIDTH = 126
@@ -29,28 +30,29 @@ def launch(schema: type[Settings], target: str) -> None:
         schema: of the stage.
         target: ``"module:function"``; imported after the settings are checked, because torch takes seconds to import.
     """
+    run(lambda: _launch(schema, target))
+
+
+def _launch(schema: type[Settings], target: str) -> None:
     parser = argparse.ArgumentParser(add_help=False, usage="%(prog)s [-h] [--cfg job] [name=value ...]", allow_abbrev=False)
     parser.add_argument("-h", "--help", action="store_true")
     parser.add_argument("--cfg", choices=["job"])
     parser.add_argument("overrides", nargs="*")
     arguments = parser.parse_intermixed_args()
-    try:
-        values = compose_values(schema, arguments.overrides)
-        if arguments.help:
-            print(help_text(schema, values))
-            return
-        settings = parse(schema, values)
-        if arguments.cfg:
-            from omegaconf import OmegaConf
+    values = compose_values(schema, arguments.overrides)
+    if arguments.help:
+        print(help_text(schema, values))
+        return
+    settings = parse(schema, values)
+    if arguments.cfg:
+        from omegaconf import OmegaConf
 
-            print(OmegaConf.to_yaml(to_plain(settings)), end="")
-            return
-        if threads := getattr(settings, "threads", None):  # torch reads the variable at import
-            os.environ["OMP_NUM_THREADS"] = str(threads)
-        module, function = target.split(":")
-        getattr(importlib.import_module(module), function)(settings)
-    except EmoTalkerError as error:
-        sys.exit(f"error: {error}")
+        print(OmegaConf.to_yaml(to_plain(settings)), end="")
+        return
+    if threads := getattr(settings, "threads", None):  # torch reads the variable at import
+        os.environ["OMP_NUM_THREADS"] = str(threads)
+    module, function = target.split(":")
+    getattr(importlib.import_module(module), function)(settings)
 
 
 def compose(schema: type[S], overrides: Sequence[str] = ()) -> S:

@@ -15,6 +15,7 @@ from emotalker.coefficients.resample import resample
 from emotalker.core.arrays import open_arrays
 from emotalker.core.errors import DataError
 from emotalker.core.suffixes import AUDIO_SUFFIXES
+from emotalker.data.clip_ids import clip_id
 from emotalker.data.readers.base import ClipData, ClipSource, CorpusReader
 
 FPS = 30.0
@@ -60,7 +61,9 @@ class FacegoodReader(CorpusReader):
         for path in sorted(self.root.glob("*.npz")):
             sound = next((p for s in AUDIO_SUFFIXES if (p := path.with_suffix(s)).exists()), None)
             if sound:
-                clips.append(ClipSource(path.stem, "facegood", fps=FPS, audio=sound, coefficients=path, licence=self.licence))
+                clips.append(
+                    ClipSource(clip_id(path.stem), "facegood", fps=FPS, audio=sound, coefficients=path, licence=self.licence)
+                )
         return self.found(clips, "arkit_map.csv, 2_01.npz and 2_01.flac")
 
     def load(self, clip: ClipSource) -> ClipData:
