@@ -193,6 +193,7 @@ class Solver:
 
     def _save(self) -> None:
         if self.accelerator.is_main_process:
-            save_state(self.folder / STATE, self._bare, self.optimizer.optimizer, self.progress, self._settings())
+            # The state last: a run that is stopped in between repeats these steps, and would not export them otherwise.
             self._export("last", {})
+            save_state(self.folder / STATE, self._bare, self.optimizer.optimizer, self.progress, self._settings())
         self.accelerator.wait_for_everyone()
