@@ -7,7 +7,7 @@ demo: setup ## write outputs/demo.mp4 from the packaged portrait and recording
 	@.venv/bin/python scripts/demo.py --output outputs/demo.mp4
 
 test: setup ## lint and run the tests
-	@scripts/setup_browser.sh
+	@scripts/setup_tests.sh
 	@.venv/bin/ruff check .
 	@.venv/bin/ruff format --check --quiet .
 	@.venv/bin/python -m pytest

@@ -146,3 +146,10 @@ def test_unusable_arrays_raise_audio_errors():
         load_audio((tone(), 0))
     with pytest.raises(AudioError, match="not bool"):
         load_audio((np.zeros(16000, bool), 16000))
+
+
+def test_longer_than_the_callers_limit(tmp_path):
+    path = save_wav(tmp_path / "voice.wav", np.zeros(16000 * 3))
+    assert len(load_audio(path, max_seconds=3)) == 48000
+    with pytest.raises(AudioError, match=r"longer than 2\.5 s; cut it"):
+        load_audio(path, max_seconds=2.5)

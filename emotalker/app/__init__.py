@@ -1,1 +1,1 @@
-"""The page to try EmoTalker in a browser."""
+"""The page in a browser (docs/page.md)."""

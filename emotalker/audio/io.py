@@ -22,13 +22,16 @@ MAX_DAMAGE = 0.05
 MAX_PADDING = 2048
 
 
-def load_audio(source: str | os.PathLike | tuple[np.ndarray, int], sample_rate: int = SAMPLE_RATE) -> np.ndarray:
+def load_audio(
+    source: str | os.PathLike | tuple[np.ndarray, int], sample_rate: int = SAMPLE_RATE, max_seconds: float = MAX_SECONDS
+) -> np.ndarray:
     """Load a recording as mono samples, without trimming or normalisation.
 
     Args:
         source: any file that FFmpeg reads, including videos with sound, or ``(samples, rate)`` with samples ``(N,)`` or
             ``(N, channels)``, floating point in -1..1 or full-scale integers.
         sample_rate: of the result, Hz.
+        max_seconds: a longer file is refused as soon as this much of it is decoded.
 
     Returns:
         ``(N,)`` float32, all channels averaged.
@@ -45,7 +48,7 @@ def load_audio(source: str | os.PathLike | tuple[np.ndarray, int], sample_rate: 
         if samples.ndim != 1 or rate <= 0:
             raise AudioError(f"audio is (samples,) or (samples, channels) at a rate in Hz, not {samples.shape} at {rate}")
     else:
-        samples, rate = _decode(Path(source))
+        samples, rate = _decode(Path(source), max_seconds)
         name = str(source)
     if not len(samples):
         raise AudioError(f"{name} contains no audio samples")
@@ -66,7 +69,7 @@ def resample(samples: np.ndarray, rate: int, new_rate: int) -> np.ndarray:
     return samples.astype(np.float32, copy=False)
 
 
-def _decode(path: Path) -> tuple[np.ndarray, int]:
+def _decode(path: Path, max_seconds: float) -> tuple[np.ndarray, int]:
     """All samples of a file's first audio stream, channels averaged, and its rate."""
     if not path.is_file():
         raise AudioError(f"no such audio file: {path}")
@@ -94,8 +97,9 @@ def _decode(path: Path) -> tuple[np.ndarray, int]:
                 for part in (part for frame in frames for part in to_float(frame)):
                     chunks.append(part.to_ndarray().reshape(part.samples, -1).mean(axis=1))
                     count += part.samples
-                if count > MAX_SECONDS * rate:
-                    raise AudioError(f"{path} is longer than {MAX_SECONDS // 3600} hours; cut it into shorter recordings")
+                if count > max_seconds * rate:
+                    limit = f"{max_seconds:g} s" if max_seconds < 7200 else f"{max_seconds / 3600:g} hours"
+                    raise AudioError(f"{path} is longer than {limit}; cut it into shorter recordings")
     except (av.error.FFmpegError, ValueError) as error:
         raise AudioError(f"{path} cannot be decoded as audio ({_reason(error)}); convert it to WAV") from error
     if damaged > MAX_DAMAGE * packets:

@@ -110,7 +110,7 @@ def _remove_stale(target: Path) -> None:
         names = [entry.name for entry in entries if entry.name.startswith(start) and entry.name.endswith(target.suffix)]
     for name in names:
         process = name[len(start) :].partition("-")[0]
-        if process.isdecimal() and not _running(int(process)):
+        if process.isdecimal() and not process_exists(int(process)):
             (target.parent / name).unlink(missing_ok=True)
 
 
@@ -120,7 +120,7 @@ def _temporary_prefix(target: Path) -> str:
     return f".{target.stem[:100]}-{machine}-"
 
 
-def _running(process: int) -> bool:
+def process_exists(process: int) -> bool:
     """Whether a process of this machine exists."""
     try:
         os.kill(process, 0)
