@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from emotalker.coefficients import ARKIT, MotionTrack
-from emotalker.coefficients import track as track_files
 from emotalker.coefficients.live_link import COLUMNS, timecode, write_live_link
 from emotalker.coefficients.space import BFM
 from emotalker.console.main import find
+from emotalker.core import arrays
 from emotalker.core.errors import DataError, EmoTalkerError, OutputError
 from emotalker.exchange.export import load_motion
 from emotalker.inference.commands import render
@@ -162,7 +162,7 @@ def test_malformed_files_are_refused_before_anything_is_written(tmp_path):
 
 def test_archives_that_unpack_to_too_much_are_refused(tmp_path, monkeypatch):
     path = MotionTrack(random_motion(9), ARKIT).save(tmp_path / "bomb.npz")
-    monkeypatch.setattr(track_files, "MAX_BYTES", 1000)
+    monkeypatch.setattr(arrays, "MAX_ARRAY_BYTES", 1000)
     with pytest.raises(DataError, match=r"bomb\.npz.*unpacks"):
         MotionTrack.load(path)
 

@@ -79,6 +79,8 @@ def _decode(path: Path, max_seconds: float) -> tuple[np.ndarray, int]:
             if not container.streams.audio:
                 raise AudioError(f"{path} contains no audio stream; give a recording or a video with sound")
             stream = container.streams.audio[0]
+            if stream.codec_context is None:
+                raise AudioError(f"{path} has sound of an unknown or damaged kind; convert it to WAV")
             rate = stream.rate
             _check_format(path, rate, stream.channels)
             duration = stream.duration and stream.duration * stream.time_base

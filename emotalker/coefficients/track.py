@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,19 +11,13 @@ import numpy as np
 
 from emotalker.coefficients.live_link import load_csv
 from emotalker.coefficients.space import CoefficientSpace, get_space
-from emotalker.coefficients.table import MAX_BYTES, write_table
+from emotalker.coefficients.table import write_table
+from emotalker.core.arrays import open_arrays
 from emotalker.core.errors import DataError, MissingExtraError, OutputError
 from emotalker.core.files import replace_on_success
 
 if TYPE_CHECKING:
     import pandas
-
-
-def check_archive(path: str | os.PathLike) -> None:
-    """ValueError if an ``.npz`` unpacks to more than :data:`MAX_BYTES`; BadZipFile or OSError if it is no archive."""
-    with zipfile.ZipFile(path) as archive:
-        if sum(member.file_size for member in archive.infolist()) > MAX_BYTES:
-            raise ValueError(f"it unpacks to more than {MAX_BYTES >> 20} MiB")
 
 
 @dataclass
@@ -123,17 +116,13 @@ class MotionTrack:
         if Path(path).suffix.lower() == ".csv":
             coefficients, name = load_csv(path)
             return cls(coefficients, get_space(name))
-        try:
-            check_archive(path)
-            with np.load(path, allow_pickle=False) as file:
-                space = get_space(str(file["space"]))
-                if float(file["fps"]) != space.fps:
-                    raise ValueError(f"it has {file['fps']} frames/s, and the space {space.name} {space.fps}")
-                if tuple(file["names"]) != space.names:
-                    raise ValueError(f"its entries are not those of the space {space.name} in order")
-                track = cls(file["coefficients"].astype(np.float32), space)
-        except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
-            raise DataError(f"{path} is not a motion track written by EmoTalker: {error}") from error
+        with open_arrays(path, "{path} is not a motion track written by EmoTalker: {reason}") as file:
+            space = get_space(str(file["space"]))
+            if float(file["fps"]) != space.fps:
+                raise ValueError(f"it has {file['fps']} frames/s, and the space {space.name} {space.fps}")
+            if tuple(file["names"]) != space.names:
+                raise ValueError(f"its entries are not those of the space {space.name} in order")
+            track = cls(file["coefficients"].astype(np.float32), space)
         missing = np.isnan(track.coefficients).all(axis=1)
         if not missing.size or not np.isfinite(track.coefficients[~missing]).all():
             raise DataError(f"{path} has no frames, or single values that are not finite; make it again")

@@ -183,7 +183,8 @@ def _read(path: str | os.PathLike, with_tensors: bool) -> tuple[CheckpointMetada
             header = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()} if with_tensors else {}  # noqa: SIM118
     except (SafetensorError, OSError, ValueError) as error:
-        raise CheckpointError(f"the checkpoint {path} is damaged ({error}); fetch or train it again") from error
+        reason = " ".join(str(error).split())
+        raise CheckpointError(f"the checkpoint {path} is damaged ({reason}); fetch or train it again") from error
     changed = with_tensors and header.get(CHECKSUM, "") not in ("", _checksum(header, tensors))
     if header.get("format") == "emotalker" and (changed or set(header) - _KEYS):
         raise CheckpointError(f"the checkpoint {path} is damaged (its checksum differs); fetch or train it again")

@@ -24,6 +24,11 @@ EXIT_STATUSES = {
 }
 
 
+def shorten(text: str, longest: int = 300) -> str:
+    """A text of at most ``longest`` characters; the middle of a longer one is left out."""
+    return text if len(text) <= longest else f"{text[: longest // 2]} ... {text[-longest // 2 :]}"
+
+
 class UsageError(EmoTalkerError):
     """The command line is wrong."""
 
@@ -59,7 +64,8 @@ class CommandParser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Raise UsageError with the usage and the message."""
-        raise UsageError(f"{message}; {self.prog} --help lists the options")
+        shown = " ".join("".join(c if c.isprintable() else " " for c in message).split())
+        raise UsageError(f"{shorten(shown)}; {self.prog} --help lists the options")
 
 
 class _TopicHelp(argparse.Action):

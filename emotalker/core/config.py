@@ -6,6 +6,7 @@ stored in checkpoints.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, Field, asdict, dataclass, field, fields, is_dataclass
 from difflib import get_close_matches
@@ -51,19 +52,21 @@ class ModelConfig(Settings):
         return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
 
 
-def setting(default: Any, help: str) -> Any:
+def setting(default: Any, help: str, least: float = 0) -> Any:
     """A dataclass field with a default. ``help`` states its meaning and unit; ``--help`` prints it.
+
+    Numbers are finite and not below ``least``.
 
     A subclass that changes the default only assigns it (``steps: int = 400``): the help is inherited.
     """
     if isinstance(default, dict):
         return field(default_factory=lambda: dict(default), metadata={"help": help})
-    return field(default=default, metadata={"help": help})
+    return field(default=default, metadata={"help": help, "least": least})
 
 
-def mandatory(help: str) -> Any:
+def mandatory(help: str, least: float = 0) -> Any:
     """A dataclass field without a default. A group of settings takes the defaults of its fields."""
-    return field(metadata={"help": help})
+    return field(metadata={"help": help, "least": least})
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,7 @@ class Setting:
     Attributes:
         name: with dots, as on the command line.
         help: meaning and unit.
+        least: smallest number.
         group: the entry holds further settings.
         open: the entry is a dict with keys of any name.
         default: :data:`MANDATORY` if there is none; a dict for a group.
@@ -80,6 +84,7 @@ class Setting:
 
     name: str
     help: str
+    least: float
     group: bool
     open: bool
     default: Any
@@ -95,15 +100,16 @@ def _settings_of(schema: type[Settings], prefix: str, defaults: Mapping[str, Any
     for entry in fields(schema):
         kind, default = types[entry.name], defaults[entry.name]
         name, group = f"{prefix}{entry.name}", is_dataclass(kind)
-        yield Setting(name, _help_of(schema, entry.name), group, _is_dict(kind), default)
+        about = _metadata_of(schema, entry.name)
+        yield Setting(name, about.get("help", ""), about.get("least", 0), group, _is_dict(kind), default)
         if group:
             yield from _settings_of(kind, f"{name}.", default)
 
 
-def _help_of(schema: type[Settings], name: str) -> str:
-    """The help of a field, from the nearest class that states it."""
+def _metadata_of(schema: type[Settings], name: str) -> Mapping[str, Any]:
+    """Help and least number of a field, from the nearest class that states them."""
     declared = (vars(base).get("__dataclass_fields__", {}).get(name) for base in schema.__mro__)
-    return next((entry.metadata["help"] for entry in declared if entry is not None and "help" in entry.metadata), "")
+    return next((entry.metadata for entry in declared if entry is not None and "help" in entry.metadata), {})
 
 
 def _is_dict(kind: Any) -> bool:
@@ -158,7 +164,7 @@ def parse(schema: type[S], values: Mapping[str, Any]) -> S:
     _check_names(schema, values)
     known = {entry.name: entry for entry in settings_of(schema)}
     try:
-        return TypeAdapter(schema).validate_python(values)
+        parsed = TypeAdapter(schema).validate_python(values)
     except ValidationError as error:
         first = error.errors()[0]
         place = [str(part) for part in first["loc"]]  # further parts are positions in a list or alternatives of a union
@@ -167,6 +173,20 @@ def parse(schema: type[S], values: Mapping[str, Any]) -> S:
             raise ConfigError(f"{name}.{first['ctx']['error']}") from error
         reason = _reason(first) if len(error.errors()) == 1 else "has the wrong type"  # several errors are a union's
         raise ConfigError(f"{name}={_shown(values, name)} {reason}: {known[name].help}") from error
+    _check_numbers(parsed, known)
+    return parsed
+
+
+def _check_numbers(settings: Settings, known: Mapping[str, Setting], prefix: str = "") -> None:
+    for entry in fields(settings):
+        value, name = getattr(settings, entry.name), f"{prefix}{entry.name}"
+        if is_dataclass(value):
+            _check_numbers(value, known, f"{name}.")
+            continue
+        for number in value if isinstance(value, tuple) else (value,):
+            if isinstance(number, int | float) and not known[name].least <= number < math.inf:
+                reason = f"is below {known[name].least}" if number < known[name].least else "is no finite number"
+                raise ConfigError(f"{name}={number} {reason}: {known[name].help}")
 
 
 def _check_names(schema: type[Settings], values: Mapping[str, Any], prefix: str = "") -> None:

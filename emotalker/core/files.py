@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import platform
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from emotalker.core.errors import OutputError
+
+#: What the system says of a full or broken disk while a file is written.
+_DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS})
+
+
+@contextmanager
+def writing_to(target: str | os.PathLike) -> Iterator[None]:
+    """Turn a full or failing disk in the block into an OutputError about ``target``."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _DISK:
+            raise
+        raise OutputError(f"cannot write {target}: {error.strerror}; check the disk's free space") from error
 
 
 @contextmanager
@@ -17,12 +32,13 @@ def replace_on_success(path: str | os.PathLike) -> Iterator[Path]:
     """Yield a temporary path in the same folder, with the same suffix; rename it to ``path`` if the block raises nothing.
 
     Raises:
-        OutputError: the folder cannot be made or written, or ``path`` is a folder.
+        OutputError: the folder cannot be made or written, ``path`` is a folder, or the disk is full.
     """
     target = Path(path)
     temporary = _reserve(target)
     try:
-        yield temporary
+        with writing_to(target):
+            yield temporary
         umask = os.umask(0)
         os.umask(umask)
         try:
@@ -31,7 +47,8 @@ def replace_on_success(path: str | os.PathLike) -> Iterator[Path]:
         except OSError as error:
             raise OutputError(f"cannot write {target}: {error.strerror or error}") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # the next program that writes the same file removes it
+            temporary.unlink(missing_ok=True)
 
 
 def check_writable(path: str | os.PathLike) -> None:

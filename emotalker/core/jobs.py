@@ -14,6 +14,7 @@ from pathlib import Path
 
 from emotalker.core.errors import ConfigError, EmoTalkerError
 from emotalker.core.files import replace_on_success
+from emotalker.core.processes import end_with_parent, stop_workers
 
 STATUS, SECONDS, MESSAGE = "status", "seconds", "message"
 DONE, FAILED = "done", "failed"
@@ -126,7 +127,8 @@ def run_jobs(
 
 
 def _in_pool(jobs: Sequence[Job], function: Callable[[list[str]], str], workers: int) -> Iterator[Job]:
-    pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=end_with_parent)
     try:
         rest = iter(jobs)
         running: dict[Future, Job] = {}
@@ -137,8 +139,13 @@ def _in_pool(jobs: Sequence[Job], function: Callable[[list[str]], str], workers:
             yield from _ended(running)
         while running:
             yield from _ended(running)
+    except BrokenProcessPool:
+        raise
+    except BaseException:
+        stop_workers(pool)
+        raise
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+        pool.shutdown(cancel_futures=True)
 
 
 def _ended(running: dict[Future, Job]) -> Iterator[Job]:

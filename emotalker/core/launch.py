@@ -12,8 +12,9 @@ from pathlib import Path
 from textwrap import wrap
 from typing import Any
 
+from emotalker.core.cli import run
 from emotalker.core.config import S, Settings, check_name, defaults_of, parse, settings_of, to_plain
-from emotalker.core.errors import ConfigError, EmoTalkerError, MissingExtraError
+from emotalker.core.errors import ConfigError, MissingExtraError
 from emotalker.core.shipped import shipped_folder
 
 CONFIGS = shipped_folder("configs") or Path("configs")
@@ -30,23 +31,24 @@ def launch(schema: type[Settings], target: str) -> None:
         schema: of the stage.
         target: ``"module:function"``; imported after the settings are checked, because torch takes seconds to import.
     """
+    run(lambda: _launch(schema, target))
+
+
+def _launch(schema: type[Settings], target: str) -> None:
     parser = argparse.ArgumentParser(add_help=False, usage="%(prog)s [-h] [--cfg job] [name=value ...]", allow_abbrev=False)
     parser.add_argument("-h", "--help", action="store_true")
     parser.add_argument("--cfg", choices=["job"])
     parser.add_argument("overrides", nargs="*")
     arguments = parser.parse_intermixed_args()
-    try:
-        values = compose_values(schema, arguments.overrides)
-        if arguments.help:
-            print(help_text(schema, values, getattr(sys.modules["__main__"], "__doc__", None)))
-            return
-        if arguments.cfg:
-            print(settings_as_yaml(schema, values), end="")
-            return
-        module, function = target.split(":")
-        run_stage(schema, values, lambda: getattr(importlib.import_module(module), function))
-    except EmoTalkerError as error:
-        sys.exit(f"error: {error}")
+    values = compose_values(schema, arguments.overrides)
+    if arguments.help:
+        print(help_text(schema, values, getattr(sys.modules["__main__"], "__doc__", None)))
+        return
+    if arguments.cfg:
+        print(settings_as_yaml(schema, values), end="")
+        return
+    module, function = target.split(":")
+    run_stage(schema, values, lambda: getattr(importlib.import_module(module), function))
 
 
 def run_stage(schema: type[Settings], values: dict[str, Any], load: Callable[[], Callable[[Any], Any]]) -> Any:

@@ -11,3 +11,5 @@ MIN_SAMPLE_RATE, MAX_SAMPLE_RATE = 4_000, 768_000
 MAX_CHANNELS = 64
 #: Length of a recording, seconds: a day.
 MAX_SECONDS = 86_400
+#: Bytes of all arrays of a file together: landmarks of two hours of video.
+MAX_ARRAY_BYTES = 1 << 30

@@ -19,7 +19,8 @@ from pathlib import Path
 import numpy as np
 
 from emotalker.core.errors import DataError, EmoTalkerError, MissingExtraError
-from emotalker.core.files import replace_on_success
+from emotalker.core.files import replace_on_success, writing_to
+from emotalker.core.processes import end_with_parent, only_one, stop_workers
 from emotalker.core.progress import progress_bar
 from emotalker.data.clip_ids import check_clip_id
 from emotalker.data.readers import make_reader
@@ -123,25 +124,33 @@ def prepare(config: Preparation) -> dict[str, int]:
     Raises:
         DataError: the corpus is missing, or ``out`` contains another corpus or was prepared with other settings.
         MissingExtraError: the Ray backend is selected and not installed.
+        OutputError: another program prepares the same part, or ``out`` cannot be written.
     """
-    out, work = Path(config.out), Path(config.out) / "work"
-    options = config.corpus | {"root": config.root}
-    reader = make_reader(options)
+    out = Path(config.out)
+    reader = make_reader(config.corpus | {"root": config.root})
     clips = reader.clips()
     duplicate = len(clips) - len({clip.id for clip in clips})
     if duplicate:
         raise DataError(f"{config.root}: {duplicate} clips share their id with another; give their folders as separate roots")
+    index, count = parse_part(config.shard)
+    busy = f"another program prepares shard={config.shard} of {out}; wait for it, or stop it"
+    with only_one(out / f".lock-{index}-of-{count}", busy), writing_to(out):
+        return _prepare(config, reader, clips, index, count)
+
+
+def _prepare(config: Preparation, reader: CorpusReader, clips: list[ClipSource], index: int, count: int) -> dict[str, int]:
+    """The part ``index`` of ``count`` of a corpus."""
+    out, work = Path(config.out), Path(config.out) / "work"
     write_header(out, reader, clips, config)
     size = config.clips_per_shard
     shards = {f"shard-{i // size:05d}": clips[i : i + size] for i in range(0, len(clips), size)}
-    index, count = parse_part(config.shard)
     mine = {name: part for i, (name, part) in enumerate(shards.items()) if i % count == index}
     if config.retry:
         reset_failures(out, work, mine)
     mine = {name: part for name, part in mine.items() if not (out / f"{name}.jsonl").exists()}
     todo = [clip for part in mine.values() for clip in part if result_of(work, clip) is None]
 
-    settings = Settings(options, work)
+    settings = Settings(config.corpus | {"root": config.root}, work)
     owner = {clip.id: name for name, part in mine.items() for clip in part}
     left = {name: sum(result_of(work, clip) is None for clip in part) for name, part in mine.items()}
     for name in [name for name, waiting in left.items() if not waiting]:
@@ -177,6 +186,9 @@ def run(settings: Settings, clips: list[ClipSource], config: Preparation) -> Ite
         futures: dict[Future, str] = {pool.submit(_prepare_one, clip): clip.id for clip in clips}
         for future in as_completed(futures):
             yield futures[future], future.result()
+    except BaseException:  # an interruption: clips that are half done are started again by the next run
+        stop_workers(pool)
+        raise
     finally:
         pool.shutdown(cancel_futures=True)
 
@@ -186,6 +198,7 @@ _worker: Callable[[ClipSource], str | None] | None = None
 
 def _start(settings: Settings) -> None:
     global _worker
+    end_with_parent()
     _worker = Worker(settings)
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from emotalker.core.arrays import open_arrays
 from emotalker.core.errors import DataError, EmoTalkerError
 from emotalker.core.files import replace_on_success
 from emotalker.core.splits import Split
@@ -136,13 +137,10 @@ def load_clip_frames(root: str | os.PathLike, split: Split) -> list[ClipFrames]:
     """All clips of a split in a folder of :func:`prepare_clips`; DataError if there are none or a file is damaged."""
     clips = []
     for path in sorted(Path(root).glob("*.npz")):
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                if str(file["split"]) == split:
-                    values = {field.name: file[field.name] for field in fields(ClipFrames)}
-                    clips.append(ClipFrames(**{k: v if v.ndim else v.item() for k, v in values.items()}))
-        except (OSError, KeyError, ValueError, EOFError) as error:
-            raise DataError(f"{path} is damaged ({error}); delete it and prepare the frames again") from error
+        with open_arrays(path, "{path} is damaged ({reason}); delete it and prepare the frames again") as file:
+            if str(file["split"]) == split:
+                values = {field.name: file[field.name] for field in fields(ClipFrames)}
+                clips.append(ClipFrames(**{k: v if v.ndim else v.item() for k, v in values.items()}))
     if not clips:
         raise DataError(f"{root} has no clips of the split {split}; write some with scripts/prepare_renderer_frames.py")
     return clips

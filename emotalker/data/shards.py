@@ -27,6 +27,8 @@ import numpy as np
 
 from emotalker.audio.io import SAMPLE_RATE
 from emotalker.coefficients import CoefficientSpace, get_space
+from emotalker.coefficients.space import SPACES
+from emotalker.core.arrays import open_arrays
 from emotalker.core.emotions import EMOTIONS
 from emotalker.core.errors import DataError
 from emotalker.core.files import replace_on_success
@@ -89,9 +91,12 @@ def write_tar(path: str | os.PathLike, members: Iterable[tuple[str, bytes]]) -> 
 
 
 def read_tar(path: str | os.PathLike) -> list[tuple[str, bytes]]:
-    """Names and contents of all files of a tar, in order."""
-    with tarfile.open(path) as tar:
-        return [(info.name, tar.extractfile(info).read()) for info in tar if info.isfile()]
+    """Names and contents of all files of a tar, in order; DataError if it is damaged."""
+    try:
+        with tarfile.open(path, "r:") as tar:
+            return [(info.name, tar.extractfile(info).read()) for info in tar if info.isfile()]
+    except (OSError, ValueError, tarfile.TarError) as error:
+        raise DataError(f"{path} is damaged ({error}); prepare the corpus again") from error
 
 
 def write_lines(path: Path, entries: Iterable[dict]) -> None:
@@ -135,7 +140,14 @@ class Clip:
     @property
     def motion(self) -> np.ndarray:
         """Motion ``(T, D)`` float32 in the corpus' coefficient space."""
-        return np.load(io.BytesIO(self.corpus.read(self, "npz")), allow_pickle=False)["coefficients"]
+        name = f"{self.name}.npz in {self.corpus.root / self.shard}"
+        with open_arrays(
+            self.corpus.read(self, "npz"), "{path} is damaged ({reason}); prepare the corpus again", name
+        ) as file:
+            motion = file["coefficients"].astype(np.float32, copy=False)
+        if motion.shape != (self.frames, self.corpus.space.dim) or not np.isfinite(motion).all():
+            raise DataError(f"the motion in {name} is damaged; prepare the corpus again")
+        return motion
 
     @property
     def audio(self) -> np.ndarray:
@@ -179,11 +191,14 @@ class Corpus:
             raise DataError(f"no prepared corpus in {self.root}; write one with scripts/prepare_data.py") from error
         except ValueError as error:
             raise DataError(f"the manifest in {self.root} is damaged ({error}); prepare the corpus again") from error
-        if self.manifest.get("format") != FORMAT:
-            raise DataError(
-                f"{self.root} has the format {self.manifest.get('format')!r}, not {FORMAT!r}; prepare the corpus again"
-            )
-        self.space: CoefficientSpace = get_space(self.manifest["space"])
+        found = self.manifest.get("format") if isinstance(self.manifest, dict) else None
+        if found != FORMAT:
+            raise DataError(f"{self.root} has the format {found!r}, not {FORMAT!r}; prepare the corpus again")
+        speakers = [self.manifest.get(key) for key in ("validation_speakers", "test_speakers")]
+        valid = all(isinstance(names, list) and all(isinstance(n, str) for n in names) for names in speakers)
+        if not valid or str(self.manifest.get("space")) not in SPACES:
+            raise DataError(f"{self.root / HEADER} is damaged; prepare the corpus again")
+        self.space: CoefficientSpace = get_space(str(self.manifest["space"]))
         self.clips = [self._clip(entry) for entry in entries]
 
     def _clip(self, entry: object) -> Clip:
@@ -192,8 +207,14 @@ class Corpus:
         try:
             check_shard_name(entry["shard"], where)
             clip = Clip(name=check_clip_id(entry["id"], where), **_known(entry), corpus=self)
-            valid = isinstance(clip.frames, int) and isinstance(clip.files, dict) and isinstance(clip.quality, dict)
-        except (KeyError, TypeError) as error:
+            valid = (
+                isinstance(clip.frames, int)
+                and isinstance(clip.speaker, str)
+                and isinstance(clip.emotion, str | None)
+                and isinstance(clip.quality, dict)
+                and all(_is_place(place) for place in clip.files.values())
+            )
+        except (AttributeError, KeyError, TypeError) as error:
             raise DataError(f"{where} is damaged ({error!r}); prepare the corpus again") from error
         if not valid:
             raise DataError(f"{where} is damaged at the clip {clip.name}; prepare the corpus again")
@@ -229,7 +250,11 @@ class Corpus:
     def samples(self, clip: Clip) -> np.ndarray:
         """A clip's audio ``(640 T,)`` int16, cached up to CACHE_BYTES; DataError if it has none."""
         if clip.name not in self._sound:
-            self._sound[clip.name] = decode_flac(self.read(clip, "flac"))
+            try:
+                self._sound[clip.name] = decode_flac(self.read(clip, "flac"))
+            except (av.error.FFmpegError, ValueError, IndexError) as error:
+                where = self.root / clip.shard
+                raise DataError(f"the sound of {clip.name} in {where} is damaged; prepare the corpus again") from error
             while sum(array.nbytes for array in self._sound.values()) > CACHE_BYTES:
                 self._sound.popitem(last=False)
         self._sound.move_to_end(clip.name)
@@ -240,6 +265,11 @@ class Corpus:
         if name not in SPLITS:
             raise ValueError(f"a split is one of {', '.join(SPLITS)}, not {name!r}")
         return [clip for clip in self.clips if clip.split == name]
+
+
+def _is_place(place: object) -> bool:
+    """Whether this is an offset and a size in bytes."""
+    return isinstance(place, list) and len(place) == 2 and all(isinstance(x, int) and 0 <= x < 1 << 40 for x in place)
 
 
 def _known(entry: dict) -> dict:

@@ -20,10 +20,10 @@ class Preparation(Settings):
     corpus: dict[str, Any] = mandatory("reader of the corpus and its options, chosen as corpus=NAME")
     root: Roots = mandatory("folder of the corpus; corpus=folder also takes a list")
     out: str = mandatory("folder of the prepared corpus")
-    clips_per_shard: int = setting(100, "clips per shard")
+    clips_per_shard: int = setting(100, "clips per shard", least=1)
     shard: str = setting("1/1", "part of the corpus: 3/16 is the third of sixteen machines that share the output folder")
-    workers: int | None = setting(None, "processes; null starts one per core")
-    threads: int | None = setting(1, "CPU threads per process; null uses torch's default")
+    workers: int | None = setting(None, "processes; null starts one per core", least=1)
+    threads: int | None = setting(1, "CPU threads per process; null uses torch's default", least=1)
     backend: Literal["processes", "ray"] = setting("processes", "processes, or ray for a cluster")
     retry: bool = setting(False, "prepare again the clips that failed before")
 

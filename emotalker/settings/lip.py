@@ -28,8 +28,8 @@ class LipData(Settings):
 
     root: Roots = setting("data/grid", "prepared corpus, or a list of them")
     # 16 x 24 windows keep the first activations below 32 MB; above, malloc maps new pages for every one
-    frames: int = setting(24, "length of a training window, frames at 25 fps")
-    validation_frames: int = setting(64, "length of a validation window, frames at 25 fps")
+    frames: int = setting(24, "length of a training window, frames at 25 fps", least=1)
+    validation_frames: int = setting(64, "length of a validation window, frames at 25 fps", least=1)
 
 
 @dataclass(frozen=True, kw_only=True)

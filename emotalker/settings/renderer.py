@@ -31,7 +31,7 @@ class RendererData(Settings):
     mirror: float = setting(0.5, "probability of the mirror image")
     colour: float = setting(0.2, "largest relative change of each colour channel")
     shift: float = setting(0.05, "largest displacement of the face's square, relative to its side")
-    validation_frames: int = setting(400, "frames used for validation at most, evenly spaced")
+    validation_frames: int = setting(400, "frames used for validation at most, evenly spaced", least=1)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -26,8 +26,10 @@ class SyncData(Settings):
         ("data/grid", "data/javanese", "data/ravdess_landmarks"),
         "prepared corpus of recorded lips and speech, or a list of them",
     )
-    frames: int = setting(56, "length of a training window, frames at 25 fps; at least 31, for shifts of 15 either way")
-    validation_frames: int = setting(72, "length of a validation window, frames at 25 fps")
+    frames: int = setting(
+        56, "length of a training window, frames at 25 fps; at least 31, for shifts of 15 either way", least=1
+    )
+    validation_frames: int = setting(72, "length of a validation window, frames at 25 fps", least=1)
 
 
 @dataclass(frozen=True, kw_only=True)

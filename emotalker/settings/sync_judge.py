@@ -27,9 +27,11 @@ class SyncJudgeData(Settings):
     validation_root: Roots = setting(
         ("data/grid", "data/ravdess_landmarks", "data/javanese"), "prepared corpora whose validation clips are scored"
     )
-    variants: int = setting(6, "versions of each recording's features: the clean one and augmented ones")
-    frames: int = setting(96, "length of a window, frames at 25 fps, a multiple of 4; random crops are 15 frames shorter")
-    validation_frames: int = setting(72, "length of a validation window, frames at 25 fps, a multiple of 4")
+    variants: int = setting(6, "versions of each recording's features: the clean one and augmented ones", least=1)
+    frames: int = setting(
+        96, "length of a window, frames at 25 fps, a multiple of 4; random crops are 15 frames shorter", least=1
+    )
+    validation_frames: int = setting(72, "length of a validation window, frames at 25 fps, a multiple of 4", least=1)
 
 
 @dataclass(frozen=True, kw_only=True)

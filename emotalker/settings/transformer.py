@@ -25,8 +25,8 @@ class TransformerData(Settings):
     """Training data."""
 
     root: Roots = setting("data/grid", "prepared corpus, or a list of them")
-    frames: int = setting(64, "length of a window, frames at 25 fps; a multiple of 4")
-    variants: int = setting(2, "versions of each recording: the clean one and augmented ones")
+    frames: int = setting(64, "length of a window, frames at 25 fps; a multiple of 4", least=1)
+    variants: int = setting(2, "versions of each recording: the clean one and augmented ones", least=1)
     feature_device: str = setting("cpu", "torch device on which the frozen audio encoder runs, once")
 
     def __post_init__(self) -> None:

@@ -26,7 +26,7 @@ class VQVAEData(Settings):
     """Training data."""
 
     root: Roots = setting("data/grid", "prepared corpus, or a list of them")
-    frames: int = setting(64, "length of a window, frames at 25 fps")
+    frames: int = setting(64, "length of a window, frames at 25 fps", least=1)
     augmentation: MotionAugmentation = setting(MotionAugmentation(), "changes to the motion in training")
 
 

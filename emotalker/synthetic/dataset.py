@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from emotalker.core.arrays import open_arrays
 from emotalker.core.errors import DataError
 from emotalker.core.files import replace_on_success
 from emotalker.core.splits import split_of_name
@@ -72,12 +73,9 @@ def load_faces(root: str | os.PathLike) -> FaceCrops:
         raise DataError(f"{root} is not a folder of faces ({error}); write one with scripts/prepare_faces.py") from error
     parts: dict[str, list[np.ndarray]] = {name: [] for name in ARRAYS}
     for path in sorted(root.glob("*.npz")):
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                for name, values in parts.items():
-                    values.append(file[name][:, READ_POINTS] if name in ("found", "true") else file[name])
-        except (OSError, KeyError, ValueError, EOFError) as error:
-            raise DataError(f"{path} is damaged ({error}); delete it and prepare the faces again") from error
+        with open_arrays(path, "{path} is damaged ({reason}); delete it and prepare the faces again", limit=1 << 35) as file:
+            for name, values in parts.items():
+                values.append(file[name][:, READ_POINTS] if name in ("found", "true") else file[name])
     if not parts["image"]:
         raise DataError(f"{root} contains no faces; write some with scripts/prepare_faces.py")
     return FaceCrops(**{name: np.concatenate(values) for name, values in parts.items()}, **header)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import numpy as np
 from emotalker.coefficients import ARKIT, MotionTrack, get_space
 from emotalker.coefficients.rotation import rotation_angles, rotation_matrix
 from emotalker.coefficients.space import BLINKS, GAZE_PAIRS
-from emotalker.core.errors import DataError
+from emotalker.core.arrays import open_arrays
 from emotalker.core.files import replace_on_success
 from emotalker.face.geometry import Camera
 
@@ -119,17 +118,14 @@ class TrackedVideo:
     @classmethod
     def load(cls, path: str | os.PathLike) -> TrackedVideo:
         """Read a file written by :meth:`save`; DataError if it is not such a file."""
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                return cls(
-                    MotionTrack(file["coefficients"], get_space(str(file["space"]))),
-                    **{name: file[name] for name in ("confidence", "valid", "shots", "identities", "rest_poses")},
-                    **{name: file[name] for name in ("rest_blendshapes", "shut_lids")},
-                    source_fps=float(file["source_fps"]),
-                    size=tuple(int(side) for side in file["size"]),
-                    backend=str(file["backend"]),
-                    prior=str(file["prior"]),
-                    **{name: file[name] for name in ("landmarks", "landmark_times", "landmark_index") if name in file},
-                )
-        except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
-            raise DataError(f"{path} is not a tracked video written by EmoTalker: {error}") from error
+        with open_arrays(path, "{path} is not a tracked video written by EmoTalker: {reason}") as file:
+            return cls(
+                MotionTrack(file["coefficients"], get_space(str(file["space"]))),
+                **{name: file[name] for name in ("confidence", "valid", "shots", "identities", "rest_poses")},
+                **{name: file[name] for name in ("rest_blendshapes", "shut_lids")},
+                source_fps=float(file["source_fps"]),
+                size=tuple(int(side) for side in file["size"]),
+                backend=str(file["backend"]),
+                prior=str(file["prior"]),
+                **{name: file[name] for name in ("landmarks", "landmark_times", "landmark_index") if name in file},
+            )

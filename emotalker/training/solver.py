@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from emotalker.core.config import to_plain
 from emotalker.core.errors import ConfigError, DataError, MissingExtraError
+from emotalker.core.files import writing_to
 from emotalker.settings.run import RunConfig
 from emotalker.training.metrics import MetricsLog
 from emotalker.training.sampling import StepBatches, seed_step, sequential_batches
@@ -87,7 +88,8 @@ class Solver:
         self.progress = RunProgress()
         if config.resume and (self.folder / STATE).exists():
             self.progress = load_state(self.folder / STATE, self._bare, self.optimizer.optimizer, self._settings())
-        self.folder.mkdir(parents=True, exist_ok=True)
+        with writing_to(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
 
     @property
     def _bare(self) -> Objective:
@@ -103,7 +105,11 @@ class Solver:
         self.export(self.folder / name, {"step": self.progress.step, **facts, "training": to_plain(self.config)})
 
     def run(self) -> dict[str, float]:
-        """Train to the last step; returns the metrics of the last validation."""
+        """Train to the last step; returns the metrics of the last validation. OutputError if the folder cannot be written."""
+        with writing_to(self.folder):
+            return self._run()
+
+    def _run(self) -> dict[str, float]:
         config, main = self.config, self.accelerator.is_main_process
         log = MetricsLog(self.folder, self.progress.step, config.wandb, self._settings()) if main else None
         batches = iter(self._loader())
@@ -187,6 +193,7 @@ class Solver:
 
     def _save(self) -> None:
         if self.accelerator.is_main_process:
-            save_state(self.folder / STATE, self._bare, self.optimizer.optimizer, self.progress, self._settings())
+            # The state last: a run that is stopped in between repeats these steps, and would not export them otherwise.
             self._export("last", {})
+            save_state(self.folder / STATE, self._bare, self.optimizer.optimizer, self.progress, self._settings())
         self.accelerator.wait_for_everyone()

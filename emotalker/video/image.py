@@ -19,6 +19,13 @@ from emotalker.core.limits import MAX_IMAGE_BYTES, MAX_PIXELS
 #: Grey level behind transparent images.
 BACKGROUND = 128
 
+_PNG = b"\x89PNG\r\n\x1a\n"
+#: Bytes that one byte of a deflated stream can stand for.
+_MOST_DEFLATED = 1032
+#: Rows that are composited at a time.
+_ROWS = 256
+_RADIANCE = b"#?RADIANCE"
+
 #: Quarter turns against the clock, and whether to mirror left and right afterwards, for each EXIF orientation.
 _UPRIGHT = {2: (0, True), 3: (2, False), 4: (2, True), 5: (3, True), 6: (3, False), 7: (1, True), 8: (1, False)}
 
@@ -62,9 +69,12 @@ def load_image(path: str | os.PathLike) -> np.ndarray:
         content = np.frombuffer(path.read_bytes(), np.uint8)
     except OSError as error:
         raise ImageError(f"cannot read the image {path}: {error.strerror or error}") from error
+    _check_chunks(path, content)
     orientation = _read_header(path, content)
     image = _decode(content, cv2.IMREAD_UNCHANGED)
-    if image is not None and image.ndim == 3 and image.shape[2] == 4 and image.dtype != np.float32:
+    if image is None:
+        raise ImageError(f"{path} is damaged or not an image; give a PNG or JPEG file")
+    if image.ndim == 3 and image.shape[2] == 4 and image.dtype != np.float32:
         turns, mirrored = _UPRIGHT.get(orientation, (0, False))
         image = np.rot90(_flatten(image), turns)
         return np.ascontiguousarray(image[:, ::-1] if mirrored else image)
@@ -120,11 +130,20 @@ def _read_header(path: Path, content: np.ndarray) -> int:
     try:
         with warnings.catch_warnings(action="ignore"), Image.open(io.BytesIO(content)) as header:
             width, height = header.size
-            if width * height <= MAX_PIXELS:
+            depth, bits = _png_bits(content) or (8, 0)
+            if width * height * bits > 8 * _MOST_DEFLATED * len(content):
+                raise ImageError(f"{path} is damaged: it ends too soon for {width} x {height} pixels; give the whole picture")
+            if width * height * max(1, depth // 8) <= MAX_PIXELS:
                 return int(header.getexif().get(ExifTags.Base.Orientation, 1))
+    except ImageError:
+        raise
     except Image.DecompressionBombError:
         width = height = 0  # more pixels than Pillow opens, which is more than ours
-    except Exception:  # of a kind that Pillow does not know, or damaged: OpenCV decides
+    except Image.UnidentifiedImageError as error:
+        if not content[: len(_RADIANCE)].tobytes() == _RADIANCE:  # OpenCV reads it and Pillow does not
+            raise ImageError(f"{path} is damaged or not an image; give a PNG or JPEG file") from error
+        return 1
+    except Exception:  # damaged beyond the header: OpenCV decides
         return 1
     raise ImageError(
         f"{path} has {f'{width} x {height}' if width else 'too many'} pixels; scale it down to at most "
@@ -132,8 +151,31 @@ def _read_header(path: Path, content: np.ndarray) -> int:
     )
 
 
+def _check_chunks(path: Path, content: np.ndarray) -> None:
+    """ImageError for a PNG with a part that is longer than the file: OpenCV would take memory for it."""
+    if content[:8].tobytes() != _PNG:
+        return
+    place = 8
+    while place + 12 <= len(content):
+        place += 12 + int.from_bytes(content[place : place + 4].tobytes(), "big")
+    if place > len(content):
+        raise ImageError(f"{path} is damaged: a part of it ends beyond the file; give the whole picture")
+
+
+def _png_bits(content: np.ndarray) -> tuple[int, int] | None:
+    """Bits of a sample and of a pixel by a PNG's header; None for other formats."""
+    if len(content) < 26 or content[:8].tobytes() != _PNG:
+        return None
+    depth, channels = int(content[24]), {2: 3, 4: 2, 6: 4}.get(int(content[25]), 1)
+    return depth, depth * channels
+
+
 def _flatten(image: np.ndarray) -> np.ndarray:
     """Composite BGRA of 8 or 16 bits over the background; RGB uint8."""
-    full = np.iinfo(image.dtype).max
-    rgb, alpha = image[..., 2::-1] * np.float32(255 / full), image[..., 3:] * np.float32(1 / full)
-    return np.round(BACKGROUND + (rgb - BACKGROUND) * alpha).astype(np.uint8)
+    scale = np.float32(1 / np.iinfo(image.dtype).max)
+    flat = np.empty((*image.shape[:2], 3), np.uint8)
+    for first in range(0, len(image), _ROWS):  # the rows of a large picture one part after the other, to save memory
+        part = image[first : first + _ROWS]
+        rgb, alpha = part[..., 2::-1] * (255 * scale), part[..., 3:] * scale
+        flat[first : first + _ROWS] = np.round(BACKGROUND + (rgb - BACKGROUND) * alpha)
+    return flat

@@ -56,11 +56,15 @@ class VideoFrames:
                 if not first <= number < first + len(block):
                     first = number // BLOCK * BLOCK
                     block = self._decode(container, first)
+                if number - first >= len(block):
+                    raise ValueError(f"the video has {len(self._stamps)} frames, and none of the number {number}")
                 yield block[number - first]
 
     def _decode(self, container: av.container.InputContainer, first: int) -> list[np.ndarray]:
         """BLOCK frames from a number on, decoded from the key frame before them."""
         stream, stamps = container.streams.video[0], self._stamps[first : first + BLOCK]
+        if not stamps:
+            return []
         container.seek(stamps[0], stream=stream)
         frames = {}
         for frame in container.decode(stream):

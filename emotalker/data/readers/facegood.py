@@ -12,8 +12,10 @@ import numpy as np
 from emotalker.audio.io import load_audio
 from emotalker.coefficients import ARKIT, ARKIT_BLENDSHAPES
 from emotalker.coefficients.resample import resample
+from emotalker.core.arrays import open_arrays
 from emotalker.core.errors import DataError
 from emotalker.core.suffixes import AUDIO_SUFFIXES
+from emotalker.data.clip_ids import clip_id
 from emotalker.data.readers.base import ClipData, ClipSource, CorpusReader
 
 FPS = 30.0
@@ -59,7 +61,9 @@ class FacegoodReader(CorpusReader):
         for path in sorted(self.root.glob("*.npz")):
             sound = next((p for s in AUDIO_SUFFIXES if (p := path.with_suffix(s)).exists()), None)
             if sound:
-                clips.append(ClipSource(path.stem, "facegood", fps=FPS, audio=sound, coefficients=path, licence=self.licence))
+                clips.append(
+                    ClipSource(clip_id(path.stem), "facegood", fps=FPS, audio=sound, coefficients=path, licence=self.licence)
+                )
         return self.found(clips, "arkit_map.csv, 2_01.npz and 2_01.flac")
 
     def load(self, clip: ClipSource) -> ClipData:
@@ -76,13 +80,10 @@ class FacegoodReader(CorpusReader):
 
 def read_weights(path: Path, table: dict[str, list[str]]) -> tuple[np.ndarray, float]:
     """Blendshapes ``(T, 52)`` of a take and its frame rate; DataError if it is damaged or lacks a weight of ``table``."""
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            weights, names = file["weights"].astype(np.float32), [str(n) for n in file["names"]]
-            fps = float(file["fps"]) if "fps" in file else FPS
+    with open_arrays(path, "{path} is not a take of FACEGOOD ({reason})") as file:
+        weights, names = file["weights"].astype(np.float32), [str(n) for n in file["names"]]
+        fps = float(file["fps"]) if "fps" in file else FPS
         blendshapes = np.zeros((len(weights), len(ARKIT_BLENDSHAPES)), np.float32)
         for blendshape, sources in table.items():
             blendshapes[:, ARKIT.index(blendshape)] = weights[:, [names.index(s) for s in sources]].max(1)
-    except (OSError, KeyError, ValueError) as error:
-        raise DataError(f"{path} is not a take of FACEGOOD ({error})") from error
     return blendshapes, fps

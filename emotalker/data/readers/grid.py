@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import zipfile
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -12,6 +11,7 @@ import numpy as np
 from emotalker.audio.io import load_audio
 from emotalker.coefficients import ARKIT, ARKIT_BLENDSHAPES
 from emotalker.coefficients.rotation import rotation_matrix
+from emotalker.core.arrays import open_arrays
 from emotalker.core.errors import DataError
 from emotalker.core.suffixes import AUDIO_SUFFIXES
 from emotalker.data.readers.base import ClipData, ClipSource, CorpusReader, fill_gaps, usable_span
@@ -45,22 +45,19 @@ class Tracks:
     @classmethod
     def load(cls, path: str | os.PathLike) -> Tracks:
         """Read ``motion.npz``; DataError if it is missing, damaged or incomplete."""
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                stored = file["blendshapes"].astype(np.float32)
-                order = {str(name): i for i, name in enumerate(file["blendshape_names"])}
-                scores = np.zeros((*stored.shape[:2], len(ARKIT_BLENDSHAPES)), np.float32)
-                for i, name in enumerate(ARKIT_BLENDSHAPES):
-                    if name in order:  # the landmarker has no score for tongueOut
-                        scores[..., i] = stored[..., order[name]]
-                scores[np.isnan(stored).any(-1)] = np.nan
-                landmarks = file["landmarks"][..., :2].astype(np.float32) * np.array([WIDTH, HEIGHT], np.float32)
-                names = [str(name) for name in file["clip"]]
-                return cls(names, file["frames"], scores, landmarks, file["landmark_index"])
-        except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
-            raise DataError(
-                f"{path} contains no GRID face tracks ({error}); give the folder with motion.npz as root="
-            ) from error
+        with open_arrays(
+            path, "{path} contains no GRID face tracks ({reason}); give the folder with motion.npz as root="
+        ) as file:
+            stored = file["blendshapes"].astype(np.float32)
+            order = {str(name): i for i, name in enumerate(file["blendshape_names"])}
+            scores = np.zeros((*stored.shape[:2], len(ARKIT_BLENDSHAPES)), np.float32)
+            for i, name in enumerate(ARKIT_BLENDSHAPES):
+                if name in order:  # the landmarker has no score for tongueOut
+                    scores[..., i] = stored[..., order[name]]
+            scores[np.isnan(stored).any(-1)] = np.nan
+            landmarks = file["landmarks"][..., :2].astype(np.float32) * np.array([WIDTH, HEIGHT], np.float32)
+            names = [str(name) for name in file["clip"]]
+            return cls(names, file["frames"], scores, landmarks, file["landmark_index"])
 
 
 class GridReader(CorpusReader):

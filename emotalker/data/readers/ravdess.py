@@ -16,6 +16,7 @@ import numpy as np
 from emotalker.audio.io import load_audio
 from emotalker.coefficients.resample import resample
 from emotalker.coefficients.rotation import rotation_angles, rotation_matrix
+from emotalker.core.arrays import open_arrays
 from emotalker.core.emotions import RAVDESS_EMOTIONS, emotion_of
 from emotalker.core.errors import DataError
 from emotalker.core.splits import TEST_SPEAKERS, VALIDATION_SPEAKERS
@@ -33,6 +34,7 @@ DAMAGED = frozenset({"01-05-02-02-01-02", "01-03-01-01-01-09", "01-04-02-01-01-1
 LICENCE = "CC BY-NC-SA 4.0"
 #: Landmark error, as a fraction of the distance between the eyes, at which the confidence is 1 / e.
 MISFIT = 0.1
+NOT_LANDMARKS = "{path} is not an actor's file of landmarks ({reason}); correct root="
 
 
 def describe(stem: str) -> dict | None:
@@ -90,8 +92,8 @@ class RavdessLandmarksReader(CorpusReader):
     def clips(self) -> list[ClipSource]:
         clips = []
         for path in sorted(self.landmarks.glob("Actor_*.npz")):
-            with np.load(path) as file:
-                names = sorted(file.files)
+            with open_arrays(path, NOT_LANDMARKS) as file:
+                names = sorted(file)
             for stem in names:
                 recording = self.recordings.get("03" + stem[2:])
                 if describe(stem) and recording and stem[3:] not in DAMAGED:
@@ -118,5 +120,5 @@ class RavdessLandmarksReader(CorpusReader):
 
 def _load_actor(path: Path) -> dict[str, np.ndarray]:
     """Landmarks ``(T, 68, 2)`` at 25 fps by clip id, in pixel coordinates measured from the image's border."""
-    with np.load(path) as file:
-        return {name[3:]: resample(file[name].astype(np.float64) + 0.5, FPS, 25) for name in sorted(file.files)}
+    with open_arrays(path, NOT_LANDMARKS) as file:
+        return {name[3:]: resample(file[name].astype(np.float64) + 0.5, FPS, 25) for name in sorted(file)}
