@@ -1,6 +1,7 @@
 """Every training stage on a tiny corpus: the loss falls, and a killed and resumed run ends with exactly the weights of an
 uninterrupted one."""
 
+import contextlib
 import json
 import os
 import signal
@@ -15,7 +16,8 @@ import numpy as np
 import pytest
 import torch
 from helpers import tiny_hubert
-from safetensors.torch import load_file
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.utils.data import Dataset
 
@@ -257,6 +259,31 @@ def test_scripts_report_errors_in_one_sentence(tmp_path):
     command = [sys.executable, script, f"data.root={tmp_path / 'none'}", f"run={tmp_path / 'run'}"]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.returncode == 1 and result.stderr.startswith("error: no prepared corpus") and result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped", "other", "missing"])
+def test_a_damaged_state_falls_back_to_the_one_before(damage, world, tmp_path):
+    vqvae.train(settings("vqvae", world, tmp_path / "run"))  # states at steps 2, 4 and 6
+    vqvae.train(settings("vqvae", world, tmp_path / "whole"))
+    state = tmp_path / "run/state.safetensors"
+    data = bytearray(state.read_bytes())
+    if damage == "cut":
+        state.write_bytes(data[:-100])
+    elif damage == "flipped":
+        data[-10] ^= 4
+        state.write_bytes(data)
+    elif damage == "other":
+        tensors, metadata = load_file(state), safe_open(state, "pt").metadata()
+        tensors.pop(next(iter(tensors)))
+        save_file(tensors, state, metadata | {"sha256": ""})
+    else:
+        state.unlink()
+    warned = (
+        contextlib.nullcontext() if damage == "missing" else pytest.warns(UserWarning, match="the state before it, step 4")
+    )
+    with warned:
+        vqvae.train(settings("vqvae", world, tmp_path / "run"))
+    assert_same_weights(tmp_path / "run/last.safetensors", tmp_path / "whole/last.safetensors")
 
 
 def test_the_schedule_warms_up_and_decays():

@@ -24,7 +24,7 @@ from emotalker.settings.run import RunConfig
 from emotalker.training.metrics import MetricsLog
 from emotalker.training.sampling import StepBatches, seed_step, sequential_batches
 from emotalker.training.state import Progress as RunProgress
-from emotalker.training.state import load_state, save_state
+from emotalker.training.state import resume_state, save_state
 
 STATE = "state.safetensors"
 VALIDATION_STEP = 2**31  # validation's seed, different from every training step's
@@ -86,8 +86,9 @@ class Solver:
         )
         self.objective, self.optimizer = self.accelerator.prepare(objective, optimizer)
         self.progress = RunProgress()
-        if config.resume and (self.folder / STATE).exists():
-            self.progress = load_state(self.folder / STATE, self._bare, self.optimizer.optimizer, self._settings())
+        if config.resume:
+            found = resume_state(self.folder / STATE, self._bare, self.optimizer.optimizer, self._settings())
+            self.progress = found or self.progress
         with writing_to(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
 
