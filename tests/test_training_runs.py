@@ -238,7 +238,8 @@ def test_a_run_of_other_settings_is_not_resumed(world, tmp_path):
     with pytest.raises(CheckpointError, match=r"another setting of model.*resume=false"):
         vqvae.train(settings("vqvae", world, tmp_path, "model.width=8"))
     vqvae.train(settings("vqvae", world, tmp_path, "model.width=8", "resume=false"))
-    (tmp_path / "state.safetensors").write_bytes(b"nonsense")
+    for name in ("state.safetensors", "state.previous.safetensors"):
+        (tmp_path / name).write_bytes(b"nonsense")
     with pytest.raises(CheckpointError, match="not a training state"):
         vqvae.train(settings("vqvae", world, tmp_path, "model.width=8"))
 

@@ -1,8 +1,8 @@
 """The training state: everything that an exact resume needs, in one safetensors file without pickle.
 
 Randomness and data order are functions of the step (:mod:`emotalker.training.sampling`) and the learning rate is too, so the
-state is the step, the weights, the optimiser's moments and the best validation metric so far. The state before the last one is
-kept, for the case that the last is damaged.
+state is the step, the weights, the optimiser's moments and the best validation metric so far. The one before it
+is kept, for the case that the last is damaged.
 """
 
 from __future__ import annotations
