@@ -31,16 +31,23 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> None:
     args = parse_arguments()
 
+    from emotalker.core.files import check_outputs, replace_on_success
     from emotalker.exchange.export import export_motion, load_motion
     from emotalker.face.portrait import Portrait
 
-    motion, audio_name = load_motion(args.coefficients), None
+    outputs, audio_name = [(args.output, (".glb", ".bvh", ".csv", ".npz"))], None
     if args.audio:
-        audio_name = Path(args.output).with_suffix(Path(args.audio).suffix).name
+        copy = Path(args.output).with_suffix(Path(args.audio).suffix)
+        audio_name = copy.name
+        if not (copy.exists() and copy.samefile(args.audio)):  # the recording may lie there already
+            outputs.append((copy, ()))
+    check_outputs(outputs, [args.coefficients, args.image, args.avatar, args.audio])
+    motion = load_motion(args.coefficients)
     portrait = Portrait.from_file(args.image, args.landmarker) if args.image else None
     path = export_motion(args.output, motion, portrait, args.avatar, audio_name, args.live_link, args.fps)
-    if args.audio:
-        shutil.copyfile(args.audio, path.with_name(audio_name))
+    if len(outputs) == 2:
+        with replace_on_success(copy) as temporary:
+            shutil.copyfile(args.audio, temporary)
     print(f"wrote {path}: {len(motion.coefficients)} frames")
 
 

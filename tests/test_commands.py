@@ -5,12 +5,14 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 from skimage import data
 
 from emotalker.coefficients import ARKIT, MotionTrack
 from emotalker.core.errors import DataError, OutputError
 from emotalker.inference.commands import _without_list, infer, render, render_parser, run_command
 from emotalker.inference.keyframes import ControlError
+from emotalker.models.sampling import sample_codes
 from emotalker.video import read_frames, video_info
 from emotalker.video.image import save_image
 
@@ -83,3 +85,26 @@ def test_missing_arguments_are_named(capsys):
     with pytest.raises(SystemExit):
         render(["--image", "p.png"])
     assert "--coefficients" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "option",
+    ["--seed=18446744073709551616", "--seed=-1", "--temperature=0", "--temperature=nan", "--size=200000", "--size=65"]
+    + ["--device=meta", "--device=cuda:99", "--device=mps:7"],
+)
+def test_numbers_and_devices_out_of_range_are_refused(option, capsys):
+    with pytest.raises(SystemExit) as stop:
+        infer(["--audio", "a.wav", "--image", "p.png", option])
+    assert stop.value.code == 2 and f"argument {option.partition('=')[0]}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("option", "name"), [("--output", "o.xyz"), ("--coefficients", "c.foo"), ("--plot", "p.mp4")])
+def test_names_of_outputs_are_checked_before_the_inputs(option, name, tmp_path):
+    with pytest.raises(OutputError, match="ending in"):
+        infer(["--audio", "none.wav", "--image", "none.png", option, str(tmp_path / name)])
+
+
+@pytest.mark.parametrize("temperature", [1e-300, 1e-6, 1e300])
+def test_any_temperature_samples(temperature):
+    codes = sample_codes(torch.tensor([[1.0, 3.0, 2.0]]).repeat(20, 1), temperature)
+    assert set(codes.tolist()) == {1} if temperature < 1 else codes.max() < 3

@@ -3,6 +3,7 @@ uninterrupted one."""
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -15,7 +16,8 @@ import numpy as np
 import pytest
 import torch
 from helpers import tiny_hubert
-from safetensors.torch import load_file
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.utils.data import Dataset
 
@@ -236,7 +238,8 @@ def test_a_run_of_other_settings_is_not_resumed(world, tmp_path):
     with pytest.raises(CheckpointError, match=r"another setting of model.*resume=false"):
         vqvae.train(settings("vqvae", world, tmp_path, "model.width=8"))
     vqvae.train(settings("vqvae", world, tmp_path, "model.width=8", "resume=false"))
-    (tmp_path / "state.safetensors").write_bytes(b"nonsense")
+    for file in ("state.safetensors", "state.previous.safetensors"):
+        (tmp_path / file).write_bytes(b"nonsense")
     with pytest.raises(CheckpointError, match="not a training state"):
         vqvae.train(settings("vqvae", world, tmp_path, "model.width=8"))
 
@@ -324,3 +327,48 @@ def test_two_processes_train_as_one(world, tmp_path):
     # Adam magnifies rounding where gradients are nearly zero; two of the four examples are another training.
     assert distance(one, two) < 0.05 * distance(one, half)
     assert json.loads((tmp_path / "two/metrics.jsonl").read_text().splitlines()[-1])["step"] == 6
+
+
+def damage(path, how):
+    if how == "cut":
+        path.write_bytes(path.read_bytes()[:-100])
+        return
+    with safe_open(path, "pt") as file:
+        metadata = file.metadata()
+    tensors = load_file(path)
+    if how == "tensors":
+        tensors = {name: value[:1].clone() if value.dim() else value for name, value in tensors.items()}
+    elif how == "names":
+        tensors["optimizer/x/step"] = torch.zeros(())
+    else:
+        metadata["progress"] = how
+    save_file(tensors, path, metadata)
+
+
+@pytest.mark.parametrize("how", ["cut", "tensors", "names", '{"step": "many"}', '{"other": 3}', "[]"])
+def test_a_damaged_state_falls_back_to_the_one_before(how, world, tmp_path):
+    """The run ends with the weights of an undisturbed one; its log may be damaged, too."""
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    vqvae.train(settings("vqvae", world, whole))
+    shutil.copytree(whole, cut)
+    damage(cut / "state.safetensors", how)
+    log = (cut / "metrics.jsonl").read_bytes()
+    (cut / "metrics.jsonl").write_bytes(b'no record\n[1]\n{"step": "x"}\n\xff\n' + log)
+    with pytest.warns(UserWarning, match=r"going on from the state before it, step 4"):
+        vqvae.train(settings("vqvae", world, cut))
+    for file in ("last.safetensors", "best.safetensors", "state.safetensors", "state.previous.safetensors"):
+        assert_same_weights(whole / file, cut / file)
+    assert (cut / "metrics.jsonl").read_bytes() == log
+    for file in ("state.safetensors", "state.previous.safetensors"):
+        damage(cut / file, how)
+    with pytest.raises(CheckpointError, match="delete it to start the run anew"):
+        vqvae.train(settings("vqvae", world, cut))
+
+
+def test_a_stop_between_two_states_loses_nothing(world, tmp_path):
+    vqvae.train(settings("vqvae", world, tmp_path))
+    (tmp_path / "state.safetensors").unlink()
+    vqvae.train(settings("vqvae", world, tmp_path))
+    assert (tmp_path / "state.safetensors").exists()
+    vqvae.train(settings("vqvae", world, tmp_path, "resume=false", "save_every=6"))
+    assert not (tmp_path / "state.previous.safetensors").exists()  # the earlier run's

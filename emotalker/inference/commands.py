@@ -10,7 +10,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from emotalker.core.cli import fraction, seed
+from emotalker.core.cli import device, fraction, seed
 from emotalker.core.suffixes import VIDEO_SUFFIXES
 from emotalker.inference.options import (
     add_control_options,
@@ -87,7 +87,7 @@ def render_parser() -> argparse.ArgumentParser:
 
 
 def _add_common(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--device", default="cpu", help="cpu, cuda or mps (default: %(default)s)")
+    parser.add_argument("--device", type=device, default="cpu", help="cpu, cuda or mps (default: %(default)s)")
     parser.add_argument("--landmarker", help="path of face_landmarker.task (default: found or downloaded once)")
     group = parser.add_argument_group("lists")
     group.add_argument("--list", metavar="JOBS.CSV", help="run a row after the other; its columns are names of options")
@@ -103,7 +103,7 @@ def infer(arguments: Sequence[str], progress: Progress | None = None) -> str:
     args = infer_parser().parse_args(arguments)
     _require(infer_parser(), args, ("audio", "image"))
     tell = progress or (lambda *_: None)
-    _check_outputs(args, [args.coefficients, args.write_emotion_track])
+    _check_outputs(args, [(args.coefficients, MOTION_SUFFIXES), (args.write_emotion_track, (".csv",))])
     style, performance = style_from(args), performance_from(args)
     framing, control = framing_from(args), control_from(args)
     dubbing = Path(args.image).suffix.lower() in VIDEO_SUFFIXES
@@ -158,11 +158,15 @@ def _require(parser: argparse.ArgumentParser, args: argparse.Namespace, names: S
         parser.error(f"the following arguments are required: {', '.join(missing)}")
 
 
-def _check_outputs(args: argparse.Namespace, more: Sequence[str | None], inputs: Sequence[str | None] = ()) -> None:
+def _check_outputs(
+    args: argparse.Namespace, more: Sequence[tuple[str | None, Sequence[str]]], inputs: Sequence[str | None] = ()
+) -> None:
     """Before minutes of computation: OutputError if an output cannot be written or is an input."""
     from emotalker.core.files import check_outputs
+    from emotalker.video import alpha, writer
 
-    outputs = [(args.output, ()), (args.mesh, (".mp4", ".m4v", ".mov")), (args.plot, ()), *((path, ()) for path in more)]
+    videos = tuple(alpha.FORMATS) if args.background == "transparent" else writer.SUFFIXES
+    outputs = [(args.output, videos), (args.mesh, writer.SUFFIXES), (args.plot, (".png", ".svg", ".pdf")), *more]
     if args.image is not None:
         inputs = [*inputs, args.image, args.audio, args.ref_pose, args.ref_expression, args.ref_lips]
     check_outputs([(path, suffixes) for path, suffixes in outputs if path], inputs)
