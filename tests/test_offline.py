@@ -73,7 +73,16 @@ def test_the_watch_sees_connections(tmp_path):
     assert "getaddrinfo" in (tmp_path / "connections").read_text()
 
 
-TRAINING = "steps=1 batch_size=2 validate_every=1 save_every=1 cpu=true model.width=16 model.depth=2 model.code_dim=8".split()
+TRAINING = [
+    "steps=1",
+    "batch_size=2",
+    "validate_every=1",
+    "save_every=1",
+    "cpu=true",
+    "model.width=16",
+    "model.depth=2",
+    "model.code_dim=8",
+]
 COMMANDS = {
     "infer": lambda i, o: ["--audio", i / "v.wav", "--image", i / "p.png", "--output", o / "o.mp4", "--size", 64],
     "track": lambda i, o: ["--video", i / "v.mp4", "--output", o / "o.npz"],
