@@ -41,7 +41,7 @@ def main() -> None:
 
     copy = Path(args.output).with_suffix(Path(args.audio).suffix) if args.audio else None
     same = copy is not None and copy.exists() and copy.samefile(args.audio)  # the recording lies there already
-    outputs = [(path, ()) for path in (args.output, None if same else copy) if path]
+    outputs = [(args.output, (".glb", ".bvh", ".csv", ".npz"))] + ([(copy, ())] if copy and not same else [])
     check_outputs(outputs, [args.coefficients, args.image, args.avatar, args.audio])
     motion, portrait = load_motion(args.coefficients), None
     if args.audio:

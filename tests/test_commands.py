@@ -5,6 +5,7 @@ import csv
 import av
 import numpy as np
 import pytest
+import torch
 from skimage import data
 
 from emotalker.coefficients import ARKIT, MotionTrack
@@ -14,6 +15,7 @@ from emotalker.core.cli import UsageError
 from emotalker.core.errors import DataError, OutputError
 from emotalker.inference import commands
 from emotalker.inference.keyframes import ControlError
+from emotalker.models.sampling import sample_codes
 from emotalker.video import read_frames, video_info
 from emotalker.video.image import save_image
 
@@ -102,3 +104,25 @@ def test_a_list_renders_every_row_and_reports(inputs, tmp_path):
 def test_missing_arguments_are_named():
     with pytest.raises(UsageError, match="--coefficients"):
         render(["--image", "p.png"])
+
+
+@pytest.mark.parametrize(
+    "option",
+    ["--seed=18446744073709551616", "--seed=-1", "--temperature=0", "--temperature=nan", "--size=200000", "--size=65"]
+    + ["--device=meta", "--device=cuda:99", "--device=mps:7"],
+)
+def test_numbers_and_devices_out_of_range_are_refused(option):
+    with pytest.raises(UsageError, match=f"argument {option.partition('=')[0]}"):
+        infer(["--audio", "a.wav", "--image", "p.png", option])
+
+
+@pytest.mark.parametrize(("option", "name"), [("--output", "o.xyz"), ("--coefficients", "c.foo"), ("--plot", "p.mp4")])
+def test_names_of_outputs_are_checked_before_the_inputs(option, name, tmp_path):
+    with pytest.raises(OutputError, match="ending in"):
+        infer(["--audio", "none.wav", "--image", "none.png", option, str(tmp_path / name)])
+
+
+@pytest.mark.parametrize("temperature", [1e-300, 1e-6, 1e300])
+def test_any_temperature_samples(temperature):
+    codes = sample_codes(torch.tensor([[1.0, 3.0, 2.0]]).repeat(20, 1), temperature)
+    assert set(codes.tolist()) == {1} if temperature < 1 else codes.max() < 3

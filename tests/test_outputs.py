@@ -4,11 +4,16 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
+import numpy as np
 import pytest
 
+from emotalker.coefficients import ARKIT, MotionTrack
 from emotalker.core.errors import OutputError
 from emotalker.core.files import check_outputs, replace_on_success
+
+ROOT = Path(__file__).parents[1]
 
 
 def test_outputs_are_checked_against_inputs_and_each_other(tmp_path):
@@ -73,3 +78,41 @@ def test_temporaries_of_running_programs_stay(tmp_path):
         assert first.exists() and second.exists() and first != second
         first.write_text("1")
         second.write_text("2")
+
+
+@pytest.mark.parametrize("name", ["o.mp4", "o.mov", "o.webm", "o.npz", "o.png", "o.pdf", "o.glb"])
+def test_files_that_are_no_earlier_outputs_stay(tmp_path, name):
+    path = tmp_path / name
+    path.write_text("a letter of mine")
+    with pytest.raises(OutputError, match="remove it or give another name"):
+        check_outputs([(path, (path.suffix,))])
+    assert path.read_text() == "a letter of mine"
+    path.write_bytes(b"")
+    check_outputs([(path, (path.suffix,))])
+
+
+def test_earlier_outputs_are_replaced(tmp_path):
+    (tmp_path / "o.mp4").write_bytes(b"\0\0\0 ftypisom")
+    (tmp_path / "m.csv").write_text("frame,jawOpen\n")
+    (tmp_path / "n.csv").write_bytes(b"PK\3\4\0\0")
+    check_outputs([(tmp_path / "o.mp4", (".mp4",)), (tmp_path / "m.csv", (".csv",))])
+    with pytest.raises(OutputError):
+        check_outputs([(tmp_path / "n.csv", (".csv",))])
+
+
+def run_script(name, *arguments):
+    command = [sys.executable, ROOT / "scripts" / f"{name}.py", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+def test_track_and_export_keep_their_inputs(tmp_path):
+    motion = tmp_path / "m.npz"
+    MotionTrack(np.zeros((3, ARKIT.dim), np.float32), ARKIT).save(motion)
+    before = motion.read_bytes()
+    failed = run_script("track", "--video", motion, "--output", motion)
+    assert failed.returncode == 1 and "also read as" in failed.stderr and failed.stderr.count("\n") == 1
+    failed = run_script("track", "--video", motion, "--output", tmp_path / "c.txt")
+    assert failed.returncode == 1 and "ending in .npz" in failed.stderr
+    failed = run_script("export_motion", "--coefficients", motion, "--output", motion)
+    assert failed.returncode == 1 and "also read as" in failed.stderr and failed.stderr.count("\n") == 1
+    assert motion.read_bytes() == before and [path.name for path in tmp_path.iterdir()] == ["m.npz"]

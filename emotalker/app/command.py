@@ -7,7 +7,7 @@ import os
 import threading
 from typing import TYPE_CHECKING
 
-from emotalker.core.cli import picture_size, positive
+from emotalker.core.cli import device, picture_size, positive
 from emotalker.core.errors import EmoTalkerError, MissingExtraError
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--port", type=int, default=7860, help="0 for a free one (default: %(default)s)")
     parser.add_argument("--share", action="store_true", help="also open a public address through gradio.live (default: off)")
     parser.add_argument("--checkpoints", help="folder of trained weights (default: the shipped ones)")
-    parser.add_argument("--device", default="cpu", help="cpu, cuda or mps (default: %(default)s)")
+    parser.add_argument("--device", type=device, default="cpu", help="cpu, cuda or mps (default: %(default)s)")
     group = parser.add_argument_group("limits")
     group.add_argument("--max-upload-mb", type=positive, default=50, metavar="MB", help="largest file (default: %(default)s)")
     group.add_argument("--max-seconds", type=positive, default=60, metavar="S", help="longest voice (default: %(default)s)")

@@ -11,7 +11,7 @@ import os
 import sys
 from functools import partial
 
-from emotalker.core.cli import UsageError, picture_size, seed
+from emotalker.core.cli import UsageError, device, picture_size, seed
 from emotalker.inference.options import add_decoding_options, add_style_options, performance_from, style_from
 
 
@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_style_options(parser)
     add_decoding_options(parser)
     parser.add_argument("--checkpoints", help="folder of trained weights (default: the shipped ones)")
-    parser.add_argument("--device", default="cpu", help="cpu, cuda or mps (default: %(default)s)")
+    parser.add_argument("--device", type=device, default="cpu", help="cpu, cuda or mps (default: %(default)s)")
 
 
 def main(args: argparse.Namespace) -> None:

@@ -44,16 +44,17 @@ def main(args: argparse.Namespace) -> Outcome:
         VideoError: it cannot be decoded.
     """
     from emotalker.core.errors import FaceNotFoundError
-    from emotalker.core.files import check_writable
+    from emotalker.core.files import check_outputs
     from emotalker.core.progress import progress_bar
     from emotalker.synthetic.reader import SyntheticFaceReader
     from emotalker.tracking import Tracker
     from emotalker.tracking.backends import FaceAlignment, MediaPipe
     from emotalker.tracking.preview import write_preview
     from emotalker.video.reader import video_info
+    from emotalker.video.writer import SUFFIXES
 
-    for path in filter(None, (args.output, args.preview)):
-        check_writable(path)
+    outputs = [(args.output, (".npz",)), (args.preview, SUFFIXES)]
+    check_outputs([(path, suffixes) for path, suffixes in outputs if path], [args.video])
     info = video_info(args.video)
     backend = MediaPipe(args.landmarker) if args.backend == "mediapipe" else FaceAlignment()
     tracker = Tracker(backend=backend, reader=None if args.photographs else SyntheticFaceReader.from_pretrained())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import signal
 import sys
 import warnings
@@ -11,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from emotalker.core.errors import Cancelled, EmoTalkerError, MissingExtraError
+from emotalker.core.limits import MAX_SIDE
 
 #: Exit statuses. Signals end a command with 128 plus their number, an interruption with 130.
 DONE, FAILED, USAGE, MISSING_EXTRA, INTERNAL, INTERRUPTED = 0, 1, 2, 3, 70, 130
@@ -165,8 +167,8 @@ def blink_rate(text: str) -> float:
 
 
 def seed(text: str) -> int:
-    """Argument type: a whole number from 0 upwards."""
-    return _checked(int(text), lambda x: x >= 0, "is below 0")
+    """Argument type: a whole number from 0 to 2^63 - 1, which leaves room for the generators that derive theirs from it."""
+    return _checked(int(text), lambda x: 0 <= x < 2**63, "is not from 0 to 2^63 - 1")
 
 
 def mark(text: str) -> str:
@@ -175,8 +177,21 @@ def mark(text: str) -> str:
 
 
 def picture_size(text: str) -> int:
-    """Argument type: an even number of pixels from 64 upwards; H.264 needs even sizes."""
-    return _checked(int(text), lambda x: x >= 64 and x % 2 == 0, "is not an even number from 64 upwards")
+    """Argument type: an even number of pixels from 64 to ``MAX_SIDE``; H.264 needs even sizes."""
+    allowed = lambda x: 64 <= x <= MAX_SIDE and x % 2 == 0  # noqa: E731
+    return _checked(int(text), allowed, f"is not an even number from 64 to {MAX_SIDE}")
+
+
+def device(text: str) -> str:
+    """Argument type: a device that computes here, by torch's name: ``cpu``, ``cuda``, ``cuda:1`` or ``mps``."""
+    _checked(text, re.compile(r"cpu|cuda(:\d+)?|mps").fullmatch, "is not cpu, cuda or mps")
+    if text != "cpu":
+        import torch  # seconds; only where it is needed
+
+        library = torch.cuda if text.startswith("cuda") else torch.mps
+        count = library.device_count()
+        _checked(text, lambda x: int(x.partition(":")[2] or 0) < count, "is not available on this machine; use cpu")
+    return text
 
 
 def _checked(value: Any, allowed: Callable[[Any], bool], reason: str) -> Any:

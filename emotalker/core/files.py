@@ -15,6 +15,15 @@ from emotalker.core.errors import OutputError
 #: What the system says of a full or broken disk while a file is written.
 _DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS})
 
+#: How files of a suffix begin: offset and the possible bytes. ISO/IEC 14496-12 (a box' type follows its length), Matroska,
+#: ZIP, PNG, PDF, glTF.
+_BOXES = (4, (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"))
+_BEGINNINGS = {
+    ".mp4": _BOXES, ".m4v": _BOXES, ".mov": _BOXES, ".webm": (0, (b"\x1a\x45\xdf\xa3",)), ".npz": (0, (b"PK",)),
+    ".png": (0, (b"\x89PNG",)), ".pdf": (0, (b"%PDF",)), ".glb": (0, (b"glTF",)),
+}  # fmt: skip
+_TEXTS = (".csv", ".bvh", ".svg")
+
 
 @contextmanager
 def writing_to(target: str | os.PathLike) -> Iterator[None]:
@@ -66,17 +75,38 @@ def check_outputs(
         inputs: paths of the command's inputs, which are not to be overwritten; None is skipped.
 
     Raises:
-        OutputError: an output is an input or another output, has another suffix, is no regular file, or cannot be written.
+        OutputError: an output is an input or another output, has another suffix, is no regular file, or cannot be written; or
+            a file of that name is of another kind than its suffix says, so that it is not an earlier output.
     """
     taken = [(Path(path), "read") for path in inputs if path is not None]
     for path, suffixes in ((Path(path), suffixes) for path, suffixes in outputs):
-        if suffixes and path.suffix.lower() not in suffixes:
-            raise OutputError(f"cannot write {path}: give a name ending in {' or '.join(suffixes)}")
         for other, use in taken:
             if _same_file(path, other):
                 raise OutputError(f"cannot write {path}: it is also {use} as {other}; give another name")
+        if suffixes and path.suffix.lower() not in suffixes:
+            raise OutputError(f"cannot write {path}: give a name ending in {' or '.join(suffixes)}")
+        if _is_other_kind(path):
+            raise OutputError(f"cannot write {path}: the file there is no {path.suffix}; remove it or give another name")
         taken.append((path, "written"))
         check_writable(path)
+
+
+def _is_other_kind(path: Path) -> bool:
+    """Whether a file that is not empty begins as no file of its suffix does; other suffixes are not judged."""
+    suffix = path.suffix.lower()
+    if suffix not in _BEGINNINGS and suffix not in _TEXTS:
+        return False
+    try:
+        if not path.is_file():
+            return False
+        with path.open("rb") as file:
+            start = file.read(1024)
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror or error}; give another name") from error
+    if suffix in _TEXTS:
+        return b"\0" in start
+    at, beginnings = _BEGINNINGS[suffix]
+    return bool(start) and not start[at:].startswith(beginnings)
 
 
 def _same_file(first: Path, second: Path) -> bool:

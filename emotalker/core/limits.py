@@ -13,3 +13,5 @@ MAX_CHANNELS = 64
 MAX_SECONDS = 86_400
 #: Bytes of all arrays of a file together: landmarks of two hours of video.
 MAX_ARRAY_BYTES = 1 << 30
+#: Width and height of a video that is made, pixels: what H.264 decoders of phones and browsers take.
+MAX_SIDE = 4096

@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from emotalker.core.cli import Outcome, UsageError, fraction, seed
+from emotalker.core.cli import Outcome, UsageError, device, fraction, seed
 from emotalker.core.progress import OnProgress, unheard
 from emotalker.core.suffixes import VIDEO_SUFFIXES
 from emotalker.inference.options import (
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from emotalker.inference.pipeline import TalkingHead
 
 _OUTPUT = "outputs/talking.mp4"
+
+MOTION_SUFFIXES = (".npz", ".csv")
 
 
 def add_infer_arguments(parser: argparse.ArgumentParser) -> None:
@@ -74,7 +76,7 @@ def add_render_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_common(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--device", default="cpu", help="cpu, cuda or mps (default: %(default)s)")
+    parser.add_argument("--device", type=device, default="cpu", help="cpu, cuda or mps (default: %(default)s)")
     parser.add_argument("--landmarker", help="path of face_landmarker.task (default: found or downloaded once)")
     group = parser.add_argument_group("lists")
     group.add_argument("--list", metavar="JOBS.CSV", help="run a row after the other; its columns are names of options")
@@ -89,7 +91,8 @@ def infer(args: argparse.Namespace, tell: OnProgress = unheard) -> Outcome:
 
     started = time.perf_counter()
     _require(args, ("audio", "image"), "; emotalker demo writes a video without files of yours")
-    _check_outputs(args, [args.coefficients, args.write_emotion_track], inputs=[args.driving])
+    more = [(args.coefficients, MOTION_SUFFIXES), (args.write_emotion_track, (".csv",))]
+    _check_outputs(args, more, inputs=[args.driving])
     style, performance = style_from(args), performance_from(args)
     framing, control, driving = framing_from(args), control_from(args), driving_from(args)
     dubbing = Path(args.image).suffix.lower() in VIDEO_SUFFIXES
@@ -149,11 +152,14 @@ def _require(args: argparse.Namespace, names: Sequence[str], hint: str = "") -> 
         raise UsageError(f"the following arguments are required: {', '.join(missing)}{hint}")
 
 
-def _check_outputs(args: argparse.Namespace, more: Sequence[str | None], inputs: Sequence[str | None] = ()) -> None:
+def _check_outputs(
+    args: argparse.Namespace, more: Sequence[tuple[str | None, Sequence[str]]], inputs: Sequence[str | None] = ()
+) -> None:
     """Before minutes of computation: OutputError if an output cannot be written or is an input, MissingExtraError if what
     draws it is not installed."""
     from emotalker.core.files import check_outputs
     from emotalker.inference.motion_plot import check_plotting
+    from emotalker.video import alpha, writer
 
     if args.plot:
         check_plotting()
@@ -161,7 +167,8 @@ def _check_outputs(args: argparse.Namespace, more: Sequence[str | None], inputs:
         from emotalker.face.rasterizer import check_pytorch3d
 
         check_pytorch3d()
-    outputs = [(args.output, ()), (args.mesh, (".mp4", ".m4v", ".mov")), (args.plot, ()), *((path, ()) for path in more)]
+    videos = tuple(alpha.FORMATS) if args.background == "transparent" else writer.SUFFIXES
+    outputs = [(args.output, videos), (args.mesh, writer.SUFFIXES), (args.plot, (".png", ".svg", ".pdf")), *more]
     if args.image is not None:
         inputs = [*inputs, args.image, args.audio, args.ref_pose, args.ref_expression, args.ref_lips]
     check_outputs([(path, suffixes) for path, suffixes in outputs if path], inputs)

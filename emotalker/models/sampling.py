@@ -16,7 +16,7 @@ def sample_codes(
     """Sample one code per row of ``(B, K)`` logits, ``(B,)`` int64.
 
     Args:
-        temperature: > 0; values below 1 favour probable codes, the limit 0 is the argmax.
+        temperature: > 0; values below 1 favour probable codes, the limit 0 is the argmax; below 1e-6 as 1e-6.
         top_k: sample from the k most probable codes only (Fan et al. 2018).
         top_p: nucleus sampling from the smallest set of codes with this total probability (Holtzman et al. 2020).
         generator: random generator on the device of the logits.
@@ -26,7 +26,7 @@ def sample_codes(
     """
     if temperature <= 0 or (top_k is not None and top_k < 1) or (top_p is not None and not 0 < top_p <= 1):
         raise ValueError(f"sampling needs temperature > 0, top_k >= 1, 0 < top_p <= 1; got {temperature}, {top_k}, {top_p}")
-    ordered, codes = (logits.float() / temperature).sort(dim=-1, descending=True)
+    ordered, codes = (logits.float() / max(temperature, 1e-6)).sort(dim=-1, descending=True)
     if top_k is not None:
         ordered[:, top_k:] = float("-inf")
     probability = ordered.softmax(-1)

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from emotalker.core.cli import positive
+from emotalker.core.cli import device, positive
 from emotalker.core.errors import EmoTalkerError, MissingExtraError
 from emotalker.service.settings import Settings
 
@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--redis", metavar="URL", help="keep the jobs on this Redis server, for many machines with one --folder"
     )
     parser.add_argument("--checkpoints", help="folder of trained weights (default: the shipped ones)")
-    parser.add_argument("--device", default="cpu", help="cpu, cuda or mps (default: %(default)s)")
+    parser.add_argument("--device", type=device, default="cpu", help="cpu, cuda or mps (default: %(default)s)")
     group = parser.add_argument_group("who may ask")
     group.add_argument(
         "--tokens", metavar="FILE", help=f"a line 'client token' for each client; or one token in {TOKEN_VARIABLE}"

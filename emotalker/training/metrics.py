@@ -15,7 +15,8 @@ class MetricsLog:
 
     Args:
         folder: of the run.
-        step: the run continues here; records of later steps, written before a kill, are dropped.
+        step: the run continues here; records of later steps, written before a kill, are dropped, and
+            so are lines that are no records.
         wandb: settings of W&B.
         config: logged with the W&B run.
 
@@ -28,8 +29,8 @@ class MetricsLog:
         self._wandb = None
         kept = []
         if step and self.path.exists():
-            lines = self.path.read_text().splitlines(keepends=True)
-            kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step]
+            lines = self.path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
+            kept = [line for line in lines if line.endswith("\n") and (made := _step_of(line)) is not None and made <= step]
         with replace_on_success(self.path) as temporary:
             temporary.write_text("".join(kept))
         if wandb.mode != "disabled":
@@ -46,6 +47,15 @@ class MetricsLog:
         """End the W&B run, if there is one."""
         if self._wandb is not None:
             self._wandb.finish()
+
+
+def _step_of(line: str) -> int | None:
+    """The step of a record; None if the line is damaged."""
+    try:
+        step = json.loads(line)["step"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return step if isinstance(step, int) else None
 
 
 def _start_wandb(folder: Path, settings: WandbConfig, config: dict):

@@ -6,6 +6,7 @@ solver handles devices, precision, gradient accumulation, the schedule, validati
 
 from __future__ import annotations
 
+import warnings
 from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
@@ -23,8 +24,8 @@ from emotalker.core.files import writing_to
 from emotalker.settings.run import RunConfig
 from emotalker.training.metrics import MetricsLog
 from emotalker.training.sampling import StepBatches, seed_step, sequential_batches
+from emotalker.training.state import DamagedStateError, load_state, previous_state, save_state
 from emotalker.training.state import Progress as RunProgress
-from emotalker.training.state import resume_state, save_state
 
 STATE = "state.safetensors"
 VALIDATION_STEP = 2**31  # validation's seed, different from every training step's
@@ -85,12 +86,33 @@ class Solver:
             parameters, lr=options.learning_rate, betas=options.betas, weight_decay=options.weight_decay
         )
         self.objective, self.optimizer = self.accelerator.prepare(objective, optimizer)
-        self.progress = RunProgress()
-        if config.resume:
-            found = resume_state(self.folder / STATE, self._bare, self.optimizer.optimizer, self._settings())
-            self.progress = found or self.progress
+        self.progress = self._resume() if config.resume else RunProgress()
+        self._saved = self.progress.step > 0  # the state in the folder is of this run
         with writing_to(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
+
+    def _resume(self) -> RunProgress:
+        """Restore the last state, or the one before it if that is damaged, with a warning."""
+        path, previous = self.folder / STATE, previous_state(self.folder / STATE)
+        if not path.exists() and not previous.exists():
+            return RunProgress()
+        restored = self._bare, self.optimizer.optimizer, self._settings()
+        if path.exists():
+            try:
+                return load_state(path, *restored)
+            except DamagedStateError as error:
+                if not previous.exists():
+                    raise
+                reason = str(error).partition(";")[0]
+                progress = load_state(previous, *restored)
+                warnings.warn(f"{reason}; going on from the state before it, step {progress.step}", stacklevel=2)
+        else:  # stopped between the two renames of save_state
+            progress = load_state(previous, *restored)
+        self.accelerator.wait_for_everyone()
+        if self.accelerator.is_main_process:  # the next save would keep the damaged one
+            with writing_to(path):
+                previous.replace(path)
+        return progress
 
     @property
     def _bare(self) -> Objective:
@@ -196,5 +218,7 @@ class Solver:
         if self.accelerator.is_main_process:
             # The state last: a run that is stopped in between repeats these steps, and would not export them otherwise.
             self._export("last", {})
-            save_state(self.folder / STATE, self._bare, self.optimizer.optimizer, self.progress, self._settings())
+            state = self._bare, self.optimizer.optimizer, self.progress, self._settings()
+            save_state(self.folder / STATE, *state, keep=self._saved)
+            self._saved = True
         self.accelerator.wait_for_everyone()
