@@ -73,21 +73,13 @@ def test_the_watch_sees_connections(tmp_path):
     assert "getaddrinfo" in (tmp_path / "connections").read_text()
 
 
-TRAINING = [
-    "steps=1",
-    "batch_size=2",
-    "validate_every=1",
-    "save_every=1",
-    "cpu=true",
-    "model.width=16",
-    "model.depth=2",
-    "model.code_dim=8",
-]
+TRAINING = ["steps=1", "batch_size=2", "validate_every=1", "save_every=1", "cpu=true"]
+TRAINING += ["model.width=16", "model.depth=2", "model.code_dim=8", "data.frames=32"]
 COMMANDS = {
     "infer": lambda i, o: ["--audio", i / "v.wav", "--image", i / "p.png", "--output", o / "o.mp4", "--size", 64],
     "track": lambda i, o: ["--video", i / "v.mp4", "--output", o / "o.npz"],
     "prepare_data": lambda i, o: ["corpus=bfm_mat", f"root={i / 'mats'}", f"out={o / 'out'}", "workers=1"],
-    "train_vqvae": lambda i, o: [*TRAINING, "data.frames=32", f"data.root={i / 'corpus'}", f"run={o / 'run'}"],
+    "train_vqvae": lambda i, o: [*TRAINING, f"data.root={i / 'corpus'}", f"run={o / 'run'}"],
 }
 
 
