@@ -131,6 +131,8 @@ def load_checkpoint(path: str | os.PathLike, kind: str | None = None, device: st
             f"{path} contains a {metadata.kind} network, but a {kind} network is needed; give the right file"
         )
     network = _MODELS[metadata.kind]
+    if _deepest(metadata.config) > len(tensors):
+        raise CheckpointError(f"the description inside the checkpoint {path} is damaged; fetch or train it again")
     try:
         with _WithoutRandomWeights():  # they would all be overwritten
             module = network(network.Config.from_dict(metadata.config))
@@ -141,6 +143,14 @@ def load_checkpoint(path: str | os.PathLike, kind: str | None = None, device: st
             f"{path} does not fit this version's {metadata.kind} network ({reason}); train it again"
         ) from error
     return module.to(device).eval()
+
+
+def _deepest(config: object, name: str = "") -> int:
+    """Largest number of layers in a network's description; every layer has a tensor."""
+    if isinstance(config, dict):
+        return max((_deepest(value, str(key)) for key, value in config.items()), default=0)
+    repeats = name.endswith(("depth", "layers", "blocks")) and isinstance(config, int)
+    return config if repeats else 0
 
 
 def _checksum(metadata: dict[str, str], tensors: dict[str, torch.Tensor]) -> str:

@@ -254,7 +254,7 @@ def read_glb_motion(path: str | os.PathLike) -> MotionTrack:
             for channel in animation.channels:
                 if channel.target.path == "weights":
                     return _motion(path, gltf, animation, channel)
-    except (AttributeError, IndexError, KeyError, StopIteration, TypeError, ValueError) as error:
+    except (AttributeError, IndexError, KeyError, OverflowError, StopIteration, TypeError, ValueError) as error:
         raise DataError(f"{path} has an animation that cannot be read: {error}") from error
     raise DataError(f"{path} has no animation of blendshapes")
 
