@@ -97,7 +97,9 @@ def test_the_work_for_every_second_is_the_same(generator, monkeypatch):
     counted(generator.lip, "encode_audio", lambda x: torch.zeros(*x.shape[:2], lip))
     counted(generator.lip, "predict", lambda x: torch.zeros(*x.shape[:2], len(ARKIT.lip)))
     monkeypatch.setattr(
-        CodeDecoder, "extend", lambda self, x, *_: GeneratedCodes(torch.zeros(len(x), x.shape[1] // 8, 256), torch.zeros(0))
+        CodeDecoder,
+        "extend",
+        lambda self, x, *_: GeneratedCodes(torch.zeros(len(self.modes), x.shape[1] // 8, 256), torch.zeros(0)),
     )
     stream, seconds, kept = MotionStream(generator, REFERENCE), [], []
     for _ in range(60):
