@@ -5,6 +5,7 @@ import json
 import pytest
 import torch
 from helpers import tiny_hubert
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from emotalker.coefficients.statistics import Statistics
@@ -114,6 +115,17 @@ def test_wrong_metadata_raises_checkpoint_errors(tmp_path, metadata, message):
     path = save_checkpoint(tmp_path / "net.safetensors", vqvae())
     rewrite(path, **metadata)
     with pytest.raises(CheckpointError, match=message):
+        load_checkpoint(path)
+
+
+def test_more_layers_than_tensors_are_refused_before_they_are_made(tmp_path):
+    path = save_checkpoint(tmp_path / "v.safetensors", vqvae())
+    with safe_open(path, "pt") as file:
+        metadata = file.metadata()
+    config = json.loads(metadata["config"]) | {"depth": 100_000}
+    metadata = {key: value for key, value in metadata.items() if key != "sha256"} | {"config": json.dumps(config)}
+    save_file(load_file(path), path, metadata)
+    with pytest.raises(CheckpointError, match="description"):
         load_checkpoint(path)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -110,16 +111,27 @@ class RecordingMotion:
         self._first = 0
 
     def block(self, samples: np.ndarray, start: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Motion ``(F, D)``, emotion weights ``(F, 8)`` and strength ``(F, 1)`` of samples that begin at ``start``."""
+        """Motion ``(F, D)``, emotion weights ``(F, 8)`` and strength ``(F, 1)`` of samples that begin at ``start``.
+
+        The lips' audio is encoded by another thread meanwhile. Both use one thread of PyTorch: two threads per operation wait
+        for each other, and beside another program that takes more processor time than the operations.
+        """
+        with one_thread(), ThreadPoolExecutor(1, "lips") as executor:
+            return self._block(samples, start, executor)
+
+    def _block(
+        self, samples: np.ndarray, start: int, executor: ThreadPoolExecutor
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         generator, steps, wav = self.generator, self.steps, self.generator.tensor(samples)
         frames = -(-wav.shape[1] // SAMPLES_PER_VIDEO_FRAME)
+        # inference mode is a thread's own
+        predictor = executor.submit(torch.inference_mode()(generator.lip_predictor), wav, frames, self.reference)
         features, recognizer = generator.encode(wav)
         weights, strengths = generator.emotion(wav, features, recognizer, steps, start)
         del recognizer
         emotion, strength = generator.tensor(weights), generator.tensor(strengths)
-        with one_thread():
-            face = steps.face(self.decode(features, weights, start)[:, :frames])
-        lips = steps.lips(generator.lip_predictor(wav, frames, self.reference), face, emotion, self.neutral, strength)
+        face = steps.face(self.decode(features, weights, start)[:, :frames])
+        lips = steps.lips(predictor.result(), face, emotion, self.neutral, strength)
         face, lips = steps.correct(steps.vary(face), lips, emotion, strength)
         face, lips = steps.rest(steps.gestures(face, samples, self.added_blinks, start), lips, samples)
         motion = generator.space.merge(face[0].cpu().numpy(), lips[0].cpu().numpy())
