@@ -131,8 +131,10 @@ def load_checkpoint(path: str | os.PathLike, kind: str | None = None, device: st
             f"{path} contains a {metadata.kind} network, but a {kind} network is needed; give the right file"
         )
     network = _MODELS[metadata.kind]
-    if _deepest(metadata.config) > len(tensors):
-        raise CheckpointError(f"the description inside the checkpoint {path} is damaged; fetch or train it again")
+    if (layers := _deepest(metadata.config)) > len(tensors):
+        raise CheckpointError(
+            f"{path} describes {layers} layers, larger than any network of its {len(tensors)} tensors; fetch or train it again"
+        )
     try:
         with _WithoutRandomWeights():  # they would all be overwritten
             module = network(network.Config.from_dict(metadata.config))
