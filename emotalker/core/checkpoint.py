@@ -133,7 +133,7 @@ def load_checkpoint(path: str | os.PathLike, kind: str | None = None, device: st
     network = _MODELS[metadata.kind]
     if (layers := _deepest(metadata.config)) > len(tensors):
         raise CheckpointError(
-            f"{path} describes {layers} layers, larger than any network of its {len(tensors)} tensors; fetch or train it again"
+            f"{path} describes {layers} layers, larger than any network of {len(tensors)} tensors; fetch or train it again"
         )
     try:
         with _WithoutRandomWeights():  # they would all be overwritten
