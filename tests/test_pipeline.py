@@ -80,14 +80,14 @@ def test_infer_writes_video_audio_and_motion(inputs, tmp_path):
     ],
 )
 def test_unusable_input_gives_one_sentence_and_keeps_the_existing_file(inputs, tmp_path, audio, image, sentence):
-    output = tmp_path / "o.mp4"
-    output.write_bytes(b"an earlier result")
+    output, earlier = tmp_path / "o.mp4", b"\0\0\0\x18ftypmp42 an earlier result"
+    output.write_bytes(earlier)
     result = infer("--audio", inputs / audio, "--image", inputs / image, "--output", output, "--size", 128)
     assert result.returncode == 1
     message = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
     assert len(message) == 1 and sentence in message[0]
     assert "Traceback" not in result.stderr
-    assert output.read_bytes() == b"an earlier result"
+    assert output.read_bytes() == earlier
     assert [p.name for p in tmp_path.iterdir()] == ["o.mp4"]
 
 

@@ -159,7 +159,7 @@ def _check_outputs(
     draws it is not installed."""
     from emotalker.core.files import check_outputs
     from emotalker.inference.motion_plot import check_plotting
-    from emotalker.video import alpha, writer
+    from emotalker.video import writer
 
     if args.plot:
         check_plotting()
@@ -167,7 +167,7 @@ def _check_outputs(
         from emotalker.face.rasterizer import check_pytorch3d
 
         check_pytorch3d()
-    videos = tuple(alpha.FORMATS) if args.background == "transparent" else writer.SUFFIXES
+    videos = () if args.background == "transparent" else writer.SUFFIXES  # framing_from checks those of transparent videos
     outputs = [(args.output, videos), (args.mesh, writer.SUFFIXES), (args.plot, (".png", ".svg", ".pdf")), *more]
     if args.image is not None:
         inputs = [*inputs, args.image, args.audio, args.ref_pose, args.ref_expression, args.ref_lips]
