@@ -45,7 +45,7 @@ def config(root: Path, out: Path, **changes) -> Preparation:
 
 
 def contents(out: Path) -> dict[str, bytes]:
-    return {p.name: p.read_bytes() for p in sorted(out.iterdir())}
+    return {p.name: p.read_bytes() for p in sorted(out.iterdir()) if not p.name.startswith(".lock")}
 
 
 @pytest.fixture(scope="module")

@@ -150,14 +150,15 @@ def test_malformed_files_are_refused_before_anything_is_written(tmp_path):
     files = malformed(tmp_path)
     output = tmp_path / "out" / "o.mp4"
     output.parent.mkdir()
-    output.write_text("kept")
+    earlier = b"\0\0\0\x18ftypmp42 kept"
+    output.write_bytes(earlier)
     assert len(files) == 14
     for path in files:
         with pytest.raises(EmoTalkerError) as error:
             options = ["--coefficients", str(path), "--image", str(tmp_path / "none.png"), "--output", str(output)]
             render(find(["render"]).parser().parse_args(options))
         assert path.name in str(error.value) and "\n" not in str(error.value), path
-    assert output.read_text() == "kept" and list(output.parent.iterdir()) == [output]
+    assert output.read_bytes() == earlier and list(output.parent.iterdir()) == [output]
 
 
 def test_archives_that_unpack_to_too_much_are_refused(tmp_path, monkeypatch):

@@ -93,7 +93,7 @@ def prepare_corpus(folder, given):
 
 
 def train(folder, given):
-    overrides = ["steps=4", "batch_size=4", "validate_every=2", "save_every=2", "cpu=true", "optimizer.warmup=1"]
+    overrides = ["steps=2", "batch_size=4", "validate_every=1", "save_every=1", "cpu=true", "optimizer.warmup=1"]
     overrides += ["model.width=16", "model.depth=2", "model.code_dim=8", "model.codebook_size=16", "data.frames=32"]
     vqvae.train(compose(VQVAETraining, [*overrides, f"data.root={given['corpus']}", f"run={folder / 'run'}"]))
 
