@@ -57,9 +57,9 @@ class Background:
         digits = COLOURS.get(name, name[1:] if name.startswith("#") else "")
         if len(digits) == 6 and not set(digits) - set("0123456789abcdef"):
             return cls(np.array([[[int(digits[i : i + 2], 16) for i in (0, 2, 4)]]], np.uint8))
-        if not Path(text).exists():
+        if not _is_there(text):
             raise FramingError(
-                f"the background {text} is not a file, a colour or transparent; write #rrggbb, one of "
+                f"the background {str(text)[:200]} is not a file, a colour or transparent; write #rrggbb, one of "
                 f"{', '.join(sorted(COLOURS))}, or the path of a picture"
             )
         return cls(load_image(text))
@@ -176,3 +176,10 @@ def _planes(frame: np.ndarray, height: int, width: int) -> tuple[np.ndarray, np.
 
 def _divided(place: tuple[slice, slice], step: int) -> tuple[slice, slice]:
     return tuple(slice(part.start // step, part.stop // step) for part in place)
+
+
+def _is_there(text: str | os.PathLike) -> bool:
+    try:
+        return Path(text).exists()
+    except OSError:  # too long for a name
+        return False

@@ -46,7 +46,9 @@ def video_info(path: str | os.PathLike) -> VideoInfo:
     with open_video(path) as container:
         stream = container.streams.video[0]
         has_audio = bool(container.streams.audio)
-        fps = float(stream.average_rate or stream.guessed_rate)
+        fps = float(stream.average_rate or stream.guessed_rate or 0)
+        if not fps > 0:
+            raise VideoError(f"{path} does not state its frame rate; convert it to MP4")
         first = next(container.decode(stream), None)
         if first is None:
             raise VideoError(f"{path} contains no frames")
